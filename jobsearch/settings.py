@@ -1,0 +1,36 @@
+"""What a run needs to know of its surroundings, built once at the edge and passed down."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+DEFAULT_STORE = ".jobsearch"
+DEFAULT_MODEL = "builtin"
+DEFAULT_MODELS_DIR = "models"
+
+#: A variant by name, or the policy that chooses it.
+VariantChoice = Literal["pretrained", "finetuned", "auto", "paper"]
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Where titles are stored and what embeds them.
+
+    Args:
+        store: folder of an embedded store, or URL of a Qdrant server.
+        model: short name, directory or Hugging Face id.
+        variant: which variant is used, or the policy that chooses one.
+        models_dir: folder with fine-tuned variants.
+        api_key: of the Qdrant server; never printed.
+        timeout_s: of one request to the server.
+    """
+
+    store: str = DEFAULT_STORE
+    model: str = DEFAULT_MODEL
+    variant: VariantChoice = "auto"
+    models_dir: Path = Path(DEFAULT_MODELS_DIR)
+    api_key: str | None = None
+    timeout_s: float = 30.0
+
+    def __repr__(self) -> str:
+        return f"Settings(store={self.store!r}, model={self.model!r}, variant={self.variant!r})"

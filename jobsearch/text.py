@@ -1,0 +1,50 @@
+"""Normalisation of titles: one function for ingest, query, training and evaluation."""
+
+import re
+import unicodedata
+
+from jobsearch.errors import InvalidInput
+
+#: Stored with every collection; raise it whenever :func:`normalize_title` changes its output.
+NORMALIZATION_VERSION = 1
+
+MAX_TITLE_CHARS = 500
+
+# Invisible characters that change no word: controls, zero-width and directional marks, soft hyphen,
+# byte-order mark, and lone surrogates (which no encoder can write as UTF-8).
+_INVISIBLE = re.compile(
+    "[\u0000-\u0008\u000e-\u001b\u007f-\u0084\u0086-\u009f\u00ad\u061c\u200b-\u200f"
+    "\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff]"
+)
+_MIN_SHOUTED_LETTERS = 4
+
+
+def normalize_title(title: str) -> str:
+    """Bring a title into the form that is embedded, compared and hashed.
+
+    Unicode NFKC, invisible characters removed, runs of white space made one space, and a title
+    written in CAPITALS throughout (at least four letters that have a case) lower-cased, since
+    models trained on running text misread it. Other capitals are kept: German nouns need them.
+    The result may be empty. Applying the function twice gives the same as once.
+    """
+    text = " ".join(_INVISIBLE.sub("", unicodedata.normalize("NFKC", title)).split())
+    if text.isupper() and sum(map(str.isupper, text)) >= _MIN_SHOUTED_LETTERS:
+        text = " ".join(unicodedata.normalize("NFKC", text.lower()).split())
+    return text
+
+
+def check_query(query: str) -> str:
+    """Return the normalised query.
+
+    Raises:
+        InvalidInput: it is empty, longer than ``MAX_TITLE_CHARS``, or has no letter or digit.
+    """
+    if len(query) > MAX_TITLE_CHARS:
+        raise InvalidInput(
+            f"the query has {len(query):,} characters, more than {MAX_TITLE_CHARS}: "
+            "give a job title, not a document"
+        )
+    text = normalize_title(query)
+    if not any(map(str.isalnum, text)):
+        raise InvalidInput(f"the query {query!r} has no letter or digit: give a job title")
+    return text
