@@ -64,8 +64,6 @@ def describe_network(
     network: "SentenceTransformer", model: str, variant: Variant, model_id: str
 ) -> EncoderInfo:
     """Everything about a loaded network that decides its vectors."""
-    documents = next((n for n in ("document", "passage", "corpus") if n in network.prompts), None)
-    default = network.prompts.get(network.default_prompt_name or "") or ""
     return EncoderInfo(
         model=model,
         variant=variant,
@@ -75,9 +73,15 @@ def describe_network(
         tokenizer_sha256=_tokenizer_sha256(network),
         dim=network.get_embedding_dimension() or 0,
         pooling=_pooling(network),
-        query_prompt=network.prompts.get("query") or default,
-        document_prompt=(network.prompts[documents] if documents else None) or default,
+        query_prompt=_prompt(network, "query"),
+        document_prompt=_prompt(network, "document", "passage", "corpus"),
     )
+
+
+def _prompt(network: "SentenceTransformer", *names: str) -> str:
+    """The prompt that the network's own ``encode_query`` or ``encode_document`` would use."""
+    name = next((n for n in names if n in network.prompts), network.default_prompt_name)
+    return network.prompts.get(name or "") or ""
 
 
 def _weights_sha256(network: "SentenceTransformer") -> str:
@@ -108,6 +112,6 @@ def _tokenizer_sha256(network: "SentenceTransformer") -> str:
 def _pooling(network: "SentenceTransformer") -> str:
     modules: list[Any] = list(network)
     for module in modules:
-        if hasattr(module, "get_pooling_mode_str"):
-            return str(module.get_pooling_mode_str())
+        if hasattr(module, "pooling_mode"):
+            return str(module.pooling_mode)
     return "+".join(type(module).__name__ for module in modules)

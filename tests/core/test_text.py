@@ -1,0 +1,50 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jobsearch.errors import InvalidInput
+from jobsearch.text import MAX_TITLE_CHARS, check_query, normalize_title
+
+
+@pytest.mark.parametrize(
+    ("title", "expected"),
+    [
+        ("  registered\n nurse\t", "registered nurse"),
+        ("Bäcker", "Bäcker"),  # decomposed umlaut
+        ("ｎｕｒｓｅ", "nurse"),  # full-width letters
+        ("nur\u00adse\u200b", "nurse"),  # soft hyphen, zero-width space
+        ("nurse\ud800", "nurse"),  # lone surrogate
+        ("\u202enurse\u202c", "nurse"),  # directional marks
+        ("KRANKENSCHWESTER", "krankenschwester"),
+        ("MAÎTRE D'HÔTEL", "maître d'hôtel"),
+        ("STRASSENBAUER/IN", "strassenbauer/in"),
+        ("Straßenbauer", "Straßenbauer"),
+        ("CEO", "CEO"),  # an abbreviation, not shouting
+        ("IT-Leiter", "IT-Leiter"),
+        ("注册护士", "注册护士"),
+        ("\x00\x07", ""),
+        ("", ""),
+    ],
+)
+def test_normalize_title(title: str, expected: str) -> None:
+    assert normalize_title(title) == expected
+
+
+@given(st.text())
+def test_normalize_is_idempotent_and_encodable(title: str) -> None:
+    once = normalize_title(title)
+    assert normalize_title(once) == once
+    once.encode("utf-8")
+
+
+@pytest.mark.parametrize("query", ["", "   ", "/ - !", "\x00", "x" * (MAX_TITLE_CHARS + 1)])
+def test_queries_that_cannot_be_used(query: str) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        check_query(query)
+    assert caught.value.exit_code == 2
+    assert "give a job title" in str(caught.value)
+    assert len(str(caught.value)) < 200
+
+
+def test_query_is_normalised() -> None:
+    assert check_query(" NURSE  practitioner".upper()) == "nurse practitioner"

