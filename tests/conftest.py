@@ -46,3 +46,31 @@ def models_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
         weight.add_(0.1 * weight.std() * torch.randn_like(weight))
     network.save(str(directory / "builtin" / "finetuned"))
     return directory
+
+
+@pytest.fixture(scope="session")
+def finetuned(models_dir: Path) -> Encoder:
+    """The changed variant of the built-in model."""
+    return load_encoder("builtin", "finetuned", models_dir)
+
+
+@pytest.fixture(scope="session")
+def sample_store(
+    tmp_path_factory: pytest.TempPathFactory, builtin: Encoder, finetuned: Encoder
+) -> Path:
+    """An embedded store with the sample: English and German in both variants, Chinese in one."""
+    from ingest.pipeline import ingest
+    from ingest.sources import SampleSource
+    from jobsearch.store import open_store
+
+    path = tmp_path_factory.mktemp("sample") / "store"
+    store = open_store(str(path))
+    for language, encoders in (
+        ("en", (builtin, finetuned)),
+        ("de", (builtin, finetuned)),
+        ("zh", (builtin,)),
+    ):
+        for encoder in encoders:
+            ingest(SampleSource(), language, store, encoder)
+    store.close()
+    return path

@@ -1,0 +1,58 @@
+"""Run all benchmarks and print a table: figure, value, limit.
+
+Data: an ESCO export (``ESCO``, default ../shared/data/esco-1.2.0) and the TalentCLEF 2025 task A
+folder (``TALENTCLEF``, default ../shared/data/talentclef-2025/TaskA). Exits 1 if a limit is missed.
+"""
+
+import json
+import os
+import platform
+import subprocess
+import sys
+from pathlib import Path
+
+from tabulate import tabulate
+
+ROOT = Path(__file__).resolve().parents[1]
+SHARED = ROOT.parent / "shared" / "data"
+PARTS = ("encode", "ingest", "query", "evaluate")
+
+
+def main() -> int:
+    env = {
+        **os.environ,
+        "ESCO": os.environ.get("ESCO", str(SHARED / "esco-1.2.0")),
+        "TALENTCLEF": os.environ.get("TALENTCLEF", str(SHARED / "talentclef-2025" / "TaskA")),
+    }
+    missing = [env[name] for name in ("ESCO", "TALENTCLEF") if not Path(env[name]).is_dir()]
+    if missing:
+        print(f"not found: {', '.join(missing)}; set ESCO and TALENTCLEF", file=sys.stderr)
+        return 2
+    rows = []
+    for part in sys.argv[1:] or PARTS:
+        print(f"{part} …", file=sys.stderr)
+        # A process of its own for each part, so that peak memory is that part's.
+        done = subprocess.run(
+            [sys.executable, "-m", f"benchmarks.bench_{part}"],
+            env=env, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        rows += json.loads(done.stdout)
+    for row in rows:
+        at_most = row["limit_is"] == "at most"
+        row["ok"] = row["value"] <= row["limit"] if at_most else row["value"] >= row["limit"]
+    print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}\n")
+    print(
+        tabulate(
+            [
+                (r["figure"], f"{r['value']:.2f} {r['unit']}", f"{r['limit_is']} {r['limit']:g}",
+                 "ok" if r["ok"] else "MISSED", r["detail"])
+                for r in rows
+            ],
+            headers=("figure", "value", "limit", "", "detail"),
+            tablefmt="github",
+        )
+    )  # fmt: skip
+    return 0 if all(row["ok"] for row in rows) else 1
+
+
+sys.exit(main())

@@ -1,0 +1,55 @@
+"""What the benchmarks share."""
+
+import json
+import os
+import resource
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from ingest.sources import EscoSource
+from jobsearch.text import normalize_title
+
+ESCO = Path(os.environ["ESCO"])
+TALENTCLEF = Path(os.environ["TALENTCLEF"])
+LANGUAGES = ("en", "es", "de")
+
+
+def distinct_titles(languages: tuple[str, ...] = LANGUAGES) -> list[str]:
+    """The distinct normalised labels, language by language."""
+    source = EscoSource(ESCO)
+    texts: list[str] = []
+    for language in languages:
+        records = (record for row in source.rows(language) for record in row.records)
+        texts += dict.fromkeys(normalize_title(record.title) for record in records)
+    return texts
+
+
+def seconds(call: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
+
+
+def milliseconds(call: Callable[[int], object], repeats: int) -> np.ndarray:
+    """Time ``call(i)`` for i in 0..repeats-1, after as many warm-up calls as a tenth of that."""
+    for i in range(repeats // 10):
+        call(i)
+    return np.array([1e3 * seconds(lambda i=i: call(i)) for i in range(repeats)])
+
+
+def peak_memory_gb() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2
+
+
+def figure(name, value, unit, limit_is, limit, detail) -> dict:
+    return {
+        "figure": name, "value": float(value), "unit": unit,
+        "limit_is": limit_is, "limit": limit, "detail": detail,
+    }  # fmt: skip
+
+
+def report(*rows: dict) -> None:
+    print(json.dumps(rows))

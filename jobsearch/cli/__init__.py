@@ -1,0 +1,55 @@
+"""The command line: commands validate, call the library and print."""
+
+from typing import Any
+
+import click
+
+from jobsearch.cli.collections import collections
+from jobsearch.cli.demo import demo
+from jobsearch.cli.evaluate import evaluate
+from jobsearch.cli.ingest import ingest
+from jobsearch.cli.models import models
+from jobsearch.cli.search import search
+from jobsearch.errors import JobSearchError
+
+UNEXPECTED_EXIT_CODE = 1
+
+
+class _Commands(click.Group):
+    """Turns expected errors into one line on stderr and their exit code."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except JobSearchError as error:
+            if ctx.params.get("debug"):
+                raise
+            click.echo(f"error: {error}", err=True)
+            ctx.exit(error.exit_code)
+        except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
+            raise
+        except Exception as error:
+            if ctx.params.get("debug"):
+                raise
+            click.echo(
+                f"unexpected error: {type(error).__name__}: {error}; "
+                "run again as `jobsearch --debug …` for the traceback",
+                err=True,
+            )
+            ctx.exit(UNEXPECTED_EXIT_CODE)
+
+
+@click.group(
+    cls=_Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Begin with `jobsearch demo`. Exit codes: 0 done, 1 failed, 2 wrong usage, "
+    "3 Qdrant cannot be reached.",
+)
+@click.version_option(package_name="jobsearch")
+@click.option("--debug", is_flag=True, help="Show the traceback of errors.")
+def main(debug: bool) -> None:
+    """Match job titles across languages: ingest, search, evaluate."""
+
+
+for _command in (demo, ingest, search, evaluate, collections, models):
+    main.add_command(_command)

@@ -1,0 +1,131 @@
+"""Options that several commands share, and how their values are checked."""
+
+import functools
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from jobsearch.errors import InvalidInput
+from jobsearch.isco import check_code
+from jobsearch.languages import check_language
+from jobsearch.settings import DEFAULT_MODEL, DEFAULT_MODELS_DIR, DEFAULT_STORE, Settings
+
+Command = Callable[..., Any]
+
+
+class CheckedList(click.ParamType):
+    """A comma-separated list whose entries pass a check that raises ``InvalidInput``."""
+
+    def __init__(self, name: str, check: Callable[[str], str]) -> None:
+        self.name = name
+        self._check = check
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, ...]:
+        """Split and check; an empty list is an error."""
+        if isinstance(value, tuple):
+            return value
+        try:
+            entries = tuple(self._check(entry) for entry in str(value).split(",") if entry.strip())
+        except InvalidInput as error:
+            self.fail(str(error), param, ctx)
+        if not entries:
+            self.fail("the list is empty", param, ctx)
+        return entries
+
+
+def check_pair(pair: str) -> str:
+    """A pair of languages such as ``en-es``: query language, corpus language."""
+    query, dash, corpus = pair.strip().partition("-")
+    if not dash:
+        raise InvalidInput(f"{pair!r} is no pair of languages: write it as en-es")
+    return f"{check_language(query)}-{check_language(corpus)}"
+
+
+LANGUAGES = CheckedList("lang[,lang]", check_language)
+PAIRS = CheckedList("pair[,pair]", check_pair)
+ISCO_CODES = CheckedList("code[,code]", check_code)
+
+
+def with_store(command: Command) -> Command:
+    """Add ``--store`` and ``--timeout``; the command receives ``settings``."""
+    return _with_settings(command, models=False)
+
+
+def with_settings(command: Command) -> Command:
+    """Add the options of the store and of the model; the command receives ``settings``."""
+    return _with_settings(command, models=True)
+
+
+def _with_settings(command: Command, *, models: bool) -> Command:
+    @functools.wraps(command)
+    def wrapped(*args: Any, store: str, timeout: float, **rest: Any) -> Any:
+        chosen = {
+            name: rest.pop(name) for name in ("model", "variant", "models_dir") if name in rest
+        }
+        api_key = os.environ.get("JOBSEARCH_API_KEY") or None
+        settings = Settings(store=store, timeout_s=timeout, api_key=api_key, **chosen)
+        return command(*args, settings=settings, **rest)
+
+    options = [
+        click.option(
+            "--store",
+            envvar="JOBSEARCH_STORE",
+            show_envvar=True,
+            default=DEFAULT_STORE,
+            show_default=True,
+            help="Folder of an embedded store, or URL of a Qdrant server "
+            "(its API key: JOBSEARCH_API_KEY).",
+        ),
+        click.option(
+            "--timeout",
+            type=click.FloatRange(min=0.1),
+            default=30.0,
+            show_default=True,
+            metavar="SECONDS",
+            help="For one request to a server.",
+        ),
+    ]
+    if models:
+        options += _model_options()
+    for option in reversed(options):
+        wrapped = option(wrapped)
+    return wrapped
+
+
+def _model_options() -> list[Callable[[Command], Command]]:
+    return [
+        click.option(
+            "--model",
+            envvar="JOBSEARCH_MODEL",
+            show_envvar=True,
+            default=DEFAULT_MODEL,
+            show_default=True,
+            help="builtin, mpnet, a SentenceTransformer directory or a Hugging Face id.",
+        ),
+        click.option(
+            "--variant",
+            type=click.Choice(["pretrained", "finetuned", "auto", "paper"]),
+            default="auto",
+            show_default=True,
+            help="A variant, or the policy that chooses. `auto`: to ingest and evaluate, every "
+            "variant there is; to search, the fine-tuned one where it exists. `paper`: "
+            "fine-tuned within a language, pretrained across languages.",
+        ),
+        click.option(
+            "--models-dir",
+            envvar="JOBSEARCH_MODELS",
+            show_envvar=True,
+            type=click.Path(path_type=Path),
+            default=DEFAULT_MODELS_DIR,
+            show_default=True,
+            help="Folder with fine-tuned variants.",
+        ),
+    ]
+
+
+as_json = click.option("--json", "json_", is_flag=True, help="Print one JSON document.")

@@ -1,0 +1,83 @@
+"""``jobsearch search``: one query, a table of titles."""
+
+import click
+
+from jobsearch.cli.options import ISCO_CODES, LANGUAGES, as_json, with_settings
+from jobsearch.cli.output import note, print_json, print_table
+from jobsearch.settings import Settings
+from jobsearch.types import KINDS
+
+
+@click.command()
+@click.argument("text")
+@click.option(
+    "--to", type=LANGUAGES, help="Languages to search in; all of the store's if left out."
+)
+@click.option("--from", "from_", type=LANGUAGES, metavar="LANG", help="Language of the query.")
+@click.option("--isco", type=ISCO_CODES, default=(), help="ISCO-08 codes of one to four digits.")
+@click.option("--kind", "kinds", type=click.Choice(KINDS), multiple=True, help="May be repeated.")
+@click.option("--concept", "concepts", multiple=True, help="Concept id; may be repeated.")
+@click.option("--source", "sources", multiple=True, help="Data set; may be repeated.")
+@click.option("--split", "splits", multiple=True, help="Part of a data set; may be repeated.")
+@click.option("--top", type=int, default=10, show_default=True, help="Number of hits.")
+@click.option("--min-score", type=float, help="Lowest cosine of a hit.")
+@click.option("--group-by", type=click.Choice(["concept"]), help="One hit a concept.")
+@click.option("--exact", is_flag=True, help="Compare with every title, without the index.")
+@with_settings
+@as_json
+def search(
+    settings: Settings,
+    text: str,
+    to: tuple[str, ...] | None,
+    from_: tuple[str, ...] | None,
+    isco: tuple[str, ...],
+    kinds: tuple[str, ...],
+    concepts: tuple[str, ...],
+    sources: tuple[str, ...],
+    splits: tuple[str, ...],
+    top: int,
+    min_score: float | None,
+    group_by: str | None,
+    exact: bool,
+    json_: bool,
+) -> None:
+    """Find the titles that mean the same job as TEXT, which may be in any language.
+
+    Example: jobsearch search "Krankenschwester" --to en,es --isco 2 --group-by concept
+    """
+    from jobsearch.cli.session import search_engine
+    from jobsearch.types import Filters
+
+    if from_ and len(from_) > 1:
+        raise click.BadParameter("give one language", param_hint="--from")
+    engine = search_engine(settings)
+    result = engine.search(
+        text,
+        to=to or tuple(engine.languages()),
+        query_language=from_[0] if from_ else None,
+        top=top,
+        filters=Filters(
+            isco=isco, concept_ids=concepts, kinds=kinds, sources=sources, splits=splits
+        ),
+        variant=settings.variant,
+        group_by_concept=group_by == "concept",
+        exact=exact,
+        min_score=min_score,
+    )
+    if json_:
+        print_json(result.as_dict())
+        return
+    if not result.hits:
+        note("nothing found: loosen the filters, or lower --min-score")
+        return
+    if result.normalized != text:
+        note(f"searched for: {result.normalized}")
+    print_table(
+        [
+            (f"{h.score:.3f}", h.title, h.language, h.isco, h.kind, h.concept_id or h.doc_id)
+            for h in result.hits
+        ],
+        headers=("score", "title", "lang", "ISCO", "kind", "concept"),
+    )
+    variants = " and ".join(dict.fromkeys(hit.variant for hit in result.hits))
+    note(f"{settings.model} {variants}; scores are cosines, higher is better")

@@ -1,0 +1,41 @@
+"""Settings made into the objects that commands work with."""
+
+from typing import TYPE_CHECKING
+
+from jobsearch.cli.output import note
+from jobsearch.models import Encoder, find_model, load_encoder, short_name
+from jobsearch.search import SearchEngine
+from jobsearch.settings import Settings
+from jobsearch.store import open_store
+from jobsearch.types import VARIANTS, Variant
+
+if TYPE_CHECKING:
+    from jobsearch.store.base import Store
+
+
+def store_of(settings: Settings) -> "Store":
+    """Open the store that the settings name."""
+    return open_store(settings.store, api_key=settings.api_key, timeout_s=settings.timeout_s)
+
+
+def encoder_of(settings: Settings, variant: Variant) -> Encoder:
+    """Load a variant of the model that the settings name."""
+    return load_encoder(settings.model, variant, settings.models_dir)
+
+
+def search_engine(settings: Settings) -> SearchEngine:
+    """A search engine over the settings' store and model."""
+    return SearchEngine(
+        store_of(settings), short_name(settings.model), lambda v: encoder_of(settings, v)
+    )
+
+
+def variants_to_build(settings: Settings) -> tuple[Variant, ...]:
+    """The variants to ingest or evaluate: the one asked for, else every one that exists."""
+    for variant in VARIANTS:
+        if settings.variant == variant:
+            return (variant,)
+    variants = find_model(settings.model, settings.models_dir).variants
+    if "finetuned" not in variants:
+        note(f"{settings.model} has no finetuned variant yet: using pretrained")
+    return variants

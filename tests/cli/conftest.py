@@ -1,0 +1,22 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from jobsearch.cli import main
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Runs a command in an empty working directory, as the console script does."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("STORE", "MODEL", "MODELS", "API_KEY"):
+        monkeypatch.delenv(f"JOBSEARCH_{name}", raising=False)
+
+    def call(*words: object) -> Result:
+        return CliRunner().invoke(main, [str(word) for word in words])
+
+    return call

@@ -1,0 +1,236 @@
+"""Bad input: one line that says what, where and what to do next, and the right exit code."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+HEADER = "conceptUri,iscoGroup,preferredLabel,altLabels,hiddenLabels\n"
+
+
+def refused(result, exit_code: int, *parts: str) -> None:
+    """One line on stderr that holds ``parts``, and nothing stored."""
+    assert result.exit_code == exit_code, result.output
+    assert result.stdout == ""
+    last = result.stderr.strip().splitlines()[-1]
+    assert last.lower().startswith("error: ")
+    assert "Traceback" not in result.stderr
+    for part in parts:
+        assert part in last
+    assert not Path(".jobsearch", "manifest.json").exists()
+
+
+def test_missing_path(run) -> None:
+    refused(run("ingest", "esco", "nowhere"), 1, "nowhere", "does not exist")
+    refused(run("eval", "talentclef", "nowhere"), 1, "nowhere", "does not exist")
+    refused(run("ingest", "table", "x.csv", "--title", "t", "--language", "en"), 1, "x.csv")
+
+
+def test_folder_that_is_no_esco_export(run, tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "notes.txt").write_text("hello")
+    refused(run("ingest", "esco", "other"), 1, "no ESCO export", "occupations_<language>.csv")
+    refused(run("ingest", "talentclef", "other"), 1, "no TalentCLEF task A")
+
+
+def test_zip_bomb(run, tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "bomb.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("occupations_en.csv", b"0" * 50_000_000)
+    refused(run("ingest", "esco", "bomb.zip"), 1, "not safe", "200 times its size")
+
+
+@pytest.mark.parametrize("name", ["../occupations_en.csv", "/etc/occupations_en.csv"])
+def test_path_that_climbs_out(run, tmp_path: Path, name: str) -> None:
+    with zipfile.ZipFile(tmp_path / "slip.zip", "w") as archive:
+        archive.writestr(name, HEADER)
+    refused(run("ingest", "esco", "slip.zip"), 1, "climbs out of the archive")
+    assert [p.name for p in tmp_path.iterdir()] == ["slip.zip"]
+
+
+def test_utf_16(run, tmp_path: Path) -> None:
+    (tmp_path / "occupations_en.csv").write_text(HEADER, encoding="utf-16")
+    refused(run("ingest", "esco", "."), 1, "not UTF-8", "iconv -f UTF-16 -t UTF-8")
+
+
+def test_empty_file(run, tmp_path: Path) -> None:
+    (tmp_path / "occupations_en.csv").write_text("")
+    refused(run("ingest", "esco", "."), 1, "is empty")
+    (tmp_path / "t.jsonl").write_text("")
+    refused(
+        run("ingest", "table", "t.jsonl", "--title", "t", "--language", "en"), 1, "no JSON object"
+    )
+
+
+def test_titles_in_another_language(run, esco, tmp_path: Path) -> None:
+    (tmp_path / "wrong").mkdir()
+    shutil.copy(esco / "en" / "occupations_en.csv", tmp_path / "wrong" / "occupations_es.csv")
+    refused(run("ingest", "esco", "wrong"), 1, "look English", "--language-check off")
+
+
+def test_sample_in_another_language(run) -> None:
+    from ingest.sources.sample import SAMPLE_FOLDER
+
+    shutil.copy(SAMPLE_FOLDER / "occupations_en.csv", "occupations_de.csv")
+    refused(run("ingest", "esco", "."), 1, "English", "--language-check off")
+
+
+def test_corpus_in_another_language(run, talentclef, tmp_path: Path) -> None:
+    """The mistake that sank the paper's cross-lingual runs."""
+    task = tmp_path / "TaskA" / "validation" / "spanish"
+    shutil.copytree(talentclef / "validation" / "english", task)
+    refused(run("eval", "talentclef", "TaskA"), 1, "English", "--language-check off")
+
+
+@pytest.mark.parametrize("query", ["", "  ", "x" * 10_000, "///"])
+def test_queries_that_cannot_be_used(run, sample_store, query: str) -> None:
+    result = run("search", query, "--to", "en", "--variant", "pretrained", "--store", sample_store)
+    refused(result, 2, "give a job title")
+    assert len(result.stderr) < 400
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (("--to", "xx"), "unknown language 'xx'"),
+        (("--to", ""), "the list is empty"),
+        (("--isco", "99"), "unknown ISCO-08 code '99'"),
+        (("--top", "0"), "top is 0"),
+        (("--min-score", "7"), "cosines lie in -1 to 1"),
+        (("--from", "en,de"), "give one language"),
+        (("--variant", "paper"), "add --from LANG"),
+    ],
+)
+def test_options_that_cannot_be_used(run, sample_store, options, says: str) -> None:
+    refused(run("search", "cook", "--store", sample_store, *options), 2, says)
+
+
+@pytest.mark.parametrize(
+    ("pair", "says"), [("en", "write it as en-es"), ("en-xx", "unknown language")]
+)
+def test_pairs_that_cannot_be_used(run, pair: str, says: str) -> None:
+    refused(run("eval", "sample", "--pairs", pair), 2, says)
+    refused(run("eval", "sample", "--pairs", "de-zh"), 1, "its pairs are")
+
+
+def test_language_that_is_not_stored(run, sample_store) -> None:
+    refused(run("search", "cook", "--to", "fr", "--store", sample_store), 1, "no titles in fr")
+    refused(run("search", "cook", "--to", "en"), 1, "jobsearch ingest sample")
+    refused(run("ingest", "sample", "--languages", "fr"), 2, "only in")
+
+
+def test_store_of_another_model(run, sample_store, builtin, tmp_path: Path) -> None:
+    """The same name and dimension, other weights."""
+    import torch
+
+    from jobsearch.models import load_encoder
+
+    network = load_encoder("builtin", "pretrained").network
+    with torch.no_grad():
+        network[1].dense3.weight.mul_(0.5)
+    network.save(str(tmp_path / "models" / "builtin" / "finetuned"))
+    result = run("search", "cook", "--to", "en", "--variant", "finetuned", "--store", sample_store)
+    refused(result, 1, "does not fit", "weights_sha256", "Ingest the titles again")
+
+
+def test_unknown_model_and_missing_variant(run) -> None:
+    refused(run("ingest", "sample", "--model", "no such"), 1, "no model 'no such'")
+    refused(run("ingest", "sample", "--variant", "finetuned"), 1, "no finetuned variant")
+
+
+def test_model_that_is_not_downloaded(run, monkeypatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
+    result = run("ingest", "sample", "--model", "jobsearch-tests/not-there")
+    refused(result, 1, "hf download jobsearch-tests/not-there")
+
+
+def test_damaged_store(run, sample_store, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(sample_store, copy)
+    largest = max((p for p in copy.rglob("*en__builtin__pretrained*/**/*") if p.is_file()),
+                  key=lambda p: p.stat().st_size)  # fmt: skip
+    with largest.open("r+b") as file:
+        file.truncate(100)
+    search = ("search", "cook", "--to", "en", "--variant", "pretrained", "--store", copy)
+    refused(run(*search), 1, "damaged", "ingest the titles again")
+    assert (
+        run("collections", "verify", "jobs__en__builtin__pretrained", "--store", copy).exit_code
+        == 1
+    )
+    (copy / "manifest.json").write_text("{")
+    refused(run(*search), 1, "manifest.json")
+
+
+def test_folder_that_is_no_store(run, tmp_path: Path) -> None:
+    (tmp_path / "documents").mkdir()
+    (tmp_path / "documents" / "letter.txt").write_text("dear")
+    result = run("ingest", "sample", "--languages", "zh", "--store", "documents")
+    refused(result, 1, "documents")
+    assert [p.name for p in (tmp_path / "documents").iterdir()] == ["letter.txt"]
+
+
+def test_store_held_by_another_process(run, tmp_path: Path) -> None:
+    held = subprocess.Popen(
+        [sys.executable, "-c",
+         "import sys; from jobsearch.store import open_store\n"
+         "with open_store(sys.argv[1]).build_lock('jobs__zh__builtin__pretrained'):\n"
+         "    print('held', flush=True); sys.stdin.read()",
+         str(tmp_path / "store")],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        assert held.stdout.readline() == "held\n"
+        result = run("ingest", "sample", "--languages", "zh", "--store", "store")
+        refused(result, 1, str(held.pid))
+    finally:
+        held.communicate("")
+    assert run("ingest", "sample", "--languages", "zh", "--store", "store").exit_code == 0
+
+
+def test_qdrant_down(run) -> None:
+    result = run("search", "cook", "--to", "en", "--store", "http://127.0.0.1:9")
+    refused(result, 3, "http://127.0.0.1:9", "docker compose up -d")
+
+
+def test_key_over_plain_http(run, monkeypatch) -> None:
+    monkeypatch.setenv("JOBSEARCH_API_KEY", "secret-key")
+    result = run("search", "cook", "--to", "en", "--store", "http://example.org:6333")
+    refused(result, 2, "https")
+    assert "secret-key" not in result.output
+
+
+def test_unexpected_errors_keep_their_traceback_for_debug(run, monkeypatch) -> None:
+    def broken(*_args):
+        raise RuntimeError("broken on purpose")
+
+    monkeypatch.setattr("jobsearch.models.known_models", broken)
+    short = run("models", "list")
+    assert short.exit_code == 1
+    assert "unexpected error: RuntimeError: broken on purpose" in short.stderr
+    assert "Traceback" not in short.stderr
+    assert isinstance(run("--debug", "models", "list").exception, RuntimeError)
+
+
+def test_a_failed_ingest_leaves_what_was_there(run, tmp_path: Path) -> None:
+    titles = tmp_path / "jobs.csv"
+    titles.write_text("title\ncook\nwaiter\n")
+    command = ("ingest", "table", titles, "--title", "title", "--language", "en", "--json")
+    assert run(*command).exit_code == 0
+    before = run("search", "cook", "--to", "en", "--json").stdout
+    titles.write_text("title\n" + '"\n' * 5)
+    assert run(*command).exit_code == 1
+    assert run("search", "cook", "--to", "en", "--json").stdout == before
+    assert len(json.loads(run("collections", "list", "--json").stdout)["collections"]) == 1
+
+
+def test_broken_pipe_is_silent(sample_store) -> None:
+    jobsearch = Path(sys.executable).parent / "jobsearch"
+    done = subprocess.run(
+        f"{jobsearch} collections list --store {sample_store} | true",
+        shell=True, check=False, capture_output=True, text=True, env=os.environ,
+    )  # fmt: skip
+    assert "Traceback" not in done.stderr

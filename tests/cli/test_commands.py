@@ -1,0 +1,184 @@
+"""Commands that do what they should, over the sample."""
+
+import json
+import re
+from pathlib import Path
+
+import click
+import pytest
+
+from jobsearch.cli import main
+
+NURSE = "urn:jobsearch:sample:occupation:021"
+
+
+def test_search_prints_one_json_document(run, sample_store) -> None:
+    done = run(
+        "search", "Krankenschwester", "--to", "en,de", "--isco", "2", "--top", 3,
+        "--variant", "pretrained", "--store", sample_store, "--json",
+    )  # fmt: skip
+    assert done.exit_code == 0, done.output
+    found = json.loads(done.stdout)
+    assert found["query"] == "Krankenschwester"
+    assert len(found["hits"]) == 3
+    best = found["hits"][0]
+    assert best.keys() >= {
+        "title", "score", "language", "concept_id", "isco", "kind", "collection", "variant",
+    }  # fmt: skip
+    assert all(hit["isco"].startswith("2") for hit in found["hits"])
+    assert best["concept_id"] == NURSE
+
+
+def test_json_keeps_unicode(run, sample_store) -> None:
+    done = run("search", "护士", "--to", "zh", "--store", sample_store, "--json")
+    assert "护士" in done.stdout
+
+
+def test_search_prints_a_table(run, sample_store) -> None:
+    done = run("search", "KRANKENSCHWESTER", "--to", "en", "--store", sample_store, "--top", 4)
+    lines = done.stdout.splitlines()
+    assert lines[0].split() == ["score", "title", "lang", "ISCO", "kind", "concept"]
+    assert len(lines) == 2 + 4
+    assert "searched for: krankenschwester" in done.stderr
+    assert "builtin finetuned" in done.stderr or "builtin pretrained" in done.stderr
+
+
+def test_search_without_hits_is_no_failure(run, sample_store) -> None:
+    done = run("search", "cook", "--source", "esco", "--store", sample_store,
+               "--variant", "pretrained")  # fmt: skip
+    assert (done.exit_code, done.stdout) == (0, "")
+    assert "nothing found" in done.stderr
+
+
+def test_options_come_from_the_environment(run, sample_store, monkeypatch) -> None:
+    monkeypatch.setenv("JOBSEARCH_STORE", str(sample_store))
+    done = run("search", "cook", "--to", "en", "--variant", "pretrained", "--json")
+    assert done.exit_code == 0
+    assert len(json.loads(done.stdout)["hits"]) == 10
+
+
+def test_ingest_table_then_search_it_then_go_back(run, tmp_path: Path) -> None:
+    titles = tmp_path / "jobs.csv"
+    titles.write_text("job,lang,code\nHeadhunter,de,2423\nKüchenchef,de,3434\nBäcker,de,7512\n")
+    ingest = ("ingest", "table", titles, "--title", "job", "--language-column", "lang",
+              "--isco", "code", "--json")  # fmt: skip
+    first = run(*ingest)
+    assert first.exit_code == 0, first.output
+    (summary,) = json.loads(first.stdout)["ingested"]
+    assert (summary["source"], summary["language"], summary["points"]) == ("jobs", "de", 3)
+
+    again = run(*ingest)
+    assert json.loads(again.stdout)["ingested"][0]["unchanged"] is True
+
+    titles.write_text("job,lang,code\nHeadhunter,de,2423\n")
+    assert json.loads(run(*ingest).stdout)["ingested"][0]["points"] == 1
+    hits = json.loads(run("search", "baker", "--to", "de", "--json").stdout)["hits"]
+    assert [hit["title"] for hit in hits] == ["Headhunter"]
+
+    alias = summary["alias"]
+    assert run("collections", "rollback", alias).stdout == f"{alias} -> {summary['collection']}\n"
+    hits = json.loads(run("search", "baker", "--to", "de", "--json").stdout)["hits"]
+    assert hits[0]["title"] == "Bäcker"
+
+    listed = json.loads(run("collections", "list", "--json").stdout)["collections"]
+    assert {c["points"]: c["aliases"] for c in listed} == {3: [alias], 1: []}
+    previous = next(c["name"] for c in listed if not c["aliases"])
+    assert run("collections", "drop", previous, "--yes").exit_code == 0
+    assert run("collections", "drop", summary["collection"], "--yes").exit_code == 1
+    assert len(json.loads(run("collections", "list", "--json").stdout)["collections"]) == 1
+
+
+def test_a_table_does_not_replace_other_sources(run, tmp_path: Path) -> None:
+    assert run("ingest", "sample", "--languages", "de").exit_code == 0
+    titles = tmp_path / "own.tsv"
+    titles.write_text("title\nWindenergieanlagenkletterer\n")
+    done = run("ingest", "table", titles, "--title", "title", "--language", "de", "--json")
+    (summary,) = json.loads(done.stdout)["ingested"]
+    assert summary["kept_sources"] == ["sample"]
+    hits = json.loads(run("search", "Krankenpfleger", "--to", "de", "--json").stdout)["hits"]
+    assert hits[0]["source"] == "sample"
+
+
+def test_rejected_rows_are_listed(run, tmp_path: Path) -> None:
+    titles = tmp_path / "jobs.csv"
+    titles.write_text('title\ncook\n""\nwaiter\n')
+    command = ("ingest", "table", titles, "--title", "title", "--language", "en")
+    refused = run(*command)
+    assert refused.exit_code == 1
+    assert "rejects-jobs-en.jsonl" in refused.stderr
+    (reject,) = map(json.loads, (tmp_path / "rejects-jobs-en.jsonl").read_text().splitlines())
+    assert (reject["line"], reject["reason"]) == (3, "empty title")
+    assert run(*command, "--max-rejects", 0.5).exit_code == 0
+
+
+def test_collections_describe_and_verify(run, sample_store) -> None:
+    alias = "jobs__de__builtin__finetuned"
+    described = run("collections", "describe", alias, "--store", sample_store, "--json")
+    data = json.loads(described.stdout)
+    assert (data["language"], data["variant"], data["status"]) == ("de", "finetuned", "ready")
+    assert data["sources"][0]["source"] == "sample"
+    verified = run("collections", "verify", alias, "--store", sample_store)
+    assert (verified.exit_code, verified.stdout) == (0, f"{alias}: no problem found\n")
+    assert alias in run("collections", "list", "--store", sample_store).stdout
+    assert "finetuned" in run("collections", "describe", alias, "--store", sample_store).stdout
+
+
+def test_models_list(run, models_dir) -> None:
+    done = run("models", "list", "--models-dir", models_dir, "--json")
+    variants = {m["name"]: m["variants"] for m in json.loads(done.stdout)["models"]}
+    assert variants == {"builtin": ["pretrained", "finetuned"], "mpnet": ["pretrained"]}
+    assert "nothing to download" in run("models", "list").stdout
+
+
+def test_eval_sample_in_both_variants(run, models_dir, tmp_path: Path) -> None:
+    done = run("eval", "sample", "--pairs", "en-en,en-de", "--models-dir", models_dir,
+               "--runs", "runs", "--json")  # fmt: skip
+    assert done.exit_code == 0, done.output
+    cells = json.loads(done.stdout)["cells"]
+    assert [(c["pair"], c["variant"]) for c in cells] == [
+        ("en-en", "pretrained"), ("en-de", "pretrained"),
+        ("en-en", "finetuned"), ("en-de", "finetuned"),
+    ]  # fmt: skip
+    for cell in cells:
+        assert cell.keys() >= {"benchmark", "model", "queries", "corpus", "metrics"}
+        assert (cell["benchmark"], cell["queries"]) == ("sample", 30)
+        # A random ranking of about 175 titles with 4 relevant ones has a MAP near .04.
+        assert 0.3 < cell["metrics"]["MAP"] <= 1
+    assert len(list((tmp_path / "runs").iterdir())) == 4
+
+    table = run("eval", "sample", "--pairs", "en-en", "--variant", "pretrained").stdout
+    assert "sample" in table and "MAP" in table
+
+
+def test_eval_does_not_touch_what_is_searched(run) -> None:
+    assert run("ingest", "sample", "--languages", "en").exit_code == 0
+    before = run("search", "nurse", "--to", "en", "--json").stdout
+    assert run("eval", "sample", "--pairs", "en-en").exit_code == 0
+    assert run("search", "nurse", "--to", "en", "--json").stdout == before
+
+
+def test_demo(run) -> None:
+    done = run("demo")
+    assert done.exit_code == 0, done.output
+    assert "MAP" in done.stdout and "nurse" in done.stdout
+    assert Path(".demo").is_dir() and not Path(".jobsearch").exists()
+    assert done.stderr.index("$ jobsearch ingest") < done.stderr.index("$ jobsearch search")
+
+
+def leaves(command: click.Command, words: tuple[str, ...] = ()) -> list[tuple[str, click.Command]]:
+    if isinstance(command, click.Group):
+        return [leaf for c in command.commands.values() for leaf in leaves(c, (*words, c.name))]
+    return [(" ".join(words), command)]
+
+
+@pytest.mark.parametrize(
+    ("name", "command"), leaves(main), ids=lambda v: v if isinstance(v, str) else ""
+)
+def test_every_command_is_documented(run, name: str, command: click.Command) -> None:
+    text = (Path(__file__).resolve().parents[2] / "docs" / "cli.md").read_text(encoding="utf-8")
+    assert f"jobsearch {name}" in text
+    for option in command.params:
+        if isinstance(option, click.Option):
+            assert re.search(rf"{option.opts[0]}\b", text), f"{name} {option.opts[0]}"
+            assert option.help or option.name == "split", f"{name} {option.opts[0]} has no help"
+    assert run(*name.split(), "--help").exit_code == 0

@@ -1,0 +1,188 @@
+"""Searches over the sample in an embedded store, with the real model."""
+
+from dataclasses import replace
+
+import pytest
+
+from jobsearch.errors import CollectionMismatch, CollectionNotFound, InvalidInput, VariantNotFound
+from jobsearch.models import Encoder
+from jobsearch.search import SearchEngine
+from jobsearch.store import open_store
+from jobsearch.types import Filters
+
+NURSE = "urn:jobsearch:sample:occupation:021"
+
+
+class CountingEncoder:
+    """Passes on to an encoder and counts the queries."""
+
+    def __init__(self, encoder: Encoder) -> None:
+        self.info = encoder.info
+        self.queries: list[str] = []
+        self._encoder = encoder
+
+    def encode_queries(self, texts):
+        self.queries += texts
+        return self._encoder.encode_queries(texts)
+
+    def encode_documents(self, texts):
+        return self._encoder.encode_documents(texts)
+
+
+@pytest.fixture(scope="module")
+def store(sample_store):
+    store = open_store(str(sample_store))
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def engine(store, builtin, finetuned) -> SearchEngine:
+    encoders = {"pretrained": builtin, "finetuned": finetuned}
+    return SearchEngine(store, "builtin", encoders.__getitem__)
+
+
+def test_languages_and_their_variants(engine) -> None:
+    assert engine.languages() == {
+        "de": ("pretrained", "finetuned"),
+        "en": ("pretrained", "finetuned"),
+        "zh": ("pretrained",),
+    }
+
+
+@pytest.mark.parametrize("query", ["Krankenschwester", "enfermera", "注册护士", "REGISTERED NURSE"])
+def test_a_nurse_is_found_from_any_language(engine, query: str) -> None:
+    result = engine.search(query, to=["en"], top=3, variant="pretrained")
+    assert NURSE in [hit.concept_id for hit in result.hits]
+    best = result.hits[0]
+    assert (best.language, best.variant, best.source) == ("en", "pretrained", "sample")
+    assert best.collection.startswith("jobs__en__builtin__pretrained__")
+    assert 0.5 < best.score <= 1.0
+
+
+def test_hits_are_sorted_and_the_same_with_exact(engine) -> None:
+    approximate = engine.search("teacher", to=["en", "de"], top=20)
+    scores = [hit.score for hit in approximate.hits]
+    assert scores == sorted(scores, reverse=True)
+    assert {hit.language for hit in approximate.hits} == {"en", "de"}
+    exact = engine.search("teacher", to=["en", "de"], top=20, exact=True)
+    assert [h.point_id for h in exact.hits] == [h.point_id for h in approximate.hits]
+
+
+def test_a_title_finds_itself(engine) -> None:
+    hit = engine.search("registered nurse", to=["en"], top=1, variant="pretrained").hits[0]
+    assert hit.score == pytest.approx(1.0, abs=1e-5)
+    assert hit.isco == "2221"
+
+
+@pytest.mark.parametrize(
+    ("filters", "attribute", "allowed"),
+    [
+        (Filters(isco=("2221",)), "isco", {"2221"}),
+        (Filters(isco=("222", "5132")), "isco", {"2221", "2222", "5132"}),
+        (Filters(kinds=("preferred",)), "kind", {"preferred"}),
+        (Filters(concept_ids=(NURSE,)), "concept_id", {NURSE}),
+        (Filters(sources=("sample",)), "source", {"sample"}),
+    ],
+)
+def test_filters(engine, filters, attribute, allowed) -> None:
+    hits = engine.search("cook", to=["en"], top=50, filters=filters).hits
+    assert hits
+    assert {getattr(hit, attribute) for hit in hits} <= allowed
+
+
+def test_filters_that_nothing_passes_give_no_hits(engine) -> None:
+    nothing = [
+        Filters(sources=("esco",)),
+        Filters(splits=("test",)),
+        Filters(isco=("9629",), kinds=("hidden",)),
+    ]
+    for filters in nothing:
+        assert engine.search("cook", to=["en"], filters=filters).hits == ()
+
+
+def test_filter_values_are_data(engine) -> None:
+    hostile = Filters(concept_ids=('"}]} OR 1=1 --', "*", "\x00"))
+    assert engine.search("cook", to=["en"], filters=hostile).hits == ()
+
+
+def test_grouping_gives_one_hit_a_concept_and_lists_the_others(engine) -> None:
+    plain = engine.search("nurse", to=["en"], top=10)
+    grouped = engine.search("nurse", to=["en"], top=10, group_by_concept=True)
+    concepts = [hit.concept_id for hit in grouped.hits]
+    assert len(concepts) == len(set(concepts)) == 10
+    assert len({hit.concept_id for hit in plain.hits}) < 10
+    assert grouped.hits[0].point_id == plain.hits[0].point_id
+    assert grouped.hits[0].others
+    assert grouped.hits[0].title not in grouped.hits[0].others
+
+
+def test_grouping_goes_on_until_there_are_enough_concepts(engine) -> None:
+    grouped = engine.search("nurse", to=["en"], top=1000, group_by_concept=True)
+    assert len(grouped.hits) == 120
+
+
+def test_lowest_score(engine) -> None:
+    every = engine.search("nurse", to=["en"], top=100).hits
+    some = engine.search("nurse", to=["en"], top=100, min_score=0.6).hits
+    assert [h.point_id for h in some] == [h.point_id for h in every if h.score >= 0.6]
+    assert 0 < len(some) < len(every)
+
+
+def test_each_variant_has_collections_of_its_own(engine) -> None:
+    hits = {
+        v: engine.search("Koch", to=["en"], variant=v).hits for v in ("pretrained", "finetuned")
+    }
+    assert {hit.variant for hit in hits["finetuned"]} == {"finetuned"}
+    pairs = zip(hits["pretrained"], hits["finetuned"], strict=True)
+    assert any(one.score != other.score for one, other in pairs)
+
+
+def test_auto_takes_the_finetuned_variant_where_it_exists(engine) -> None:
+    result = engine.search("Koch", to=["en", "zh"], top=6)
+    assert {(h.language, h.variant) for h in result.hits} == {
+        ("en", "finetuned"),
+        ("zh", "pretrained"),
+    }
+    # Cosines of two variants cannot be compared: ranks decide.
+    assert [hit.language for hit in result.hits] == ["en", "zh"] * 3
+
+
+def test_the_papers_policy(engine) -> None:
+    result = engine.search("Koch", to=["de", "en"], query_language="de", variant="paper")
+    assert {(h.language, h.variant) for h in result.hits} == {
+        ("de", "finetuned"),
+        ("en", "pretrained"),
+    }
+
+
+def test_a_query_is_encoded_once_for_all_languages(store, builtin) -> None:
+    counting = CountingEncoder(builtin)
+    engine = SearchEngine(store, "builtin", lambda _variant: counting)
+    engine.search("  Koch ", to=["en", "de", "zh", "en"], variant="pretrained")
+    assert counting.queries == ["Koch"]
+
+
+def test_the_guard_refuses_another_encoder(store, builtin) -> None:
+    other = CountingEncoder(builtin)
+    other.info = replace(builtin.info, weights_sha256="0" * 64)
+    engine = SearchEngine(store, "builtin", lambda _variant: other)
+    with pytest.raises(CollectionMismatch, match="weights_sha256"):
+        engine.search("Koch", to=["en"], variant="pretrained")
+    assert other.queries == []
+
+
+def test_what_cannot_be_asked(engine) -> None:
+    with pytest.raises(CollectionNotFound, match=r"no titles in fr .* it has de, en, zh"):
+        engine.search("Koch", to=["en", "fr"])
+    with pytest.raises(VariantNotFound, match="no finetuned collection for 'zh'"):
+        engine.search("Koch", to=["zh"], variant="finetuned")
+    for wrong in ({"top": 0}, {"top": 1001}, {"min_score": 1.5}, {"to": []}):
+        with pytest.raises(InvalidInput):
+            engine.search("Koch", **{"to": ["en"], **wrong})
+
+
+def test_another_model_has_nothing_here(store, builtin) -> None:
+    engine = SearchEngine(store, "mpnet", lambda _variant: builtin)
+    with pytest.raises(CollectionNotFound, match="model mpnet; it is empty"):
+        engine.search("Koch", to=["en"])
