@@ -50,7 +50,7 @@ def evaluate() -> None:
 @evaluate.command()
 @click.argument("path", type=_EXISTING)
 @click.option("--pairs", type=PAIRS, help="Such as en-en,en-es; all that are there if left out.")
-@click.option("--split", default="validation", show_default=True)
+@click.option("--split", default="validation", show_default=True, help="Part with judgements.")
 @_common
 def talentclef(path: Path, pairs: tuple[str, ...] | None, split: str, **common: Any) -> None:
     """Evaluate on TalentCLEF 2025 task A: PATH is its folder or zip."""
@@ -71,8 +71,20 @@ def melo(path: Path, **common: Any) -> None:
 
 @evaluate.command()
 @click.argument("path", type=_EXISTING)
-@click.option("--pairs", type=PAIRS, default="en-es,en-de", show_default=True)
-@click.option("--size", type=click.IntRange(min=1), default=500, show_default=True)
+@click.option(
+    "--pairs",
+    type=PAIRS,
+    default="en-es,en-de",
+    show_default=True,
+    help="Language of the queries, language of the labels.",
+)
+@click.option(
+    "--size",
+    type=click.IntRange(min=1),
+    default=500,
+    show_default=True,
+    help="Number of queries a pair.",
+)
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the choice of concepts.")
 @_common
 def esco(path: Path, pairs: tuple[str, ...], size: int, seed: int, **common: Any) -> None:

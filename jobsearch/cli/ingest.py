@@ -71,7 +71,7 @@ def esco(path: Path, languages: tuple[str, ...] | None, hidden: bool, **common: 
 
 @ingest.command()
 @click.argument("path", type=_EXISTING)
-@click.option("--split", default="validation", show_default=True)
+@click.option("--split", default="validation", show_default=True, help="Part to ingest.")
 @click.option("--languages", type=LANGUAGES, help="All that the split has if left out.")
 @_common
 def talentclef(path: Path, split: str, languages: tuple[str, ...] | None, **common: Any) -> None:
