@@ -16,7 +16,7 @@ from jobsearch.settings import DEFAULT_MODEL, DEFAULT_MODELS_DIR, DEFAULT_STORE,
 Command = Callable[..., Any]
 
 
-class CheckedList(click.ParamType):
+class CheckedList(click.ParamType):  # type: ignore[type-arg] # generic since click 8.4
     """A comma-separated list whose entries pass a check that raises ``InvalidInput``."""
 
     def __init__(self, name: str, check: Callable[[str], str]) -> None:
@@ -71,7 +71,7 @@ def _with_settings(command: Command, *, models: bool) -> Command:
         settings = Settings(store=store, timeout_s=timeout, api_key=api_key, **chosen)
         return command(*args, settings=settings, **rest)
 
-    options = [
+    options: list[Callable[[Command], Command]] = [
         click.option(
             "--store",
             envvar="JOBSEARCH_STORE",
@@ -92,9 +92,10 @@ def _with_settings(command: Command, *, models: bool) -> Command:
     ]
     if models:
         options += _model_options()
+    decorated: Command = wrapped
     for option in reversed(options):
-        wrapped = option(wrapped)
-    return wrapped
+        decorated = option(decorated)
+    return decorated
 
 
 def _model_options() -> list[Callable[[Command], Command]]:

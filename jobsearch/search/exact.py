@@ -13,8 +13,8 @@ import numpy.typing as npt
 from jobsearch.store.base import PointBatch, Store, Vectors
 from jobsearch.types import Filters
 
-# Scores held at a time: 64 MB in float32.
-_CHUNK_SCORES = 1 << 24
+# Scores held at a time: 16 MB in float32.
+_CHUNK_SCORES = 1 << 22
 
 
 @dataclass(frozen=True, slots=True)

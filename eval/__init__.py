@@ -1,0 +1,1 @@
+"""Offline evaluation: benchmarks, runs, metrics and the leaderboard."""

@@ -1,0 +1,162 @@
+"""What a benchmark is: queries, a corpus and judgements, each checked against the others."""
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from ingest.sources.base import Row, Source
+from jobsearch.errors import BenchmarkError
+from jobsearch.text import normalize_title
+from jobsearch.types import TitleRecord
+
+#: Query id -> document id -> relevance; 1 and more is relevant.
+Qrels = Mapping[str, Mapping[str, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """What a reader should know of a benchmark before its figures."""
+
+    scope: str
+    structure: str
+    source: str
+    licence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Corpus:
+    """The documents of a benchmark, as a source that can be ingested.
+
+    Args:
+        name, split, version: as in :class:`ingest.sources.base.Source`.
+        language: of all documents.
+        file: where they were read, for messages.
+        documents: line of the file, and the title with its document id.
+    """
+
+    name: str
+    split: str
+    version: str
+    language: str
+    file: str
+    documents: tuple[tuple[int, TitleRecord], ...]
+
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """The one language."""
+        return (self.language,)
+
+    @property
+    def ids(self) -> frozenset[str]:
+        """Document ids."""
+        return frozenset(record.doc_id or "" for _, record in self.documents)
+
+    def sha256(self, language: str) -> str:
+        """Over everything that is stored of the documents."""
+        digest = hashlib.sha256(language.encode())
+        for _, record in self.documents:
+            digest.update(repr(record).encode())
+        return digest.hexdigest()
+
+    def rows(self, language: str) -> Iterator[Row]:
+        """One row a document."""
+        for line, record in self.documents:
+            if record.language == language:
+                yield Row(line, (record,), (), self.file)
+
+
+@dataclass(frozen=True, slots=True)
+class Benchmark:
+    """Queries, a corpus and judgements.
+
+    Args:
+        name: e.g. ``talentclef-2025``.
+        split: the part of it, e.g. ``validation``.
+        query_language: ISO 639-1 code.
+        corpus_language: ISO 639-1 code; a fact of its own, even where it is the same.
+        queries: query id -> title.
+        corpus: the documents.
+        corpus_ids: ids of the documents.
+        qrels: the judgements.
+        card: scope, structure, source and licence.
+    """
+
+    name: str
+    split: str
+    query_language: str
+    corpus_language: str
+    queries: Mapping[str, str]
+    corpus: Source
+    corpus_ids: frozenset[str]
+    qrels: Qrels
+    card: Card
+
+    @property
+    def pair(self) -> str:
+        """Language of the queries and of the corpus, e.g. ``en-es``."""
+        return f"{self.query_language}-{self.corpus_language}"
+
+    @property
+    def relevant(self) -> int:
+        """Number of judgements that say relevant."""
+        return sum(value > 0 for judged in self.qrels.values() for value in judged.values())
+
+    @property
+    def queries_without_relevant(self) -> tuple[str, ...]:
+        """Ids of the queries for which no document was judged relevant, in the queries' order."""
+        return tuple(
+            q_id
+            for q_id in self.queries
+            if not any(value > 0 for value in self.qrels.get(q_id, {}).values())
+        )
+
+
+def check_titles_are_there(titles: Mapping[str, str], file: str, what: str) -> None:
+    """Refuse an empty list of queries or documents, and titles that are empty.
+
+    Raises:
+        BenchmarkError: naming the file and the id.
+    """
+    if not titles:
+        raise BenchmarkError(f"{file} has no {what}: is the download complete?")
+    for title_id, title in titles.items():
+        if not normalize_title(title):
+            raise BenchmarkError(f"{file}: {title_id} has an empty title. Correct the file")
+
+
+def read_qrels(
+    lines: Iterable[str], file: str, query_ids: Iterable[str], corpus_ids: frozenset[str]
+) -> dict[str, dict[str, int]]:
+    """Read judgements in TREC format, ``q_id iteration doc_id relevance``.
+
+    Args:
+        lines: of the file; there is no header.
+        file: its name, for messages.
+        query_ids: the queries that may be judged.
+        corpus_ids: the documents that may be judged.
+
+    Raises:
+        BenchmarkError: with file and line, for a line of another form, an id that is not among the
+            queries or in the corpus, or a second judgement of the same two; for an empty file.
+    """
+    known = frozenset(query_ids)
+    qrels: dict[str, dict[str, int]] = {}
+    for number, line in enumerate(lines, start=1):
+        fields = line.split()
+        if not fields:
+            continue
+        problem = ""
+        if len(fields) != 4 or not fields[3].isdecimal():
+            problem = "not 'q_id 0 doc_id relevance' with a relevance of 0 or more"
+        elif fields[0] not in known:
+            problem = f"judges query {fields[0]!r}, which is not among the queries"
+        elif fields[2] not in corpus_ids:
+            problem = f"judges document {fields[2]!r}, which is not in the corpus"
+        elif fields[2] in qrels.get(fields[0], {}):
+            problem = f"judges document {fields[2]!r} for query {fields[0]!r} a second time"
+        if problem:
+            raise BenchmarkError(f"{file}, line {number}: {problem}. Correct the file")
+        qrels.setdefault(fields[0], {})[fields[2]] = int(fields[3])
+    if not qrels:
+        raise BenchmarkError(f"{file} has no judgements: is the download complete?")
+    return qrels

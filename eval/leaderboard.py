@@ -1,0 +1,128 @@
+"""Cells arranged as tables: within a language, and across languages, as the papers have them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+
+from eval.published import CROSS_LINGUAL, MONOLINGUAL, PUBLISHED, Published
+from eval.runner import Cell
+from eval.talentclef import SAMPLE_NAME
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """A row before it is laid out."""
+
+    system: str
+    measured_on: str
+    pairs: dict[str, float]
+    mean: float | None
+    source: str = ""
+
+
+def render(cells: Sequence[Cell], metrics: Sequence[str] = ("MAP", "MRR")) -> str:
+    """The leaderboard as plain text: for each benchmark and metric a table or two.
+
+    One table is for pairs within a language, one for pairs across languages; rows are models with
+    their variants, then published systems, columns are pairs and the mean that TalentCLEF ranks by,
+    where all its pairs were measured. Every row says which set it was measured on: figures of
+    different sets do not compare.
+
+    Args:
+        cells: what was measured.
+        metrics: names as in :data:`eval.metrics.MEASURES`.
+    """
+    parts: list[str] = []
+    for benchmark in dict.fromkeys(cell.benchmark for cell in cells):
+        own = [cell for cell in cells if cell.benchmark == benchmark]
+        for metric in metrics:
+            parts += _tables(benchmark, own, metric)
+    return "\n\n".join(parts)
+
+
+def _tables(benchmark: str, cells: Sequence[Cell], metric: str) -> list[str]:
+    found = []
+    for title, ranked_by, across in (
+        ("within a language", MONOLINGUAL, False),
+        ("across languages", CROSS_LINGUAL, True),
+    ):
+        here = [cell for cell in cells if _is_across(cell.pair) == across]
+        if here:
+            found.append(_table(f"{benchmark}: {metric} {title}", here, metric, ranked_by))
+    return found
+
+
+def _table(title: str, cells: Sequence[Cell], metric: str, ranked_by: tuple[str, ...]) -> str:
+    from tabulate import tabulate
+
+    measured = {cell.pair for cell in cells}
+    pairs = [pair for pair in ranked_by if pair in measured]
+    pairs += sorted(measured - set(pairs))
+    with_mean = measured.issuperset(ranked_by)
+    own, published = _own(cells, metric, ranked_by), _published(cells, metric, ranked_by)
+    entries = [*own, *(p for p in published if p.pairs.keys() & measured or with_mean)]
+    sources = list(dict.fromkeys(entry.source for entry in entries if entry.source))
+    headers = ["system", "measured on", *pairs, *(["mean"] if with_mean else [])]
+    rows = [
+        [
+            f"{e.system} [{sources.index(e.source) + 1}]" if e.source else e.system,
+            e.measured_on,
+            *(_figure(e.pairs.get(pair)) for pair in pairs),
+            *([_figure(e.mean)] if with_mean else []),
+        ]
+        for e in entries
+    ]
+    align = ("left", "left", *("right" for _ in headers[2:]))
+    lines = [title, tabulate(rows, headers=headers, disable_numparse=True, colalign=align)]
+    if with_mean:
+        lines.append(f"mean: over {', '.join(ranked_by)}")
+    lines += [f"[{number}] {source}" for number, source in enumerate(sources, start=1)]
+    return "\n".join(lines)
+
+
+def _own(cells: Sequence[Cell], metric: str, ranked_by: tuple[str, ...]) -> list[_Entry]:
+    rows: dict[tuple[str, str, str], dict[str, float]] = {}
+    for cell in cells:
+        measured_on = SAMPLE_NAME if cell.benchmark == SAMPLE_NAME else cell.split
+        key = (cell.model, cell.variant, measured_on)
+        rows.setdefault(key, {})[cell.pair] = cell.metrics[metric]
+    return [
+        _Entry(f"{model} {variant}", measured_on, pairs, _mean_over(pairs, ranked_by))
+        for (model, variant, measured_on), pairs in rows.items()
+    ]
+
+
+def _published(cells: Sequence[Cell], metric: str, ranked_by: tuple[str, ...]) -> list[_Entry]:
+    benchmark, splits = cells[0].benchmark, {cell.split for cell in cells}
+    return [
+        _Entry(
+            f"published: {row.system}",
+            row.measured_on,
+            dict(row.pairs),
+            _mean_over(row.pairs, ranked_by) if row.mean is None else row.mean,
+            row.source,
+        )
+        for row in PUBLISHED
+        if (row.benchmark, row.metric) == (benchmark, metric) and _fits(row, splits, ranked_by)
+    ]
+
+
+def _fits(row: Published, splits: set[str], ranked_by: tuple[str, ...]) -> bool:
+    """Whether a published row belongs into a table: by its mean, or by its pairs and set."""
+    if row.mean is not None:
+        return row.means == ranked_by
+    across = ranked_by == CROSS_LINGUAL
+    return row.measured_on in splits and all(_is_across(pair) == across for pair in row.pairs)
+
+
+def _mean_over(pairs: Mapping[str, float], wanted: tuple[str, ...]) -> float | None:
+    return fmean(pairs[pair] for pair in wanted) if pairs.keys() >= set(wanted) else None
+
+
+def _figure(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}"
+
+
+def _is_across(pair: str) -> bool:
+    first, second = pair.split("-")
+    return first != second

@@ -1,0 +1,133 @@
+"""MELO, Multilingual Entity Linking of Occupations.
+
+Scope: 48 sets in 21 languages: titles of national occupation classifications, to be linked to the
+labels of ESCO; judgements from official crosswalks.
+Structure: one folder a set, named ``<country>_q_<language of queries>_c_<language of corpus>``,
+with ``queries.tsv`` and ``corpus_elements.tsv`` (id, tab, title), ``annotations.tsv`` (TREC qrels)
+and ``concept_mapping.tsv`` (document id, tab, ESCO or ISCO URI); no headers, no quoting.
+Source: Retyk et al. 2024, arXiv:2410.08319, https://github.com/Avature/melo-benchmark (MIT).
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from eval.benchmarks import Benchmark, Card, Corpus, check_titles_are_there, read_qrels
+from ingest.sources.archive import NOT_UTF8, FileTree, is_undecoded, open_tree
+from jobsearch.errors import BenchmarkError
+from jobsearch.languages import NAMES
+from jobsearch.types import TitleRecord
+
+NAME = "melo"
+
+_CARD = Card(
+    scope="titles of a national classification of occupations, linked to labels of ESCO",
+    structure="queries, corpus elements and qrels; a document is a label, several share a concept",
+    source="MELO, arXiv:2410.08319, https://github.com/Avature/melo-benchmark",
+    licence="MIT (annotations and code), ESCO with attribution (labels)",
+)
+_LOOKED_FOR = "a MELO set, a folder such as deu_q_de_c_en"
+_FOLDER = re.compile(r"[a-z]{3}_q_([a-z]{2})_c_([a-z]{2}(?:_[a-z]{2})*)", re.IGNORECASE)
+_FILES = ("queries.tsv", "corpus_elements.tsv", "annotations.tsv", "concept_mapping.tsv")
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    number: int
+    id: str
+    text: str
+
+
+def melo(path: str | Path) -> Benchmark:
+    """Load a MELO set.
+
+    Args:
+        path: its folder, whose name gives the languages.
+
+    Raises:
+        BenchmarkError: the name gives no languages or several for the corpus, a file is missing or
+            empty, or the files do not fit together, with file and line.
+        SourceError: the path cannot be read.
+    """
+    folder = Path(path).resolve()
+    query_language, corpus_language = _languages(folder.name)
+    tree = open_tree(path, _LOOKED_FOR)
+    if missing := [name for name in _FILES if name not in tree.names]:
+        raise BenchmarkError(f"{path} has no {', '.join(missing)}: give {_LOOKED_FOR}")
+    queries = {line.id: line.text for line in _lines(tree, "queries.tsv")}
+    check_titles_are_there(queries, tree.where("queries.tsv"), "queries")
+    corpus = _corpus(tree, folder.name, corpus_language)
+    annotations = tree.where("annotations.tsv")
+    return Benchmark(
+        name=NAME,
+        split=folder.name,
+        query_language=query_language,
+        corpus_language=corpus_language,
+        queries=queries,
+        corpus=corpus,
+        corpus_ids=corpus.ids,
+        qrels=read_qrels(tree.lines("annotations.tsv"), annotations, queries, corpus.ids),
+        card=_CARD,
+    )
+
+
+def _languages(folder: str) -> tuple[str, str]:
+    found = _FOLDER.fullmatch(folder)
+    if not found:
+        raise BenchmarkError(
+            f"the folder {folder!r} does not name languages as MELO's do: give {_LOOKED_FOR}"
+        )
+    query, corpora = found[1].lower(), found[2].lower().split("_")
+    if len(corpora) > 1:
+        raise BenchmarkError(
+            f"the corpus of {folder} mixes {', '.join(corpora)}, and a collection has one "
+            f"language: give a set with one, such as {folder[: folder.index('_c_')]}_c_{corpora[0]}"
+        )
+    if unknown := [code for code in (query, *corpora) if code not in NAMES]:
+        raise BenchmarkError(f"the folder {folder!r} names unknown languages: {', '.join(unknown)}")
+    return query, corpora[0]
+
+
+def _corpus(tree: FileTree, split: str, language: str) -> Corpus:
+    lines = list(_lines(tree, "corpus_elements.tsv"))
+    where = tree.where("corpus_elements.tsv")
+    check_titles_are_there({line.id: line.text for line in lines}, where, "corpus elements")
+    concepts = {line.id: line.text for line in _lines(tree, "concept_mapping.tsv")}
+    documents = tuple(
+        (
+            line.number,
+            TitleRecord(
+                line.text,
+                language,
+                NAME,
+                "corpus",
+                split=split,
+                concept_id=concepts.get(line.id),
+                doc_id=line.id,
+            ),
+        )
+        for line in lines
+    )
+    return Corpus(NAME, split, "", language, where, documents)
+
+
+def _lines(tree: FileTree, name: str) -> Iterator[_Line]:
+    """The lines of a file of ids and texts, with distinct ids."""
+    seen: set[str] = set()
+    for number, raw in enumerate(tree.lines(name), start=1):
+        line = raw.rstrip("\r\n")
+        fields = line.split("\t")
+        problem = ""
+        if is_undecoded(line):
+            problem = NOT_UTF8
+        elif len(fields) != 2 or not fields[0] or not fields[1].strip():
+            problem = "not an id, a tab and a title"
+        elif fields[0] in seen:
+            problem = f"id {fields[0]!r} stands twice"
+        if problem:
+            raise BenchmarkError(
+                f"{tree.where(name)}, line {number}: {problem}: {line[:60]!r}. Correct the file"
+            )
+        seen.add(fields[0])
+        yield _Line(number, *fields)

@@ -1,0 +1,116 @@
+"""The metrics of the leaderboard, computed by trec_eval through ir-measures."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from eval.benchmarks import Qrels
+
+#: Query id -> documents and their scores, best first.
+Run = Mapping[str, Sequence[tuple[str, float]]]
+
+#: Names as the leaderboard has them -> names in ir-measures.
+MEASURES = {
+    "MAP": "AP",
+    "MRR": "RR",
+    "nDCG": "nDCG",
+    "P@5": "P@5",
+    "P@10": "P@10",
+    "P@100": "P@100",
+    "R@100": "R@100",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """Figures of a run, all in [0, 1], higher is better.
+
+    Args:
+        means: metric -> mean over the judged queries.
+        per_query: query id -> metric -> value; a judged query that the run lacks has zeros.
+        missing_queries: judged queries that the run lacks.
+        unjudged_queries: queries of the run without judgements, which count for nothing.
+    """
+
+    means: Mapping[str, float]
+    per_query: Mapping[str, Mapping[str, float]]
+    missing_queries: tuple[str, ...]
+    unjudged_queries: tuple[str, ...]
+
+
+def score(run: Run, qrels: Qrels) -> Scores:
+    """Score a run.
+
+    MAP is the mean of average precision: the precisions at the ranks of the relevant documents
+    found, divided by the number of *all* relevant documents (Buckley and Voorhees, "Retrieval
+    System Evaluation", TREC 2005). nDCG has linear gains and no cutoff. P@k divides by k, also for
+    shorter rankings.
+
+    Args:
+        run: rankings; their order counts, and scores are not looked at, so that ties cannot be
+            broken in two ways.
+        qrels: judgements.
+
+    Raises:
+        ValueError: there are no judgements, or a ranking has a document twice.
+    """
+    per_query: dict[str, Mapping[str, float]] = {}
+    for q_id, judged in qrels.items():
+        per_query[q_id] = score_ranking([doc_id for doc_id, _ in run.get(q_id, ())], judged)
+    return summarize(per_query, qrels, run)
+
+
+def score_ranking(ranking: Sequence[str], judged: Mapping[str, int]) -> dict[str, float]:
+    """Score one ranking of document ids, best first: metric -> value.
+
+    Raises:
+        ValueError: it has a document twice.
+    """
+    values = dict.fromkeys(MEASURES, 0.0)
+    if not ranking:
+        return values
+    # trec_eval sorts by score itself and breaks ties by document id, others by the order of the
+    # file; strictly falling scores leave nobody a choice. It keeps them in single precision, which
+    # holds whole numbers up to 2**24.
+    depth = len(ranking)
+    scored = {doc_id: float(depth - place) for place, doc_id in enumerate(ranking)}
+    if len(scored) != depth:
+        raise ValueError(f"the ranking of {depth} documents has only {len(scored)} different ones")
+    evaluator = _provider().evaluator(list(_measures()), {"q": dict(judged)})
+    for metric in evaluator.iter_calc({"q": scored}):
+        values[_measures()[metric.measure]] = metric.value
+    return values
+
+
+def summarize(
+    per_query: Mapping[str, Mapping[str, float]], qrels: Qrels, run_queries: Iterable[str]
+) -> Scores:
+    """Average the values of all judged queries.
+
+    Raises:
+        ValueError: there are no judgements.
+    """
+    if not qrels:
+        raise ValueError("there are no judgements to score against")
+    answered = dict.fromkeys(run_queries)
+    return Scores(
+        means={name: sum(v[name] for v in per_query.values()) / len(qrels) for name in MEASURES},
+        per_query=per_query,
+        missing_queries=tuple(q_id for q_id in qrels if q_id not in answered),
+        unjudged_queries=tuple(q_id for q_id in answered if q_id not in qrels),
+    )
+
+
+@cache
+def _measures() -> dict[Any, str]:
+    import ir_measures
+
+    return {ir_measures.parse_measure(own): name for name, own in MEASURES.items()}
+
+
+@cache
+def _provider() -> Any:
+    import ir_measures
+
+    return ir_measures.pytrec_eval

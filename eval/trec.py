@@ -1,0 +1,147 @@
+"""TREC run files: ``q_id Q0 doc_id rank score tag``, one line a document.
+
+The official scorer of TalentCLEF reads scores and not ranks, breaks ties by the order of the file,
+and fails on a header and on scores that all look like whole numbers; trec_eval breaks ties by
+document id. So scores fall strictly from line to line of a query as they are printed, even where
+cosines tie or differ below the last digit: each is at least one millionth below the one before.
+"""
+
+import math
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from jobsearch.errors import BenchmarkError
+from jobsearch.store.names import slug
+from jobsearch.types import EncoderInfo
+
+# Single precision, in which trec_eval holds scores, tells such steps apart up to 8.
+_STEPS_PER_UNIT = 1_000_000
+
+
+def run_name(pair: str, encoder: EncoderInfo) -> str:
+    """Name of a run file, e.g. ``run_en-es_builtin-pretrained.trec``."""
+    return f"run_{pair}_{run_tag(encoder)}.trec"
+
+
+def run_tag(encoder: EncoderInfo) -> str:
+    """Name of a run, e.g. ``builtin-pretrained``."""
+    return f"{slug(encoder.model)}-{encoder.variant}"
+
+
+class RunWriter:
+    """Writes a run file query by query; the file appears when all is written, or not at all.
+
+    Args:
+        path: of the file; folders above it are made.
+        tag: name of the run.
+
+    Raises:
+        BenchmarkError: the file cannot be written, or an id holds white space.
+    """
+
+    def __init__(self, path: Path, tag: str) -> None:
+        self._path, self._tag = path, tag
+        self._partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+
+    def __enter__(self) -> Self:
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = self._partial.open("w", encoding="utf-8")
+        except OSError as error:
+            raise _unwritable(self._path, error) from error
+        return self
+
+    def add(self, q_id: str, ranking: Iterable[tuple[str, float]]) -> None:
+        """Write the ranking of a query, documents and cosines, best first."""
+        steps = math.inf
+        lines = []
+        for rank, (doc_id, score) in enumerate(ranking, start=1):
+            if len(q_id.split()) != 1 or len(doc_id.split()) != 1:
+                raise BenchmarkError(
+                    f"query {q_id!r}, document {doc_id!r}: a run file cannot hold an id that is "
+                    "empty or has white space. Rename it in the benchmark"
+                )
+            steps = min(round(score * _STEPS_PER_UNIT), steps - 1)
+            printed = f"{steps / _STEPS_PER_UNIT:.6f}"
+            lines.append(f"{q_id} Q0 {doc_id} {rank} {printed} {self._tag}\n")
+        self._file.writelines(lines)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            self._file.close()
+            if kind is None:
+                self._partial.replace(self._path)
+        except OSError as problem:
+            error = problem
+        finally:
+            self._partial.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise _unwritable(self._path, error) from error
+
+
+def write_run(path: Path, run: Iterable[tuple[str, Iterable[tuple[str, float]]]], tag: str) -> None:
+    """Write a whole run, queries in the order given.
+
+    Raises:
+        BenchmarkError: the file cannot be written, or an id holds white space.
+    """
+    with RunWriter(path, tag) as writer:
+        for q_id, ranking in run:
+            writer.add(q_id, ranking)
+
+
+def read_run(path: Path) -> dict[str, list[tuple[str, float]]]:
+    """Read a run file: query id -> documents and scores by falling score, ties as in the file.
+
+    Raises:
+        BenchmarkError: with file and line, for a line of another form or a document that stands
+            twice for a query; for an empty or unreadable file.
+    """
+    run: dict[str, dict[str, float]] = {}
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise BenchmarkError(f"{path} cannot be read ({reason}): give a TREC run file") from error
+    for number, line in enumerate(lines, start=1):
+        fields = line.split()
+        score = _score(fields)
+        problem = ""
+        if score is None:
+            problem = "not 'q_id Q0 doc_id rank score tag' with a score that is a number"
+        elif fields[2] in run.get(fields[0], {}):
+            problem = f"document {fields[2]!r} stands twice for query {fields[0]!r}"
+        if problem or score is None:
+            raise BenchmarkError(f"{path}, line {number}: {problem}: {line[:60]!r}")
+        run.setdefault(fields[0], {})[fields[2]] = score
+    if not run:
+        raise BenchmarkError(f"{path} is empty: give a TREC run file")
+    return {q_id: _sorted(documents.items()) for q_id, documents in run.items()}
+
+
+def _sorted(documents: Iterable[tuple[str, float]]) -> list[tuple[str, float]]:
+    return sorted(documents, key=lambda document: -document[1])
+
+
+def _score(fields: Sequence[str]) -> float | None:
+    if len(fields) != 6:
+        return None
+    try:
+        score = float(fields[4])
+    except ValueError:
+        return None
+    return score if math.isfinite(score) else None
+
+
+def _unwritable(path: Path, error: OSError) -> BenchmarkError:
+    return BenchmarkError(
+        f"{path} cannot be written ({error.strerror or error}): choose another folder for runs"
+    )

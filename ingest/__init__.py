@@ -1,0 +1,1 @@
+"""Read titles, check them, embed them and put them into a store."""

@@ -1,0 +1,160 @@
+"""From a source of titles to a collection that can be searched."""
+
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from ingest.build import Builder, Built
+from ingest.language_guard import check_titles
+from ingest.live import find_live, source_label
+from ingest.reading import Reading, read_source
+from ingest.sources.base import Source
+from jobsearch.errors import InvalidInput
+from jobsearch.languages import check_language
+from jobsearch.models.encoder import TitleEncoder
+from jobsearch.store import Store
+from jobsearch.store.names import Namespace, alias_name
+from jobsearch.types import SourceInfo
+
+
+@dataclass(frozen=True, slots=True)
+class IngestSummary:
+    """What an ingest did.
+
+    Args:
+        source, split, language: what was ingested.
+        rows_read, rows_rejected: rows of the file; a row with one bad title of many is rejected.
+        titles: usable titles, the two of each slash form included.
+        duplicates: titles dropped because their concept or document has them already.
+        distinct_texts: normalised titles that were encoded.
+        points: stored for this source and split.
+        total_points: in the collection.
+        kept_sources: other sources whose titles were taken over.
+        seconds: of the whole ingest.
+        titles_per_s: ``titles`` in this time.
+        collection, alias: physical name and the stable one that points at it.
+        rejects_file: list of the rejects, None if there are none or none was asked for.
+        language_checked: whether the titles were compared with their language.
+        unchanged: the collection held all this already and nothing was done; figures about reading
+            are 0.
+    """
+
+    source: str
+    split: str
+    language: str
+    rows_read: int
+    rows_rejected: int
+    titles: int
+    duplicates: int
+    distinct_texts: int
+    points: int
+    total_points: int
+    kept_sources: tuple[str, ...]
+    seconds: float
+    titles_per_s: float
+    collection: str
+    alias: str
+    rejects_file: str | None
+    language_checked: bool
+    unchanged: bool
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        return {**asdict(self), "kept_sources": list(self.kept_sources)}
+
+
+def ingest(
+    source: Source,
+    language: str,
+    store: Store,
+    encoder: TitleEncoder,
+    *,
+    namespace: Namespace = "jobs",
+    language_check: bool = True,
+    max_rejects: float = 0.01,
+    rejects_path: Path | None = None,
+    force: bool = False,
+    progress: bool = False,
+) -> IngestSummary:
+    """Embed the titles of a source and put them into the collection of language and encoder.
+
+    The collection is built anew beside the live one, with the titles of other sources that the live
+    one holds, and takes its place only when it is complete and finds its own titles. A failure at
+    any point leaves the live one as it was. If it already holds the same titles, nothing is done.
+
+    Args:
+        source: where the titles come from.
+        language: one of its languages.
+        store: where they go.
+        encoder: makes the vectors.
+        namespace: ``jobs`` is searched, ``eval`` is for corpora of benchmarks.
+        language_check: refuse titles that are plainly in another language.
+        max_rejects: share of bad rows, from 0 to 1, above which nothing is stored.
+        rejects_path: JSON lines file for the bad rows.
+        force: build even if nothing has changed, and drop other sources that cannot be kept.
+        progress: draw a bar on the standard error, if that is a terminal.
+
+    Raises:
+        SourceError: the source cannot be read, has too many bad rows, or is in another language.
+        StoreError: the store failed; ``CollectionMismatch`` if other sources would be lost.
+        InvalidInput: the source has no such language.
+    """
+    started = time.perf_counter()
+    language = check_language(language)
+    if language not in source.languages:
+        raise InvalidInput(
+            f"{source.name} has no titles in {language}: it has {', '.join(source.languages)}"
+        )
+    digest = source.sha256(language)
+    alias = alias_name(namespace, language, encoder.info.model, encoder.info.variant)
+    with store.build_lock(alias):
+        live = find_live(store, alias, source, language=language, encoder=encoder.info, force=force)
+        same = live.same
+        if same and not force and (same.sha256, same.version) == (digest, source.version):
+            built = Built(live.name or "", (*live.kept, same), live.points)
+            return _summary(same, language, alias, built, started)
+        reading = read_source(source, language, max_rejects=max_rejects, rejects_path=rejects_path)
+        points = len(reading.records)
+        entry = SourceInfo(source.name, source.split, source.version, digest, points)
+        checked = language_check and check_titles(
+            reading.texts, language, where=source_label(entry)
+        )
+        builder = Builder(store, alias, live, language=language, encoder=encoder, progress=progress)
+        built = builder.build(reading, entry)
+    return _summary(entry, language, alias, built, started, reading, checked=checked)
+
+
+def _summary(
+    entry: SourceInfo,
+    language: str,
+    alias: str,
+    built: Built,
+    started: float,
+    reading: Reading | None = None,
+    *,
+    checked: bool = False,
+) -> IngestSummary:
+    """The summary; without a reading the collection was left as it is."""
+    seconds = time.perf_counter() - started
+    titles = reading.titles if reading else 0
+    return IngestSummary(
+        source=entry.source,
+        split=entry.split,
+        language=language,
+        rows_read=reading.rows_read if reading else 0,
+        rows_rejected=reading.rows_rejected if reading else 0,
+        titles=titles,
+        duplicates=reading.duplicates if reading else 0,
+        distinct_texts=reading.distinct_texts if reading else 0,
+        points=entry.points,
+        total_points=built.points,
+        kept_sources=tuple(source_label(s) for s in built.sources if s != entry),
+        seconds=seconds,
+        titles_per_s=titles / seconds,
+        collection=built.name,
+        alias=alias,
+        rejects_file=str(reading.rejects_file) if reading and reading.rejects_file else None,
+        language_checked=checked,
+        unchanged=reading is None,
+    )

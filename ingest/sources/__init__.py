@@ -1,0 +1,17 @@
+"""Where titles come from: ESCO, TalentCLEF, a table, the sample."""
+
+from ingest.sources.base import Reject, Row, Source
+from ingest.sources.esco import EscoSource
+from ingest.sources.sample import SampleSource
+from ingest.sources.table import TableSource
+from ingest.sources.talentclef import TalentClefSource
+
+__all__ = [
+    "EscoSource",
+    "Reject",
+    "Row",
+    "SampleSource",
+    "Source",
+    "TableSource",
+    "TalentClefSource",
+]

@@ -1,0 +1,199 @@
+"""One way to read a folder or a zip file of somebody else's making.
+
+A zip file is read in place and never unpacked, so nothing is written; it is still refused when its
+members climb out of it, are links or encrypted, or would unpack to far more than they seem.
+"""
+
+import codecs
+import hashlib
+import io
+import os
+import re
+import stat
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import IO
+
+from jobsearch.errors import SourceFormatError, SourceNotFound, UnsafeArchive
+
+MAX_DEPTH = 5
+MAX_UNPACKED_BYTES = 4 * 1024**3
+MAX_RATIO = 200
+# Small members may be highly regular without any harm.
+_RATIO_FROM_BYTES = 10 * 1024**2
+_CHUNK_BYTES = 1024**2
+
+# UTF-32 first: its little-endian mark begins with that of UTF-16.
+_MARKS = (
+    (codecs.BOM_UTF32_LE, "UTF-32"),
+    (codecs.BOM_UTF32_BE, "UTF-32"),
+    (codecs.BOM_UTF16_LE, "UTF-16"),
+    (codecs.BOM_UTF16_BE, "UTF-16"),
+)
+_UNDECODED = re.compile("[\udc80-\udcff]")
+
+#: Why a row is rejected of which :func:`is_undecoded` is true.
+NOT_UTF8 = "not UTF-8 (if all of the file is in Latin-1: iconv -f ISO-8859-1 -t UTF-8)"
+
+
+@dataclass(frozen=True, slots=True)
+class FileTree:
+    """The files of a folder or of a zip file.
+
+    Args:
+        root: the folder or zip file.
+        names: paths below the root with forward slashes, sorted.
+        zipped: whether the root is a zip file.
+    """
+
+    root: Path
+    names: tuple[str, ...]
+    zipped: bool
+
+    def where(self, name: str) -> str:
+        """How messages call a file."""
+        return f"{self.root}!{name}" if self.zipped else str(self.root / name)
+
+    def lines(self, name: str) -> Iterator[str]:
+        """The lines of a text file with their ends; see :func:`text_lines`."""
+        return text_lines(lambda: self._open(name), self.where(name))
+
+    def sha256(self, name: str) -> str:
+        """Hexadecimal digest of a file's bytes."""
+        return file_sha256(lambda: self._open(name), self.where(name))
+
+    def _open(self, name: str) -> IO[bytes]:
+        if not self.zipped:
+            return (self.root / name).open("rb")
+        # The member keeps the archive's file open until it is closed itself.
+        with zipfile.ZipFile(self.root) as archive:
+            return archive.open(name)
+
+
+def open_tree(path: str | Path, looked_for: str) -> FileTree:
+    """List a folder (down to ``MAX_DEPTH`` levels) or a zip file.
+
+    Args:
+        path: folder or zip file.
+        looked_for: what is expected there, for messages.
+
+    Raises:
+        SourceNotFound: nothing is there.
+        SourceFormatError: it is another kind of file, or a damaged or encrypted zip file.
+        UnsafeArchive: a zip file that must not be trusted.
+    """
+    root = Path(path)
+    if not root.exists():
+        raise SourceNotFound(f"{root} does not exist: give {looked_for}")
+    if root.is_dir():
+        return FileTree(root, tuple(sorted(_walk(root))), zipped=False)
+    if not zipfile.is_zipfile(root):
+        if root.suffix.lower() == ".zip":
+            raise SourceFormatError(f"{root} is damaged (no zip directory): download it again")
+        raise SourceFormatError(f"{root} is neither a folder nor a zip file: give {looked_for}")
+    return FileTree(root, tuple(sorted(_members(root))), zipped=True)
+
+
+def text_lines(open_binary: Callable[[], IO[bytes]], where: str) -> Iterator[str]:
+    """The lines of a UTF-8 file with their ends, a byte-order mark dropped.
+
+    Bytes that are not UTF-8 come as lone surrogates, so that one bad row does not end the reading:
+    ask :func:`is_undecoded` of every row.
+
+    Raises:
+        SourceFormatError: the file is in UTF-16 or UTF-32, or cannot be read.
+    """
+    with _reading(where), open_binary() as raw:
+        if encoding := _other_encoding(raw.read(4)):
+            raise SourceFormatError(
+                f"{where} is not UTF-8 but, from byte 0 on, {encoding}. "
+                f"Convert it with: iconv -f {encoding} -t UTF-8"
+            )
+        raw.seek(0)
+        with io.TextIOWrapper(
+            raw, encoding="utf-8-sig", errors="surrogateescape", newline=""
+        ) as text:
+            yield from text
+
+
+def is_undecoded(text: str) -> bool:
+    """Whether some byte of ``text`` was not UTF-8; it stands there as a lone surrogate."""
+    return not text.isascii() and _UNDECODED.search(text) is not None
+
+
+def file_sha256(open_binary: Callable[[], IO[bytes]], where: str) -> str:
+    """Hexadecimal digest of a file's bytes."""
+    digest = hashlib.sha256()
+    with _reading(where), open_binary() as stream:
+        while chunk := stream.read(_CHUNK_BYTES):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _other_encoding(start: bytes) -> str:
+    for mark, encoding in _MARKS:
+        if start.startswith(mark):
+            return encoding
+    # Without a mark: every other byte of Latin letters is zero.
+    if b"\0" in start:
+        return "UTF-16BE" if start.startswith(b"\0") else "UTF-16LE"
+    return ""
+
+
+@contextmanager
+def _reading(where: str) -> Iterator[None]:
+    """Turn what the operating system and zipfile raise into one line."""
+    try:
+        yield
+    except OSError as error:
+        raise SourceFormatError(
+            f"{where} cannot be read ({error.strerror or error}): check the file"
+        ) from error
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
+        raise SourceFormatError(f"{where} is damaged ({error}): download it again") from error
+
+
+def _walk(root: Path) -> Iterator[str]:
+    for folder, folders, files in os.walk(root):
+        below = Path(folder).relative_to(root)
+        folders[:] = [f for f in folders if f[0] not in "._" and len(below.parts) < MAX_DEPTH]
+        yield from ((below / name).as_posix() for name in files)
+
+
+def _members(path: Path) -> Iterator[str]:
+    with _reading(str(path)), zipfile.ZipFile(path) as archive:
+        infos = archive.infolist()
+    unpacked = sum(info.file_size for info in infos)
+    if unpacked > MAX_UNPACKED_BYTES:
+        raise UnsafeArchive(
+            f"{path} would unpack to {unpacked / 1024**3:.1f} GiB, more than "
+            f"{MAX_UNPACKED_BYTES // 1024**3}: unpack it yourself and give the folder"
+        )
+    for info in infos:
+        _check_member(path, info)
+        if not info.is_dir() and not info.filename.startswith("__MACOSX/"):
+            yield info.filename
+
+
+def _check_member(path: Path, info: zipfile.ZipInfo) -> None:
+    name = info.filename
+    parts = PurePosixPath(name.replace("\\", "/"))
+    problem = ""
+    if parts.is_absolute() or ".." in parts.parts or re.match("[A-Za-z]:", name):
+        problem = "climbs out of the archive"
+    elif stat.S_ISLNK(info.external_attr >> 16):
+        problem = "is a link"
+    elif info.file_size > max(_RATIO_FROM_BYTES, MAX_RATIO * info.compress_size):
+        problem = f"unpacks to more than {MAX_RATIO} times its size"
+    if problem:
+        raise UnsafeArchive(
+            f"{path} is not safe: its member {name!r} {problem}. Get the file from its publisher"
+        )
+    if info.flag_bits & 1:
+        raise SourceFormatError(
+            f"{path} is encrypted (member {name!r}): unpack it yourself and give the folder"
+        )

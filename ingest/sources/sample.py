@@ -1,0 +1,17 @@
+"""The sample that ships with the package: few occupations, in ESCO's layout."""
+
+from pathlib import Path
+
+from ingest.sources.esco import EscoSource
+from jobsearch import __version__
+
+SAMPLE_FOLDER = Path(__file__).parents[1] / "sample"
+
+
+class SampleSource(EscoSource):
+    """Written by hand for this project, with ids of its own; good for a try, not for figures."""
+
+    def __init__(self) -> None:
+        super().__init__(SAMPLE_FOLDER)
+        self.name = "sample"
+        self.version = __version__

@@ -1,0 +1,126 @@
+"""Connections to a Qdrant server."""
+
+import ipaddress
+import socket
+import warnings
+from urllib.parse import SplitResult, urlsplit
+
+import grpc  # type: ignore[import-untyped]
+from qdrant_client import QdrantClient
+
+from jobsearch.errors import InvalidInput, JobSearchError, StoreError
+from jobsearch.store.qdrant import QdrantStore
+from jobsearch.store.refusals import translate
+
+#: The first release that keeps metadata with a collection.
+MIN_SERVER = (1, 16)
+
+_DEFAULT_PORT = 6333
+_GRPC_PROBE_S = 0.5
+
+
+def connect(location: str, *, api_key: str | None, timeout_s: float) -> QdrantStore:
+    """Open the store of a server (``http(s)://host[:port]``, port 6333 if none) or ``:memory:``.
+
+    Vectors travel by gRPC if the port after the REST port speaks it, as in a default
+    installation (6333 and 6334), else by REST.
+
+    Raises:
+        InvalidInput: the URL cannot be used, or the key would travel unencrypted.
+        StoreUnavailable: nobody answers.
+        StoreError: the server is too old or refuses the key.
+    """
+    if location == ":memory:":
+        client = QdrantClient(":memory:")
+        return QdrantStore(client, client, ":memory:", local=True)
+    url = _check_url(location, api_key)
+    where = f"{url.scheme}://{url.netloc}{url.path}"
+    control = _client(location, url, api_key, timeout_s, prefer_grpc=False)
+    try:
+        _check_server(control, where)
+    except Exception as error:
+        control.close()
+        if isinstance(error, JobSearchError) or (mapped := translate(error, where)) is None:
+            raise
+        raise mapped from error
+    bulk = _grpc_client(location, url, api_key, timeout_s) or control
+    return QdrantStore(control, bulk, where, local=False)
+
+
+def _check_url(location: str, api_key: str | None) -> SplitResult:
+    try:
+        url = urlsplit(location)
+        host, _ = url.hostname, url.port
+    except ValueError as error:
+        raise InvalidInput(f"the store {location!r} is no URL ({error})") from error
+    if not host:
+        raise InvalidInput(f"the store {location!r} names no host: write http://localhost:6333")
+    if url.username or url.password or url.query:
+        raise InvalidInput(
+            f"the store's URL on {host} must carry no credentials: set JOBSEARCH_API_KEY instead"
+        )
+    if api_key and url.scheme == "http" and not _is_loopback(host):
+        raise InvalidInput(
+            f"the API key would travel unencrypted to {host}: use https://, or no key"
+        )
+    return url
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _client(
+    location: str, url: SplitResult, api_key: str | None, timeout_s: float, *, prefer_grpc: bool
+) -> QdrantClient:
+    with warnings.catch_warnings():
+        # Refused above unless the server is on this machine.
+        warnings.filterwarnings("ignore", message="Api key is used with an insecure connection")
+        return QdrantClient(
+            url=location,
+            port=_DEFAULT_PORT,
+            grpc_port=(url.port or _DEFAULT_PORT) + 1,
+            prefer_grpc=prefer_grpc,
+            api_key=api_key,
+            timeout=max(1, round(timeout_s)),
+            # Its own check warns from a thread; _check_server raises.
+            check_compatibility=False,
+        )
+
+
+def _check_server(client: QdrantClient, where: str) -> None:
+    version = client.info().version
+    try:
+        release = tuple(int(part) for part in version.split(".")[:2])
+    except ValueError:
+        release = (0, 0)
+    if release < MIN_SERVER:
+        raise StoreError(
+            f"the server at {where} is Qdrant {version}, jobsearch needs "
+            f"{'.'.join(map(str, MIN_SERVER))} or newer: update it, `docker compose up -d` "
+            "starts a new one"
+        )
+    # The version is told to everybody; this one asks for the key.
+    client.get_collections()
+
+
+def _grpc_client(
+    location: str, url: SplitResult, api_key: str | None, timeout_s: float
+) -> QdrantClient | None:
+    port = (url.port or _DEFAULT_PORT) + 1
+    try:
+        with socket.create_connection((url.hostname or "", port), timeout=_GRPC_PROBE_S):
+            pass
+    except OSError:
+        return None
+    client = _client(location, url, api_key, timeout_s, prefer_grpc=True)
+    try:
+        client.info()
+    except grpc.RpcError:
+        # Something else listens there.
+        client.close()
+        return None
+    return client

@@ -1,0 +1,53 @@
+"""Names of collections and aliases.
+
+An alias is ``{namespace}__{language}__{model}__{variant}``; the collection it points at adds the
+time of its build and the first digits of the encoder's fingerprint:
+``jobs__en__builtin__pretrained__20261123t101500123456_1a2b3c4d``. Characters: ``[a-z0-9_-]``.
+"""
+
+import re
+from datetime import UTC, datetime
+from typing import Literal
+
+from jobsearch.types import EncoderInfo, Variant
+
+#: ``jobs`` is searched; ``eval`` holds the corpora of benchmarks, apart from it.
+Namespace = Literal["jobs", "eval"]
+_NAMESPACES = ("jobs", "eval")
+
+# Names become folders, so nothing else may stand in them.
+_ALLOWED = re.compile(r"[a-z0-9_-]{1,200}")
+
+
+def slug(text: str) -> str:
+    """Lower case, every run of other characters than ``[a-z0-9-]`` made one hyphen."""
+    return re.sub(r"[^a-z0-9-]+", "-", text.lower()).strip("-")
+
+
+def alias_name(namespace: Namespace, language: str, model: str, variant: Variant) -> str:
+    """The stable name of a collection."""
+    return "__".join((namespace, language, slug(model), variant))
+
+
+def build_name(alias: str, encoder: EncoderInfo, now: datetime | None = None) -> str:
+    """The physical name of a build that begins now (UTC, microseconds)."""
+    moment = (now or datetime.now(UTC)).strftime("%Y%m%dt%H%M%S%f")
+    return f"{alias}__{moment}_{encoder.fingerprint[:8]}"
+
+
+def is_ours(name: str) -> bool:
+    """Whether a collection's name follows the scheme."""
+    parts = name.split("__")
+    return len(parts) == 5 and parts[0] in _NAMESPACES and bool(_ALLOWED.fullmatch(name))
+
+
+def check_name(name: str) -> str:
+    """Return the name of a collection or an alias, or raise ``ValueError`` for its characters."""
+    if not _ALLOWED.fullmatch(name):
+        raise ValueError(f"{name!r} is no name of a collection or an alias: use [a-z0-9_-]")
+    return name
+
+
+def alias_of(name: str) -> str:
+    """The alias that a physical name was built for."""
+    return name.rsplit("__", 1)[0]

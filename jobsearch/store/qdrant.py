@@ -1,0 +1,300 @@
+"""The store on a Qdrant server, and in memory for small tests, through ``qdrant_client``."""
+
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import replace
+from typing import cast
+
+import numpy as np
+from qdrant_client import QdrantClient, models
+
+from jobsearch.errors import (
+    CollectionExists,
+    CollectionNotFound,
+    JobSearchError,
+    StoreError,
+)
+from jobsearch.store.base import CollectionInfo, PointBatch, ScoredPoint, Vectors
+from jobsearch.store.builds import (
+    check_build,
+    check_count,
+    check_expected,
+    check_new,
+    check_unused,
+    no_build_before,
+    not_building,
+    not_complete,
+    not_found,
+    outdated,
+)
+from jobsearch.store.bulk import nearest, read, upload
+from jobsearch.store.filters import engine_filter
+from jobsearch.store.metadata import CollectionMetadata
+from jobsearch.store.names import is_ours
+from jobsearch.store.refusals import translate
+from jobsearch.store.vectors import check_points, check_vectors, rank
+from jobsearch.types import FILTER_FIELDS, Filters
+
+_POLL_S = 0.2
+
+
+class QdrantStore:
+    """A store on a server or in memory. Implements :class:`jobsearch.store.base.Store`.
+
+    Use :func:`jobsearch.store.open_store`, which checks the server first.
+
+    Args:
+        control: the client for everything but points.
+        bulk: the client for points; may be the same.
+        location: URL without secrets, for messages.
+        local: the client keeps the data in memory, where indexes and search parameters mean
+            nothing.
+        index_timeout_s: how long a finished upload may take to be indexed.
+    """
+
+    def __init__(
+        self,
+        control: QdrantClient,
+        bulk: QdrantClient,
+        location: str,
+        *,
+        local: bool,
+        index_timeout_s: float = 1800.0,
+    ) -> None:
+        self._control = control
+        self._bulk = bulk
+        self._location = location
+        self._local = local
+        self._index_timeout_s = index_timeout_s
+        self._building: dict[str, int] = {}
+        self._dims: dict[str, int] = {}
+
+    @property
+    def location(self) -> str:
+        """URL, without secrets."""
+        return self._location
+
+    @contextmanager
+    def _asking(self, name: str = "") -> Iterator[None]:
+        try:
+            yield
+        except JobSearchError:
+            raise
+        except Exception as error:
+            mapped = translate(error, self._location)
+            if mapped is None:
+                raise
+            if name and isinstance(mapped, CollectionNotFound):
+                mapped = not_found(name, self._location, self.aliases())
+            raise mapped from error
+
+    def build_lock(self, alias: str) -> AbstractContextManager[None]:  # noqa: ARG002
+        """Nothing to hold on a server: the builder that swaps second gets ``CollectionChanged``."""
+        return nullcontext()
+
+    def create(self, name: str, metadata: CollectionMetadata) -> None:
+        """Make an empty collection with its indexes; see :meth:`Store.create`."""
+        check_new(name)
+        dim = metadata.encoder.dim
+        with self._asking():
+            if self._control.collection_exists(name):
+                raise CollectionExists(f"{self._location} has a collection {name} already")
+            self._control.create_collection(
+                name,
+                vectors_config=models.VectorParams(size=dim, distance=models.Distance.COSINE),
+                metadata=replace(metadata, status="building").as_dict(),
+            )
+            # Indexes come before the data, so the graph is built with them in mind.
+            for field in () if self._local else FILTER_FIELDS:
+                self._control.create_payload_index(
+                    name, field, models.PayloadSchemaType.KEYWORD, wait=True
+                )
+        self._building[name] = dim
+
+    def upsert(self, name: str, points: PointBatch) -> None:
+        """Add or replace points of a build; see :meth:`Store.upsert`."""
+        ids = check_points(points, self._build_dim(name))
+        with self._asking(name):
+            upload(self._bulk, name, ids, points)
+
+    def _build_dim(self, name: str) -> int:
+        if name not in self._building:
+            metadata = self._metadata(name)
+            if metadata.status == "ready":
+                raise not_building(name, ready=True)
+            self._building[name] = metadata.encoder.dim
+        return self._building[name]
+
+    def finish(self, name: str, metadata: CollectionMetadata) -> None:
+        """Wait for the index, check the count, store ``metadata``; see :meth:`Store.finish`."""
+        self._build_dim(name)
+        with self._asking(name):
+            self._wait_for_index(name)
+            check_count(name, self.count(name), metadata.expected_points)
+            self._store_metadata(name, replace(metadata, status="ready"))
+        self._building.pop(name)
+
+    def _wait_for_index(self, name: str) -> None:
+        end = time.monotonic() + self._index_timeout_s
+        busy = (models.CollectionStatus.YELLOW, models.CollectionStatus.RED)
+        while (status := self._control.get_collection(name).status) in busy:
+            if status == models.CollectionStatus.RED or time.monotonic() > end:
+                raise StoreError(
+                    f"the server at {self._location} reports {name} as {status.value}: "
+                    "see the server's log"
+                )
+            time.sleep(_POLL_S)
+
+    def _metadata(self, name: str) -> CollectionMetadata:
+        with self._asking(name):
+            return CollectionMetadata.from_dict(
+                self._control.get_collection(name).config.metadata or {}
+            )
+
+    def _store_metadata(self, name: str, metadata: CollectionMetadata) -> None:
+        self._control.update_collection(name, metadata=metadata.as_dict())
+
+    def describe(self, name: str) -> CollectionInfo:
+        """Look up one collection."""
+        aliases = self.aliases()
+        physical = aliases.get(name, name)
+        pointing = tuple(sorted(alias for alias, target in aliases.items() if target == physical))
+        return CollectionInfo(physical, pointing, self._metadata(physical), self.count(physical))
+
+    def collections(self) -> list[CollectionInfo]:
+        """The collections that jobsearch made, sorted by physical name."""
+        return [self.describe(name) for name in self._names()]
+
+    def _names(self) -> list[str]:
+        with self._asking():
+            found = self._control.get_collections().collections
+        return sorted(each.name for each in found if is_ours(each.name))
+
+    def aliases(self) -> dict[str, str]:
+        """Alias -> physical name, of jobsearch's collections."""
+        with self._asking():
+            found = self._control.get_aliases().aliases
+        return {a.alias_name: a.collection_name for a in found if is_ours(a.collection_name)}
+
+    def query(
+        self,
+        name: str,
+        vectors: Vectors,
+        *,
+        limit: int,
+        filters: Filters | None = None,
+        exact: bool = False,
+        score_threshold: float | None = None,
+    ) -> list[list[ScoredPoint]]:
+        """The nearest points to each row; see :meth:`Store.query`."""
+        if np.shape(vectors)[-1:] != (self._dims.get(name),):
+            self._dims[name] = self._metadata(name).encoder.dim
+        check_vectors(vectors, self._dims[name])
+        condition = engine_filter(filters, models)
+        params = None if self._local else models.SearchParams(exact=exact)
+
+        def fetch(rows: Vectors, depth: int) -> list[list[ScoredPoint]]:
+            with self._asking(name):
+                return nearest(self._bulk, name, rows, depth, condition, params)
+
+        return rank(fetch, vectors, limit=limit, score_threshold=score_threshold)
+
+    def count(self, name: str, filters: Filters | None = None) -> int:
+        """Exact number of points that pass the filter."""
+        with self._asking(name):
+            condition = engine_filter(filters, models)
+            return self._control.count(name, count_filter=condition, exact=True).count
+
+    def scroll(
+        self, name: str, filters: Filters | None = None, *, batch_size: int = 1000
+    ) -> Iterator[PointBatch]:
+        """All points that pass the filter, sorted by id."""
+        condition = engine_filter(filters, models)
+        offset: models.ExtendedPointId | None = None
+        while True:
+            with self._asking(name):
+                batch, offset = read(self._bulk, name, condition, offset, batch_size)
+            if batch.ids:
+                yield batch
+            if offset is None:
+                return
+
+    def delete(self, name: str, filters: Filters) -> int:
+        """Delete the points that pass the filter; returns their number."""
+        if not filters.clauses():
+            raise ValueError("an empty filter would delete every title: use drop")
+        doomed = self.count(name, filters)
+        physical = self.aliases().get(name, name)
+        metadata = self._metadata(physical)
+        with self._asking(name):
+            condition = cast(models.Filter, engine_filter(filters, models))
+            selector = models.FilterSelector(filter=condition)
+            self._control.delete(physical, points_selector=selector, wait=True)
+            if metadata.status == "ready":
+                left = replace(metadata, expected_points=self.count(physical))
+                self._store_metadata(physical, left)
+        return doomed
+
+    def drop(self, name: str) -> None:
+        """Delete a collection by its physical name."""
+        aliases = self.aliases()
+        if name not in self._names():
+            raise not_found(name, self._location, aliases)
+        check_unused(name, aliases)
+        with self._asking(name):
+            self._control.delete_collection(name)
+        self._building.pop(name, None)
+
+    def swap_alias(self, alias: str, name: str, *, expected: str | None) -> None:
+        """Point ``alias`` at ``name`` and drop builds older than the one it replaces.
+
+        A server compares nothing by itself: between the check of ``expected`` and the swap lies
+        one request, so of two builders within that moment the second wins.
+        """
+        current = self.aliases().get(alias)
+        check_expected(alias, current, expected)
+        if self._metadata(name).status != "ready":
+            raise not_complete(name)
+        if current == name:
+            return
+        self._point(alias, name, current)
+        ready = [
+            i.name for i in self.collections() if i.metadata.status == "ready" and not i.aliases
+        ]
+        for old in outdated(alias, name, current or "", ready):
+            self.drop(old)
+
+    def _point(self, alias: str, name: str, current: str | None) -> None:
+        gone = models.DeleteAliasOperation(delete_alias=models.DeleteAlias(alias_name=alias))
+        made = models.CreateAliasOperation(
+            create_alias=models.CreateAlias(collection_name=name, alias_name=alias)
+        )
+        with self._asking(name):
+            self._control.update_collection(name, metadata={"previous": current or ""})
+            # One request, so there is no moment without the alias.
+            self._control.update_collection_aliases([gone, made] if current else [made])
+
+    def rollback(self, alias: str) -> str:
+        """Point ``alias`` back at the build before; returns its name."""
+        aliases = self.aliases()
+        if alias not in aliases:
+            raise not_found(alias, self._location, aliases)
+        current = aliases[alias]
+        previous = self._metadata(current).previous
+        if previous not in self._names():
+            raise no_build_before(alias, current)
+        self._point(alias, previous, current)
+        return previous
+
+    def verify(self, name: str) -> list[str]:
+        """Check count, vectors and searches; returns the problems found."""
+        if self._metadata(name).status != "ready":
+            return ["its build is not complete"]
+        return check_build(self, name)
+
+    def close(self) -> None:
+        """Release the connections."""
+        self._control.close()
+        if self._bulk is not self._control:
+            self._bulk.close()

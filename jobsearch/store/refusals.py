@@ -1,0 +1,47 @@
+"""The one place that maps the errors of Qdrant's client to ours."""
+
+import grpc  # type: ignore[import-untyped]
+from qdrant_client.common.client_exceptions import ResourceExhaustedResponse
+from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
+
+from jobsearch.errors import CollectionNotFound, StoreError, StoreUnavailable
+
+_KEY = (401, 403, grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED)
+_NOT_FOUND = (404, grpc.StatusCode.NOT_FOUND)
+_SILENT = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
+
+
+def translate(error: Exception, where: str) -> StoreError | None:  # noqa: PLR0911
+    """The error of ours for one of the client's; None for one that is none of the server's.
+
+    ``where`` is the server's URL without secrets.
+    """
+    if isinstance(error, ResponseHandlingException):
+        return _silence(str(error.source), where)
+    if isinstance(error, ResourceExhaustedResponse):
+        return StoreUnavailable(f"the server at {where} is overloaded ({error}): try again later")
+    if isinstance(error, UnexpectedResponse):
+        return _refusal(error.status_code, error.content.decode(errors="replace"), where)
+    if isinstance(error, grpc.RpcError) and isinstance(error, grpc.Call):
+        code = error.code()
+        if code in _SILENT:
+            return _silence(code.name, where)
+        return _refusal(code, error.details() or "", where)
+    # In memory the client has no other error for it.
+    if isinstance(error, ValueError) and str(error).endswith("not found"):
+        return CollectionNotFound(str(error))
+    return None
+
+
+def _silence(reason: str, where: str) -> StoreUnavailable:
+    return StoreUnavailable(
+        f"no Qdrant answers at {where} ({reason}): start a server with `docker compose up -d`, "
+        "or use a folder with --store PATH"
+    )
+
+
+def _refusal(code: int | grpc.StatusCode | None, said: str, where: str) -> StoreError:
+    if code in _KEY:
+        return StoreError(f"the server at {where} refuses the API key: set JOBSEARCH_API_KEY")
+    answer = f"the server at {where} answered {code}: {' '.join(said.split())[:300]}"
+    return CollectionNotFound(answer) if code in _NOT_FOUND else StoreError(answer)

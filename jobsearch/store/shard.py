@@ -1,0 +1,175 @@
+"""One collection in the embedded engine: the only module that knows ``qdrant_edge``."""
+
+import struct
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import qdrant_edge as edge
+
+from jobsearch.errors import StoreError
+from jobsearch.store.base import PointBatch, ScoredPoint, Vectors
+from jobsearch.store.filters import engine_filter
+from jobsearch.store.vectors import cosine
+from jobsearch.types import FILTER_FIELDS, Filters
+
+#: Written anew by the engine at every load, so it is neither sealed nor trusted.
+CONFIG_FILE = "edge_config.json"
+
+
+@contextmanager
+def _engine_errors(doing: str) -> Iterator[None]:
+    try:
+        yield
+    except BaseException as error:
+        # The engine raises plain exceptions, and panics, whose class cannot be imported.
+        if type(error) is Exception or type(error).__name__ == "PanicException":
+            reason = " ".join(str(error).split())
+            raise StoreError(
+                f"{doing} failed in the embedded engine ({reason}): ingest the titles again"
+            ) from error
+        raise
+
+
+class Shard:
+    """An open collection of unit vectors of ``dim`` dimensions in the folder ``path``.
+
+    Args:
+        path: its folder.
+        dim: length of the vectors.
+        exact_up_to: number of points up to which no index is built: queries on so few compare
+            with all of them, which takes a few milliseconds and loses nothing.
+        new: make it; otherwise load what is there.
+    """
+
+    def __init__(self, path: Path, dim: int, *, exact_up_to: int, new: bool) -> None:
+        self.path = path
+        self.dim = dim
+        self.exact_up_to = exact_up_to
+        self._config = edge.EdgeConfig(
+            vectors=edge.EdgeVectorParams(size=dim, distance=edge.Distance.Cosine),
+            # Without a log points last once they are flushed: a build is finished or thrown away.
+            # It also lets several processes read the same files, and none of them changes one.
+            wal_enabled=False,
+            optimizers=edge.EdgeOptimizersConfig(
+                indexing_threshold=exact_up_to * dim * 4 // 1024 + 1, default_segment_number=1
+            ),
+        )
+        with _engine_errors(f"opening {path}"):
+            if new:
+                path.mkdir(parents=True)
+                self._shard = edge.EdgeShard.create(str(path), self._config)
+                for field in FILTER_FIELDS:
+                    self._update(
+                        edge.UpdateOperation.create_field_index(
+                            field, edge.PayloadSchemaType.Keyword
+                        )
+                    )
+            else:
+                self._shard = self._load()
+
+    def _load(self) -> edge.EdgeShard:
+        (self.path / CONFIG_FILE).unlink(missing_ok=True)
+        return edge.EdgeShard.load(str(self.path), self._config)
+
+    def _update(self, operation: edge.UpdateOperation) -> None:
+        with _engine_errors(f"writing to {self.path}"):
+            self._shard.update(operation)
+
+    def upsert(self, ids: Sequence[uuid.UUID], points: PointBatch) -> None:
+        """Add or replace checked points."""
+        rows = zip(ids, points.vectors, points.payloads, strict=True)
+        # The stubs know lists only; the engine takes a row of an array as it is.
+        found: list[Any] = [edge.Point(i, vector, payload) for i, vector, payload in rows]
+        self._update(edge.UpdateOperation.upsert_points(found))
+
+    def delete(self, filters: Filters) -> None:
+        """Delete the points that pass the filter."""
+        condition: Any = engine_filter(filters, edge)
+        self._update(edge.UpdateOperation.delete_points_by_filter(condition))
+
+    def seal(self) -> None:
+        """Build the index if there are enough points for one, write everything to disk and close.
+
+        The first load after a write folds the engine's journals into its files, so that load is
+        done here: later ones change nothing, and the files can be compared with checksums.
+        """
+        with _engine_errors(f"writing {self.path}"):
+            self._shard.optimize()
+            self._shard.flush()
+            self._shard.close()
+            self._load().close()
+
+    @property
+    def indexed(self) -> int:
+        """Number of vectors in the approximate index."""
+        return self._shard.info().indexed_vectors_count
+
+    def count(self, filters: Filters | None = None) -> int:
+        """Exact number of points that pass the filter."""
+        with _engine_errors(f"counting in {self.path}"):
+            return self._shard.count(
+                edge.CountRequest(exact=True, filter=engine_filter(filters, edge))
+            )
+
+    def query(
+        self, vectors: Vectors, depth: int, filters: Filters | None, *, exact: bool
+    ) -> list[list[ScoredPoint]]:
+        """The ``depth`` nearest points to each vector, as the engine orders them."""
+        condition = engine_filter(filters, edge)
+        params = edge.SearchParams(exact=exact)
+        requests = [
+            edge.QueryRequest(
+                query=edge.Query.Nearest(vector),
+                limit=depth,
+                filter=condition,
+                with_payload=True,
+                params=params,
+            )
+            for vector in vectors
+        ]
+        with _engine_errors(f"searching {self.path}"):
+            found = self._shard.query_batch(edge.QueryBatchRequest(requests))
+        return [
+            [ScoredPoint(str(p.id), cosine(p.score), p.payload or {}) for p in points]
+            for points in found
+        ]
+
+    def scroll(self, filters: Filters | None, batch_size: int) -> Iterator[PointBatch]:
+        """All points that pass the filter, sorted by id."""
+        condition = engine_filter(filters, edge)
+        offset = None
+        while True:
+            request = edge.ScrollRequest(
+                offset=offset,
+                limit=batch_size,
+                filter=condition,
+                with_payload=True,
+                with_vector=True,
+            )
+            with _engine_errors(f"reading {self.path}"):
+                records, offset = self._shard.scroll(request)
+            if records:
+                yield PointBatch(
+                    [str(record.id) for record in records],
+                    self._matrix(records),
+                    [record.payload or {} for record in records],
+                )
+            if offset is None:
+                return
+
+    def _matrix(self, records: Sequence[edge.Record]) -> Vectors:
+        # Rows come as lists of floats; packing them is the quickest way into an array.
+        row = struct.Struct(f"={self.dim}f")
+        buffer = bytearray(row.size * len(records))
+        for i, record in enumerate(records):
+            row.pack_into(buffer, i * row.size, *record.vector)  # type: ignore[misc]
+        return np.frombuffer(buffer, dtype=np.float32).reshape(-1, self.dim)
+
+    def close(self) -> None:
+        """Release its files."""
+        with _engine_errors(f"closing {self.path}"):
+            self._shard.close()

@@ -1,0 +1,77 @@
+"""Checks and rankings that all engines share: engines accept NaN and break ties as they like."""
+
+import uuid
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from jobsearch.store.base import PointBatch, ScoredPoint, Vectors
+
+#: How far the length of a stored or asked vector may be from 1.
+UNIT_TOLERANCE = 1e-3
+
+# Points asked for beyond the limit at first, so that a tie at the cut rarely costs a second query.
+_SPARE = 8
+
+Fetch = Callable[[Vectors, int], Sequence[list[ScoredPoint]]]
+
+
+def check_vectors(vectors: Vectors, dim: int) -> None:
+    """Raise ``ValueError`` unless ``vectors`` is (n, dim), float32, finite and of unit length."""
+    if not isinstance(vectors, np.ndarray) or vectors.dtype != np.float32:
+        kind = getattr(vectors, "dtype", type(vectors).__name__)
+        raise ValueError(f"vectors must be a float32 array, not {kind}")
+    if vectors.ndim != 2 or vectors.shape[1] != dim:
+        raise ValueError(f"vectors have shape {vectors.shape}, the collection takes (n, {dim})")
+    # NaN and infinity fail this comparison too.
+    bad = np.flatnonzero(~(np.abs(np.linalg.norm(vectors, axis=1) - 1) <= UNIT_TOLERANCE))
+    if bad.size:
+        raise ValueError(
+            f"{bad.size} of {len(vectors)} vectors are not finite and of unit length, "
+            f"the first at row {bad[0]}: normalise them before they are stored or asked"
+        )
+
+
+def check_points(points: PointBatch, dim: int) -> list[uuid.UUID]:
+    """Check a batch before anything of it is written; returns its ids.
+
+    Raises:
+        ValueError: for vectors that :func:`check_vectors` refuses, ids that are no UUIDs, or ids,
+            vectors and payloads of different numbers.
+    """
+    sizes = (len(points.ids), len(points.vectors), len(points.payloads))
+    if len(set(sizes)) > 1:
+        raise ValueError("{} ids, {} vectors and {} payloads do not make points".format(*sizes))
+    check_vectors(points.vectors, dim)
+    return [uuid.UUID(point_id) for point_id in points.ids]
+
+
+def rank(
+    fetch: Fetch, vectors: Vectors, *, limit: int, score_threshold: float | None
+) -> list[list[ScoredPoint]]:
+    """The best ``limit`` points a row, sorted by (-score, id), ties at the cut included.
+
+    ``fetch(vectors, depth)`` asks the engine for the ``depth`` best a row. An engine picks at will
+    among points of equal score where it cuts, so rows whose cut runs through a tie are asked again,
+    deeper. The threshold is applied here, since engines differ on whether it is included.
+    """
+    if limit < 1:
+        raise ValueError(f"limit is {limit}, it must be at least 1")
+    ranked: list[list[ScoredPoint]] = [[] for _ in vectors]
+    pending = np.arange(len(vectors))
+    depth = limit + _SPARE
+    while pending.size:
+        undecided = []
+        for row, points in zip(pending, fetch(vectors[pending], depth), strict=True):
+            ranked[row] = sorted(points, key=lambda point: (-point.score, point.id))
+            if len(points) >= depth and ranked[row][-1].score == ranked[row][limit - 1].score:
+                undecided.append(row)
+        pending = np.array(undecided, dtype=np.intp)
+        depth *= 4
+    floor = -np.inf if score_threshold is None else score_threshold
+    return [[point for point in row[:limit] if point.score >= floor] for row in ranked]
+
+
+def cosine(score: float) -> float:
+    """A score as the engine rounds it, brought back into [-1, 1]."""
+    return min(1.0, max(-1.0, score))

@@ -1,0 +1,19 @@
+"""The fake encoder, and the official scorer."""
+
+from types import ModuleType
+
+import pytest
+from small_benchmarks import FakeEncoder
+
+
+@pytest.fixture
+def encoder() -> FakeEncoder:
+    return FakeEncoder()
+
+
+@pytest.fixture(scope="session")
+def ranx() -> ModuleType:
+    """The official scorer's library; its functions run uncompiled, which spares a minute."""
+    numba = pytest.importorskip("numba")
+    numba.config.DISABLE_JIT = True
+    return pytest.importorskip("ranx")

@@ -1,0 +1,83 @@
+from collections.abc import Iterable
+
+import pytest
+from small_benchmarks import make_benchmark
+
+from eval.benchmarks import check_titles_are_there, read_qrels
+from jobsearch.errors import BenchmarkError
+
+QUERIES = {"1": "nurse", "2": "cook"}
+CORPUS = frozenset({"a", "b"})
+
+
+def read(*lines: str) -> dict[str, dict[str, int]]:
+    return read_qrels(lines, "qrels.tsv", QUERIES, CORPUS)
+
+
+def test_qrels_with_tabs_spaces_and_a_blank_line() -> None:
+    assert read("1\t0\ta\t1\n", "\n", "1 0 b 0\r\n", "2 0 b 2\n") == {
+        "1": {"a": 1, "b": 0},
+        "2": {"b": 2},
+    }
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        (["1 0 a 1", "3 0 a 1"], "line 2: judges query '3', which is not among the queries"),
+        (["1 0 c 1"], "line 1: judges document 'c', which is not in the corpus"),
+        (["1 0 a 1", "1 0 a 1"], "line 2: judges document 'a' for query '1' a second time"),
+        (["1 0 a"], "line 1: not 'q_id 0 doc_id relevance'"),
+        (["1 0 a yes"], "line 1: not 'q_id 0 doc_id relevance'"),
+        (["1 0 a -1"], "line 1: not 'q_id 0 doc_id relevance' with a relevance of 0 or more"),
+        ([], "qrels.tsv has no judgements"),
+        (["\n"], "qrels.tsv has no judgements"),
+    ],
+)
+def test_bad_qrels(lines: Iterable[str], message: str) -> None:
+    with pytest.raises(BenchmarkError, match=message) as raised:
+        read(*lines)
+    assert str(raised.value).startswith("qrels.tsv")
+
+
+def test_titles_that_are_not_there() -> None:
+    with pytest.raises(BenchmarkError, match="queries has no queries: is the download complete"):
+        check_titles_are_there({}, "queries", "queries")
+    with pytest.raises(BenchmarkError, match="queries: 2 has an empty title"):
+        check_titles_are_there({"1": "nurse", "2": " \u200b"}, "queries", "queries")
+
+
+def test_languages_are_two_facts() -> None:
+    benchmark = make_benchmark(QUERIES, {"a": "enfermera"}, {"1": {"a": 1}}, corpus_language="es")
+    assert benchmark.pair == "en-es"
+    assert (benchmark.query_language, benchmark.corpus_language) == ("en", "es")
+
+
+def test_queries_without_a_relevant_document_are_kept_and_listed() -> None:
+    benchmark = make_benchmark(
+        {**QUERIES, "3": "clown"},
+        {"a": "nurse", "b": "cook"},
+        {"1": {"a": 1, "b": 0}, "2": {"b": 0}},
+    )
+    assert benchmark.queries_without_relevant == ("2", "3")
+    assert benchmark.relevant == 1
+    assert len(benchmark.queries) == 3
+
+
+def test_a_corpus_is_a_source() -> None:
+    corpus = make_benchmark(QUERIES, {"a": "nurse", "b": "nurse"}, {"1": {"a": 1}}).corpus
+    rows = list(corpus.rows("en"))
+    assert [(row.line, row.records[0].doc_id, row.records[0].title) for row in rows] == [
+        (2, "a", "nurse"),
+        (3, "b", "nurse"),
+    ]
+    assert list(corpus.rows("es")) == []
+    assert corpus.languages == ("en",)
+
+
+def test_the_digest_of_a_corpus_follows_its_documents() -> None:
+    def digest(documents: dict[str, str]) -> str:
+        return make_benchmark(QUERIES, documents, {"1": {"a": 1}}).corpus.sha256("en")
+
+    assert digest({"a": "nurse"}) == digest({"a": "nurse"})
+    assert len({digest({"a": "nurse"}), digest({"a": "nurses"}), digest({"b": "nurse"})}) == 3

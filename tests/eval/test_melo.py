@@ -1,0 +1,87 @@
+from pathlib import Path
+
+import pytest
+from small_benchmarks import write
+
+from eval.melo import melo
+from jobsearch.errors import BenchmarkError, SourceNotFound
+
+FILES = {
+    "queries.tsv": 'Q1\tKoch\nQ2\t"Alt" Pfleger\n',
+    "corpus_elements.tsv": "C1_en_0\tcook\nC1_en_1\tchef\nC2_en_0\tnurse\n",
+    "annotations.tsv": "Q1\t0\tC1_en_0\t1\nQ1\t0\tC1_en_1\t1\nQ2\t0\tC2_en_0\t1\n",
+    "concept_mapping.tsv": "C1_en_0\turn:cook\nC1_en_1\turn:cook\nC2_en_0\turn:nurse\n",
+}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return write(tmp_path / "deu_q_de_c_en", FILES)
+
+
+def test_a_set(folder: Path) -> None:
+    benchmark = melo(folder)
+    assert (benchmark.name, benchmark.split, benchmark.pair) == ("melo", "deu_q_de_c_en", "de-en")
+    assert benchmark.queries == {"Q1": "Koch", "Q2": '"Alt" Pfleger'}
+    assert benchmark.qrels["Q1"] == {"C1_en_0": 1, "C1_en_1": 1}
+    records = [row.records[0] for row in benchmark.corpus.rows("en")]
+    assert [(r.doc_id, r.title, r.concept_id) for r in records] == [
+        ("C1_en_0", "cook", "urn:cook"),
+        ("C1_en_1", "chef", "urn:cook"),
+        ("C2_en_0", "nurse", "urn:nurse"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("deutsch", "'deutsch' does not name languages"),
+        ("bel_q_nl_c_en_de", "mixes en, de.*give a set with one, such as bel_q_nl_c_en$"),
+        ("xyz_q_xx_c_en", "unknown languages: xx"),
+    ],
+)
+def test_folder_names(tmp_path: Path, name: str, message: str) -> None:
+    with pytest.raises(BenchmarkError, match=message):
+        melo(write(tmp_path / name, FILES))
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("queries.tsv", "Q1\tKoch\nQ1\tBauer\n", r"queries\.tsv, line 2: id 'Q1' stands twice"),
+        ("queries.tsv", "Koch\n", r"queries\.tsv, line 1: not an id, a tab and a title: 'Koch'"),
+        ("queries.tsv", "", r"queries\.tsv has no queries"),
+        ("corpus_elements.tsv", "", r"corpus_elements\.tsv has no corpus elements"),
+        ("annotations.tsv", "Q1 0 X 1\n", r"annotations\.tsv, line 1: judges document 'X'"),
+    ],
+)
+def test_bad_files(folder: Path, name: str, text: str, message: str) -> None:
+    write(folder, {name: text})
+    with pytest.raises(BenchmarkError, match=message):
+        melo(folder)
+
+
+def test_a_file_in_another_encoding(folder: Path) -> None:
+    (folder / "queries.tsv").write_bytes("Q1\tKöchin\n".encode("latin-1"))
+    with pytest.raises(BenchmarkError, match=r"queries\.tsv, line 1: not UTF-8"):
+        melo(folder)
+
+
+def test_a_missing_file(folder: Path) -> None:
+    (folder / "annotations.tsv").unlink()
+    with pytest.raises(BenchmarkError, match=r"has no annotations\.tsv"):
+        melo(folder)
+
+
+def test_a_missing_folder(tmp_path: Path) -> None:
+    with pytest.raises(SourceNotFound):
+        melo(tmp_path / "deu_q_de_c_en")
+
+
+def test_the_real_sets(shared_data: Path) -> None:
+    german = melo(shared_data / "melo" / "deu_q_de_c_en")
+    assert (len(german.queries), len(german.corpus_ids), german.relevant) == (1779, 33606, 19791)
+    spanish = melo(shared_data / "melo" / "esp_q_es_c_en")
+    assert (len(spanish.queries), len(spanish.corpus_ids), spanish.relevant) == (1580, 33580, 19159)
+    assert spanish.pair == "es-en"
+    assert not spanish.queries_without_relevant

@@ -1,0 +1,243 @@
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from small_benchmarks import FakeEncoder, encode, make_benchmark
+
+from eval.benchmarks import Benchmark
+from eval.metrics import score
+from eval.runner import Cell, evaluate
+from eval.talentclef import sample, talentclef
+from eval.trec import read_run
+from jobsearch.errors import BenchmarkError, LanguageMismatch, StoreError, TooManyRejects
+from jobsearch.models import Encoder
+from jobsearch.store import Store, open_store
+
+TITLES = {"a": "nurse", "b": "staff nurse", "c": "cook", "d": "head cook", "e": "nurse"}
+QUERIES = {"1": "nurse", "2": "cooks"}
+QRELS = {"1": {"b": 1, "e": 1}, "2": {"c": 1}}
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return open_store(str(tmp_path / "store"))
+
+
+@pytest.fixture
+def benchmark() -> Benchmark:
+    return make_benchmark(QUERIES, TITLES, QRELS)
+
+
+def average_precision(benchmark: Benchmark, encoder: FakeEncoder | Encoder) -> float:
+    """MAP in ten lines, without a store."""
+    records = [row.records[0] for row in benchmark.corpus.rows(benchmark.corpus_language)]
+    # As the store breaks ties.
+    records.sort(key=lambda record: record.point_id)
+    documents = encoder.encode_documents([record.title for record in records])
+    queries = encoder.encode_queries(list(benchmark.queries.values()))
+    values = []
+    for q_id, row in zip(benchmark.queries, queries @ documents.T, strict=True):
+        judged = benchmark.qrels[q_id]
+        order = np.argsort(-row, kind="stable")
+        ranks = 1 + np.flatnonzero([judged.get(records[i].doc_id or "", 0) for i in order])
+        values.append(np.sum(np.arange(1, len(ranks) + 1) / ranks) / len(judged))
+    return float(np.mean(values))
+
+
+def test_figures_of_a_small_benchmark(
+    benchmark: Benchmark, store: Store, encoder: FakeEncoder
+) -> None:
+    cell = evaluate(benchmark, store, encoder, language_check=False)
+    assert (cell.queries, cell.corpus, cell.relevant) == (2, 5, 3)
+    # "nurse" finds a and e at the top, in the order of their point ids, and then b.
+    first = min("ae", key=lambda doc: points(benchmark)[doc])
+    expected = {"a": (1 / 2 + 2 / 3) / 2, "e": (1 / 1 + 2 / 3) / 2}[first]
+    assert cell.metrics["MAP"] == pytest.approx((expected + 1.0) / 2)
+    assert cell.metrics["P@5"] == pytest.approx((2 / 5 + 1 / 5) / 2)
+    assert cell.metrics["R@100"] == 1.0
+
+
+def points(benchmark: Benchmark) -> dict[str, str]:
+    rows = benchmark.corpus.rows(benchmark.corpus_language)
+    return {row.records[0].doc_id or "": row.records[0].point_id for row in rows}
+
+
+def test_every_pair_of_the_sample_as_by_hand(store: Store, encoder: FakeEncoder) -> None:
+    for benchmark in sample():
+        cell = evaluate(benchmark, store, encoder)
+        expected = average_precision(benchmark, FakeEncoder())
+        assert cell.metrics["MAP"] == pytest.approx(expected, abs=1e-6), benchmark.pair
+        assert cell.collection.startswith(f"eval__{benchmark.corpus_language}__fake__pretrained__")
+        assert cell.missing_queries == cell.queries_without_relevant == ()
+
+
+def test_a_cell_as_plain_data(benchmark: Benchmark, store: Store, encoder: FakeEncoder) -> None:
+    data = evaluate(benchmark, store, encoder, language_check=False).as_dict()
+    assert list(data)[:8] == [
+        "benchmark", "split", "pair", "model", "variant", "queries", "corpus", "metrics",
+    ]  # fmt: skip
+    assert list(data["metrics"]) == ["MAP", "MRR", "nDCG", "P@5", "P@10", "P@100", "R@100"]
+    assert (data["model"], data["variant"], data["pair"]) == ("fake", "pretrained", "en-en")
+    assert data["run_file"] is None
+
+
+def test_a_corpus_is_ingested_once(store: Store, encoder: FakeEncoder) -> None:
+    (spanish, across) = sample(["es-es", "en-es"])
+    first = evaluate(spanish, store, encoder)
+    encoded = len(encoder.documents)
+    assert encoded == len({r.records[0].title for r in spanish.corpus.rows("es")})
+    second = evaluate(across, store, encoder)
+    assert len(encoder.documents) == encoded
+    assert first.collection == second.collection
+    assert len(encoder.queries) == 60
+
+
+def test_other_corpora_of_the_collection_are_filtered_out(
+    benchmark: Benchmark, store: Store, encoder: FakeEncoder, tmp_path: Path
+) -> None:
+    other = make_benchmark(QUERIES, {"x": "nurse", "y": "cook"}, {"1": {"x": 1}}, name="other")
+    test = make_benchmark(QUERIES, {"x": "nurse", "y": "cook"}, {"1": {"x": 1}}, split="test")
+    alone = evaluate(benchmark, store, encoder, language_check=False)
+    for neighbour in (other, test):
+        evaluate(neighbour, store, encoder, language_check=False)
+    beside = evaluate(benchmark, store, encoder, runs_dir=tmp_path, language_check=False)
+    assert store.describe(beside.collection).points == 9
+    assert beside.metrics == alone.metrics
+    assert beside.run_file is not None
+    assert {doc for ranking in read_run(beside.run_file).values() for doc, _ in ranking} == set(
+        TITLES
+    )
+
+
+def test_the_run_file_gives_the_same_figures(
+    store: Store, encoder: FakeEncoder, tmp_path: Path
+) -> None:
+    (benchmark,) = sample(["en-de"])
+    cell = evaluate(benchmark, store, encoder, runs_dir=tmp_path / "runs")
+    assert cell.run_file == tmp_path / "runs" / "run_en-de_fake-pretrained.trec"
+    run = read_run(cell.run_file)
+    assert {len(ranking) for ranking in run.values()} == {len(benchmark.corpus_ids)}
+    assert score(run, benchmark.qrels).means == pytest.approx(cell.metrics)
+
+
+def test_run_files_of_large_corpora_are_cut_but_not_their_figures(
+    benchmark: Benchmark,
+    store: Store,
+    encoder: FakeEncoder,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    whole = evaluate(benchmark, store, encoder, language_check=False)
+    monkeypatch.setattr("eval.runner.FULL_RUN_DOCUMENTS", 4)
+    monkeypatch.setattr("eval.runner.CUT_RUN_DEPTH", 2)
+    cut = evaluate(benchmark, store, encoder, runs_dir=tmp_path, language_check=False)
+    assert cut.run_file is not None
+    assert {len(ranking) for ranking in read_run(cut.run_file).values()} == {2}
+    assert cut.metrics == whole.metrics
+
+
+def test_depth(benchmark: Benchmark, store: Store, encoder: FakeEncoder, tmp_path: Path) -> None:
+    cell = evaluate(benchmark, store, encoder, depth=3, runs_dir=tmp_path, language_check=False)
+    assert cell.run_file is not None
+    assert {len(ranking) for ranking in read_run(cell.run_file).values()} == {3}
+    shallow = evaluate(benchmark, store, encoder, depth=1, language_check=False)
+    assert shallow.metrics["R@100"] < cell.metrics["R@100"] == 1.0
+    with pytest.raises(ValueError, match="depth is 0"):
+        evaluate(benchmark, store, encoder, depth=0)
+
+
+def test_queries_in_another_language_are_refused(store: Store, encoder: FakeEncoder) -> None:
+    (english,) = sample(["en-en"])
+    wrong = replace(english, query_language="es")
+    with pytest.raises(LanguageMismatch, match=r"queries of sample validation es-en: of 30 titles"):
+        evaluate(wrong, store, encoder)
+    assert not encoder.documents
+    assert store.aliases() == {}
+
+
+def test_a_corpus_in_another_language_is_refused_even_if_it_is_stored(
+    store: Store, encoder: FakeEncoder
+) -> None:
+    (english,) = sample(["en-en"])
+    titles = {
+        row.records[0].doc_id or "": row.records[0].title for row in english.corpus.rows("en")
+    }
+    wrong = make_benchmark(dict(english.queries), titles, dict(english.qrels), corpus_language="es")
+    with pytest.raises(LanguageMismatch, match="corpus of test validation en-es"):
+        evaluate(wrong, store, encoder)
+    assert evaluate(wrong, store, encoder, language_check=False).pair == "en-es"
+    with pytest.raises(LanguageMismatch, match="look English"):
+        evaluate(wrong, store, encoder)
+
+
+def test_a_model_that_was_trained_again_is_measured_anew(
+    benchmark: Benchmark, store: Store, encoder: FakeEncoder
+) -> None:
+    other = make_benchmark(QUERIES, {"x": "nurse"}, {"1": {"x": 1}}, name="other")
+    for one in (benchmark, other):
+        evaluate(one, store, encoder, language_check=False)
+    retrained = FakeEncoder(weights="99")
+    cell = evaluate(benchmark, store, retrained, language_check=False)
+    assert len(retrained.documents) == 4
+    info = store.describe(cell.collection)
+    assert info.metadata.encoder == retrained.info
+    assert [s.source for s in info.metadata.sources] == ["test"]
+
+
+def test_variants_stand_side_by_side(
+    benchmark: Benchmark, store: Store, encoder: FakeEncoder
+) -> None:
+    finetuned = FakeEncoder("finetuned")
+    cells = [evaluate(benchmark, store, e, language_check=False) for e in (encoder, finetuned)]
+    assert [cell.variant for cell in cells] == ["pretrained", "finetuned"]
+    assert sorted(store.aliases()) == ["eval__en__fake__finetuned", "eval__en__fake__pretrained"]
+
+
+def test_a_corpus_that_cannot_be_stored_whole_is_refused(
+    store: Store, encoder: FakeEncoder
+) -> None:
+    broken = make_benchmark(QUERIES, {**TITLES, "f": "???"}, QRELS)
+    with pytest.raises(TooManyRejects):
+        evaluate(broken, store, encoder, language_check=False)
+
+
+def test_a_collection_that_is_not_the_corpus_is_refused(
+    benchmark: Benchmark, store: Store, encoder: FakeEncoder
+) -> None:
+    more = replace(benchmark, corpus_ids=benchmark.corpus_ids | {"f"})
+    with pytest.raises(BenchmarkError, match=r"holds 5 documents of test validation.*has 6"):
+        evaluate(more, store, encoder, language_check=False)
+
+
+def test_a_store_that_fails(benchmark: Benchmark, tmp_path: Path, encoder: FakeEncoder) -> None:
+    (tmp_path / "store").write_text("a file")
+    with pytest.raises(StoreError):
+        evaluate(benchmark, open_store(str(tmp_path / "store")), encoder, language_check=False)
+
+
+def test_a_query_without_judgements_is_ranked_but_not_averaged(
+    store: Store, encoder: FakeEncoder, tmp_path: Path
+) -> None:
+    benchmark = make_benchmark({**QUERIES, "3": "clown"}, TITLES, QRELS)
+    cell = evaluate(benchmark, store, encoder, runs_dir=tmp_path, language_check=False)
+    assert cell.queries_without_relevant == ("3",)
+    assert cell.run_file is not None
+    assert list(read_run(cell.run_file)) == ["1", "2", "3"]
+    same = evaluate(make_benchmark(QUERIES, TITLES, QRELS), store, encoder, language_check=False)
+    assert cell.metrics == same.metrics
+
+
+def test_the_fake_encoder_is_what_it_says() -> None:
+    vectors = encode(["nurse", "nurse", "cook"])
+    assert np.array_equal(vectors[0], vectors[1])
+    assert np.linalg.norm(vectors, axis=1) == pytest.approx(1.0)
+
+
+def test_the_builtin_model_on_the_real_english_set(
+    shared_data: Path, builtin: Encoder, store: Store
+) -> None:
+    (benchmark,) = talentclef(shared_data / "talentclef-2025" / "TaskA", ["en-en"])
+    cell: Cell = evaluate(benchmark, store, builtin)
+    assert cell.metrics["MAP"] == pytest.approx(0.463, abs=0.01)
+    assert cell.metrics["MAP"] == pytest.approx(average_precision(benchmark, builtin), abs=1e-4)

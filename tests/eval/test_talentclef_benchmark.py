@@ -1,0 +1,148 @@
+import zipfile
+from pathlib import Path
+
+import pytest
+from small_benchmarks import write
+
+from eval.talentclef import sample, talentclef
+from jobsearch.errors import BenchmarkError, SourceError, SourceFormatError, SourceNotFound
+
+EN_QUERIES = "q_id\tjobtitle\n1\tnurse\n2\tcook\n"
+EN_CORPUS = 'c_id\tjobtitle\n1\tregistered nurse\n2\t"head" chef\n'
+ES_QUERIES = "q_id\tjobtitle\n1\tenfermera\n"
+ES_CORPUS = "c_id\tjobtitle\n1\tcocinero\n2\tenfermero\n3\tenfermero\n"
+FILES = {
+    "validation/english/queries": EN_QUERIES,
+    "validation/english/corpus_elements": EN_CORPUS,
+    "validation/english/qrels.tsv": "1\t0\t1\t1\n2\t0\t2\t1\n",
+    "validation/spanish/queries": ES_QUERIES,
+    "validation/spanish/corpus_elements": ES_CORPUS,
+    "validation/spanish/qrels.tsv": "1\t0\t2\t1\n",
+    "validation/english-spanish/qrels.tsv": "1\t0\t2\t1\n1\t0\t3\t1\n",
+    "validation/english-klingon/qrels.tsv": "1\t0\t1\t1\n",
+    "validation/notes/queries": "not a language",
+    "validation/german/qrels.tsv": "neither queries nor a corpus",
+    "test/german/queries": "q_id\tjobtitle\n1\tKoch\n",
+    "test/german/corpus_element": "c_id\tjobtitle\n1\tKoch\n",
+}
+
+
+@pytest.fixture
+def task(tmp_path: Path) -> Path:
+    return write(tmp_path / "TaskA", FILES)
+
+
+def test_every_pair_with_all_its_files(task: Path) -> None:
+    english, spanish, across = talentclef(task)
+    assert [b.pair for b in (english, spanish, across)] == ["en-en", "es-es", "en-es"]
+    assert english.queries == {"1": "nurse", "2": "cook"}
+    assert english.corpus_ids == {"1", "2"}
+    assert english.qrels == {"1": {"1": 1}, "2": {"2": 1}}
+    assert (english.name, english.split) == ("talentclef-2025", "validation")
+    titles = [row.records[0].title for row in english.corpus.rows("en")]
+    assert titles == ["registered nurse", '"head" chef']
+
+
+def test_across_languages_queries_and_documents_come_from_either_side(task: Path) -> None:
+    (across,) = talentclef(task, ["en-es"])
+    assert (across.query_language, across.corpus_language) == ("en", "es")
+    assert across.queries == {"1": "nurse", "2": "cook"}
+    assert across.corpus_ids == {"1", "2", "3"}
+    assert across.queries_without_relevant == ("2",)
+    # The same corpus as within the language: it is stored once.
+    (spanish,) = talentclef(task, ["es-es"])
+    assert across.corpus.sha256("es") == spanish.corpus.sha256("es")
+    assert (across.corpus.name, across.corpus.split) == (spanish.corpus.name, spanish.corpus.split)
+
+
+def test_files_of_its_own_win(task: Path) -> None:
+    own = {
+        "queries": "q_id\tjobtitle\n7\tbaker\n",
+        "corpus_elements": "c_id\tjobtitle\n9\tpanadero\n",
+    }
+    write(task / "validation" / "english-spanish", {**own, "qrels.tsv": "7 0 9 1\n"})
+    (across,) = talentclef(task, ["en-es"])
+    assert across.queries == {"7": "baker"}
+    assert across.corpus_ids == {"9"}
+    assert across.split == "validation"
+    # It must not take the place of the Spanish corpus in the store.
+    assert across.corpus.split == "validation/en-es"
+
+
+def test_pairs_come_in_the_order_asked(task: Path) -> None:
+    assert [b.pair for b in talentclef(task, ["en-es", "en-en"])] == ["en-es", "en-en"]
+
+
+def test_a_zip_file(task: Path, tmp_path: Path) -> None:
+    archive = tmp_path / "TaskA.zip"
+    with zipfile.ZipFile(archive, "w") as file:
+        for name, text in FILES.items():
+            file.writestr(f"TaskA/{name}", text)
+    assert [b.pair for b in talentclef(archive)] == ["en-en", "es-es", "en-es"]
+
+
+def test_a_pair_that_is_not_there(task: Path) -> None:
+    with pytest.raises(
+        BenchmarkError, match=r"no judgements for en-zh.*pairs are en-en, es-es, en-es"
+    ):
+        talentclef(task, ["en-en", "en-zh"])
+
+
+def test_a_split_without_judgements(task: Path) -> None:
+    with pytest.raises(BenchmarkError, match=r"no qrels\.tsv in split 'test'.*test, validation"):
+        talentclef(task, split="test")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "error", "message"),
+    [
+        ("english/qrels.tsv", "1 0 1 1\n1 0 5 1\n", BenchmarkError, "line 2: judges document '5'"),
+        ("english/qrels.tsv", "9 0 1 1\n", BenchmarkError, "line 1: judges query '9'"),
+        ("english/qrels.tsv", "", BenchmarkError, "no judgements"),
+        ("english/queries", "q_id\tjobtitle\n", BenchmarkError, "has no queries"),
+        ("english/corpus_elements", "c_id\tjobtitle\n", BenchmarkError, "has no corpus"),
+        ("english/queries", "", SourceFormatError, "should begin with"),
+        ("english/queries", "q_id\tjobtitle\n1\ta\n1\tb\n", SourceFormatError, "line 3.*twice"),
+        ("english/queries", "q_id\tjobtitle\n1\t \n", BenchmarkError, "1 has an empty title"),
+    ],
+)
+def test_files_that_do_not_fit(
+    task: Path, name: str, text: str, error: type[Exception], message: str
+) -> None:
+    write(task / "validation", {name: text})
+    with pytest.raises(error, match=message):
+        talentclef(task, ["en-en"])
+
+
+def test_a_path_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(SourceNotFound):
+        talentclef(tmp_path / "nowhere")
+    with pytest.raises(SourceError, match="no TalentCLEF task A"):
+        talentclef(tmp_path)
+
+
+def test_the_sample_says_that_it_is_one() -> None:
+    benchmarks = sample()
+    pairs = [b.pair for b in benchmarks]
+    assert pairs == ["de-de", "en-en", "es-es", "zh-zh", "de-en", "en-de", "en-es", "en-zh"]
+    assert {b.name for b in benchmarks} == {"sample"}
+    assert {len(b.queries) for b in benchmarks} == {30}
+    assert all(not b.queries_without_relevant for b in benchmarks)
+    assert [b.relevant for b in sample(["en-zh"])] == [118]
+
+
+def test_the_real_validation_sets(talentclef_data: Path) -> None:
+    german, english, spanish = talentclef(talentclef_data)
+    figures = {
+        b.pair: (len(b.queries), len(b.corpus_ids), b.relevant) for b in (german, english, spanish)
+    }
+    assert figures == {
+        "de-de": (203, 4729, 8417),
+        "en-en": (105, 2619, 2420),
+        "es-es": (185, 4661, 7579),
+    }
+
+
+@pytest.fixture
+def talentclef_data(shared_data: Path) -> Path:
+    return shared_data / "talentclef-2025" / "TaskA"

@@ -1,0 +1,144 @@
+import struct
+from itertools import pairwise
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from eval.metrics import score
+from eval.trec import RunWriter, read_run, run_name, write_run
+from jobsearch.errors import BenchmarkError
+from jobsearch.types import EncoderInfo
+
+RUN = {"1": [("a", 0.5), ("z", 0.5), ("b", 0.5 - 1e-9), ("c", -0.25)], "2": [("a", 1.0)]}
+
+
+def test_scores_fall_strictly_even_where_cosines_tie(tmp_path: Path) -> None:
+    path = tmp_path / "runs" / "run.trec"
+    write_run(path, RUN.items(), "fake-pretrained")
+    assert path.read_text() == (
+        "1 Q0 a 1 0.500000 fake-pretrained\n"
+        "1 Q0 z 2 0.499999 fake-pretrained\n"
+        "1 Q0 b 3 0.499998 fake-pretrained\n"
+        "1 Q0 c 4 -0.250000 fake-pretrained\n"
+        "2 Q0 a 1 1.000000 fake-pretrained\n"
+    )
+
+
+def test_what_is_written_can_be_read(tmp_path: Path) -> None:
+    path = tmp_path / "run.trec"
+    write_run(path, RUN.items(), "tag")
+    read = read_run(path)
+    assert {q: [d for d, _ in ranking] for q, ranking in read.items()} == {
+        "1": ["a", "z", "b", "c"],
+        "2": ["a"],
+    }
+    assert read["1"][1] == ("z", 0.499999)
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    scores=st.lists(
+        st.floats(-1, 1, width=32) | st.sampled_from([0.5, 0.5000001]), min_size=1, max_size=40
+    )
+)
+def test_printed_scores_differ_in_single_precision(
+    tmp_path_factory: pytest.TempPathFactory, scores: list[float]
+) -> None:
+    ranking = [(f"d{n}", value) for n, value in enumerate(sorted(scores, reverse=True))]
+    path = tmp_path_factory.mktemp("runs") / "run.trec"
+    write_run(path, [("q", ranking)], "tag")
+    printed = [float(line.split()[4]) for line in path.read_text().splitlines()]
+    single = [struct.unpack("f", struct.pack("f", value))[0] for value in printed]
+    assert all(first > second for first, second in pairwise(single))
+    assert [doc for doc, _ in read_run(path)["q"]] == [doc for doc, _ in ranking]
+
+
+def test_the_official_scorer_gives_our_figures_from_the_file(
+    tmp_path: Path, ranx: ModuleType
+) -> None:
+    qrels = {"1": {"z": 1, "c": 1}, "2": {"a": 1}, "3": {"a": 1}}
+    path = tmp_path / "run.trec"
+    write_run(path, RUN.items(), "tag")
+    theirs = ranx.evaluate(
+        ranx.Qrels(qrels), ranx.Run.from_file(str(path)), ["map", "mrr"], make_comparable=True
+    )
+    ours = score(RUN, qrels)
+    assert ours.means["MAP"] == pytest.approx(theirs["map"], abs=1e-6)
+    assert ours.means["MRR"] == pytest.approx(theirs["mrr"], abs=1e-6)
+    assert ours.means["MAP"] == pytest.approx((0.5 + 1.0 + 0.0) / 3)
+    assert score(read_run(path), qrels).means == ours.means
+
+
+def test_file_name() -> None:
+    info = EncoderInfo("My Model/v2", "finetuned", "x", "", "0", "0", 2, "mean")
+    assert run_name("en-es", info) == "run_en-es_my-model-v2-finetuned.trec"
+
+
+def test_a_failure_leaves_what_was_there(tmp_path: Path) -> None:
+    path = tmp_path / "run.trec"
+    path.write_text("before")
+    with pytest.raises(RuntimeError), RunWriter(path, "tag") as writer:
+        writer.add("1", RUN["1"])
+        raise RuntimeError
+    assert path.read_text() == "before"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_an_id_with_white_space_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BenchmarkError, match="document 'a b': a run file cannot hold"):
+        write_run(tmp_path / "run.trec", [("1", [("a b", 0.5)])], "tag")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_that_is_a_file(tmp_path: Path) -> None:
+    (tmp_path / "runs").write_text("")
+    with pytest.raises(BenchmarkError, match=r"run\.trec cannot be written \(.*another folder"):
+        write_run(tmp_path / "runs" / "run.trec", RUN.items(), "tag")
+
+
+def test_a_full_disk(tmp_path: Path) -> None:
+    path = tmp_path / "run.trec"
+    message = r"run\.trec cannot be written \(No space left"
+    with pytest.raises(BenchmarkError, match=message), RunWriter(path, "tag"):
+        raise OSError(28, "No space left on device")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_in_the_place_of_the_file(tmp_path: Path) -> None:
+    (tmp_path / "run.trec" / "inside").mkdir(parents=True)
+    with pytest.raises(BenchmarkError, match=r"run\.trec cannot be written"):
+        write_run(tmp_path / "run.trec", RUN.items(), "tag")
+    assert [path.name for path in tmp_path.iterdir()] == ["run.trec"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("q_id Q0 doc_id rank score tag\n", r"line 1: not 'q_id Q0 doc_id rank score tag'"),
+        ("1 Q0 a 1 0.5 t\n1 Q0 b 2\n", r"line 2: not 'q_id Q0"),
+        ("1 Q0 a 1 nan t\n", r"line 1: not"),
+        ("1 Q0 a 1 0.5 t\n1 Q0 a 2 0.4 t\n", r"line 2: document 'a' stands twice for query '1'"),
+        ("", r"is empty: give a TREC run file"),
+    ],
+    ids=["header", "short", "nan", "twice", "empty"],
+)
+def test_bad_run_files(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "run.trec"
+    path.write_text(text)
+    with pytest.raises(BenchmarkError, match=rf"run\.trec.*{message}"):
+        read_run(path)
+
+
+def test_a_missing_run_file(tmp_path: Path) -> None:
+    with pytest.raises(BenchmarkError, match=r"nothing\.trec cannot be read \(No such file"):
+        read_run(tmp_path / "nothing.trec")
+
+
+def test_a_run_file_that_is_not_text(tmp_path: Path) -> None:
+    path = tmp_path / "run.trec"
+    path.write_bytes(b"1 Q0 \xff 1 0.5 t\n")
+    with pytest.raises(BenchmarkError, match=r"cannot be read \('utf-8' codec"):
+        read_run(path)

@@ -1,0 +1,121 @@
+"""Small files in the layouts of the sources, and an encoder that counts what it is given."""
+
+import csv
+import hashlib
+import io
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ingest.sources import EscoSource
+from ingest.sources.sample import SAMPLE_FOLDER
+from jobsearch.store import Store, Vectors, open_store
+from jobsearch.types import EncoderInfo, Variant
+
+COLUMNS = ("conceptType", "conceptUri", "iscoGroup", "preferredLabel", "altLabels", "hiddenLabels")
+
+#: Nurse, teacher, waiter and cook, each in the languages of the tests.
+OCCUPATIONS = {
+    "en": [
+        ("2221", "general nurse", ["registered nurse", "staff nurse"]),
+        ("2330", "secondary school teacher", ["high school teacher", "school teacher"]),
+        ("5131", "waiter/waitress", ["restaurant server", "waiter"]),
+        ("5120", "kitchen cook", ["line cook", "school teacher"]),
+    ],
+    "de": [
+        ("2221", "Krankenpfleger/Krankenschwester", ["Pflegefachkraft im Krankenhaus"]),
+        ("2330", "Gymnasiallehrer/Gymnasiallehrerin", ["Lehrer der Sekundarstufe"]),
+        ("5131", "Kellner/Kellnerin", ["Servicekraft im Restaurant"]),
+        ("5120", "Koch/Köchin", ["Küchenhilfe in der Großküche"]),
+    ],
+}
+
+
+class CountingEncoder:
+    """Deterministic unit vectors from a hash of the text; remembers the texts it was given."""
+
+    def __init__(self, weights: str = "a", variant: Variant = "pretrained", dim: int = 32) -> None:
+        self.info = EncoderInfo("fake", variant, "fake", "", weights, "t", dim, "mean")
+        self.encoded: list[str] = []
+
+    def encode_documents(self, texts: Sequence[str]) -> Vectors:
+        self.encoded += texts
+        rows = [self._vector(text) for text in texts]
+        return np.array(rows, dtype=np.float32).reshape(len(rows), self.info.dim)
+
+    encode_queries = encode_documents
+
+    def _vector(self, text: str) -> Vectors:
+        seed = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8])
+        vector = np.random.default_rng(seed).standard_normal(self.info.dim)
+        return np.asarray(vector / np.linalg.norm(vector), dtype=np.float32)
+
+
+def esco_csv(rows: Sequence[tuple[str, str, Sequence[str]]], hidden: Sequence[str] = ()) -> str:
+    """An ESCO export with concepts urn:0, urn:1 and so on."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for number, (isco, preferred, alternatives) in enumerate(rows):
+        labels = ("\n".join(alternatives), "\n".join(hidden))
+        writer.writerow(("Occupation", f"urn:{number}", isco, preferred, *labels))
+    return out.getvalue()
+
+
+@pytest.fixture
+def esco_folder(tmp_path: Path) -> Path:
+    """A small ESCO export in two languages."""
+    folder = tmp_path / "ESCO 1.2.0"
+    for language, rows in OCCUPATIONS.items():
+        (folder / language).mkdir(parents=True)
+        path = folder / language / f"occupations_{language}.csv"
+        path.write_text(esco_csv(rows, hidden=["bed pan boss"]), encoding="utf-8")
+    return folder
+
+
+@pytest.fixture
+def encoder() -> CountingEncoder:
+    return CountingEncoder()
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    """The embedded engine."""
+    found = open_store(str(tmp_path / "store"))
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Callable[..., Path]:
+    """Write a file and return its path."""
+
+    def write_file(name: str, content: str | bytes) -> Path:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return path
+
+    return write_file
+
+
+@pytest.fixture
+def make_encoder() -> type[CountingEncoder]:
+    """Encoders of other weights or variants."""
+    return CountingEncoder
+
+
+@pytest.fixture
+def sample_as(tmp_path: Path) -> Callable[[str, str], EscoSource]:
+    """The sample's titles in one language, given out as those of another."""
+
+    def make(language: str, claimed: str) -> EscoSource:
+        content = (SAMPLE_FOLDER / f"occupations_{language}.csv").read_bytes()
+        folder = tmp_path / f"{language} as {claimed}"
+        folder.mkdir()
+        (folder / f"occupations_{claimed}.csv").write_bytes(content)
+        return EscoSource(folder)
+
+    return make

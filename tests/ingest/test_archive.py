@@ -1,0 +1,128 @@
+"""Folders and zip files of somebody else's making."""
+
+import hashlib
+import stat
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from ingest.sources import archive
+from ingest.sources.archive import is_undecoded, open_tree, text_lines
+from jobsearch.errors import SourceFormatError, SourceNotFound, UnsafeArchive
+
+Write = Callable[..., Path]
+
+
+def zip_of(path: Path, members: dict[str, str]) -> Path:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as target:
+        for name, content in members.items():
+            target.writestr(name, content)
+    return path
+
+
+def lines_of(path: Path) -> list[str]:
+    return list(text_lines(lambda: path.open("rb"), str(path)))
+
+
+def test_folder_and_zip_read_alike(tmp_path: Path, write: Write) -> None:
+    write("there/b.txt", "zwei\r\ndrei\n")
+    write("there/a/a.txt", "\ufeffäins\n")
+    write("there/.git/hidden.txt", "no")
+    deep = write("there/1/2/3/4/5/6/deep.txt", "too deep")
+    folder = open_tree(tmp_path / "there", "files")
+    zipped = open_tree(
+        zip_of(tmp_path / "f.zip", {"b.txt": "zwei\r\ndrei\n", "a/a.txt": "\ufeffäins\n"}), "files"
+    )
+    assert deep.exists()
+    assert folder.names == zipped.names == ("a/a.txt", "b.txt")
+    for tree in (folder, zipped):
+        assert list(tree.lines("a/a.txt")) == ["äins\n"]
+        assert list(tree.lines("b.txt")) == ["zwei\r\n", "drei\n"]
+        assert tree.sha256("b.txt") == hashlib.sha256(b"zwei\r\ndrei\n").hexdigest()
+    assert folder.where("b.txt") == str(tmp_path / "there" / "b.txt")
+    assert zipped.where("b.txt") == f"{tmp_path / 'f.zip'}!b.txt"
+
+
+def test_missing_path(tmp_path: Path) -> None:
+    with pytest.raises(SourceNotFound, match=r"nowhere does not exist: give an export"):
+        open_tree(tmp_path / "nowhere", "an export")
+
+
+def test_file_where_a_folder_is_expected(write: Write) -> None:
+    with pytest.raises(SourceFormatError, match="neither a folder nor a zip file: give an export"):
+        open_tree(write("titles.txt", "nurse"), "an export")
+
+
+def test_broken_zip(tmp_path: Path, write: Write) -> None:
+    whole = zip_of(tmp_path / "whole.zip", {"a.txt": "nurse " * 500}).read_bytes()
+    with pytest.raises(SourceFormatError, match=r"is damaged .*download it again"):
+        open_tree(write("cut.zip", whole[: len(whole) // 2]), "an export")
+
+
+def test_damaged_member(tmp_path: Path, write: Write) -> None:
+    whole = bytearray(zip_of(tmp_path / "whole.zip", {"a.txt": "nurse cook " * 50}).read_bytes())
+    start = 30 + len("a.txt")
+    whole[start + 5 : start + 12] = b"\xff" * 7
+    tree = open_tree(write("bad.zip", bytes(whole)), "an export")
+    with pytest.raises(SourceFormatError, match=r"bad\.zip!a\.txt is damaged"):
+        list(tree.lines("a.txt"))
+
+
+@pytest.mark.parametrize(
+    "name", ["../evil.csv", "/etc/evil.csv", "a/../../evil.csv", "C:\\evil.csv", "..\\evil.csv"]
+)
+def test_member_that_climbs_out(tmp_path: Path, name: str) -> None:
+    with pytest.raises(UnsafeArchive, match="climbs out of the archive"):
+        open_tree(zip_of(tmp_path / "f.zip", {name: "x"}), "an export")
+
+
+def test_link_in_zip(tmp_path: Path) -> None:
+    link = zipfile.ZipInfo("occupations_en.csv")
+    link.external_attr = (stat.S_IFLNK | 0o777) << 16
+    with zipfile.ZipFile(tmp_path / "f.zip", "w") as target:
+        target.writestr(link, "/etc/passwd")
+    with pytest.raises(UnsafeArchive, match="is a link"):
+        open_tree(tmp_path / "f.zip", "an export")
+
+
+def test_zip_bomb(tmp_path: Path) -> None:
+    bomb = zip_of(tmp_path / "f.zip", {"occupations_en.csv": "0" * (11 * 1024**2)})
+    assert bomb.stat().st_size < 20_000
+    with pytest.raises(UnsafeArchive, match="more than 200 times its size"):
+        open_tree(bomb, "an export")
+
+
+def test_zip_that_unpacks_to_too_much(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(archive, "MAX_UNPACKED_BYTES", 10)
+    with pytest.raises(UnsafeArchive, match="unpack it yourself"):
+        open_tree(zip_of(tmp_path / "f.zip", {"a.csv": "x" * 6, "b.csv": "x" * 6}), "an export")
+
+
+def test_encrypted_zip(tmp_path: Path, write: Write) -> None:
+    whole = bytearray(zip_of(tmp_path / "f.zip", {"a.csv": "x"}).read_bytes())
+    for mark, offset in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        whole[whole.index(mark) + offset] |= 1
+    with pytest.raises(SourceFormatError, match=r"is encrypted \(member 'a\.csv'\)"):
+        open_tree(write("locked.zip", bytes(whole)), "an export")
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be", "utf-16-le", "utf-32"])
+def test_utf16_is_told_how_to_convert(write: Write, encoding: str) -> None:
+    path = write("occupations_en.csv", "title\nKöchin\n".encode(encoding))
+    name = encoding.upper().replace("-BE", "BE").replace("-LE", "LE")
+    with pytest.raises(SourceFormatError, match=rf"from byte 0 on, {name}\. .*iconv -f {name} "):
+        lines_of(path)
+
+
+def test_bad_bytes_do_not_end_the_reading(write: Write) -> None:
+    first, second = lines_of(write("t.csv", b"K\xf6chin\nKoch\n"))
+    assert is_undecoded(first)
+    assert second == "Koch\n"
+    assert not is_undecoded("Köchin")
+
+
+def test_unreadable_file(tmp_path: Path) -> None:
+    with pytest.raises(SourceFormatError, match="cannot be read"):
+        lines_of(tmp_path)

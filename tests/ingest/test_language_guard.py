@@ -1,0 +1,111 @@
+"""The language guard, on real titles: it never refuses a right batch nor passes a wrong one."""
+
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from ingest.language_guard import check_titles
+from ingest.sources import EscoSource, SampleSource, TalentClefSource
+from ingest.sources.talentclef import find_task, read_titles
+from jobsearch.errors import LanguageMismatch
+
+CASES: dict[str, Callable[[str], str]] = {"as is": str, "lower": str.lower, "upper": str.upper}
+LANGUAGES = ("en", "es", "de", "zh")
+
+
+def titles_of(source: EscoSource | TalentClefSource, language: str) -> list[str]:
+    rows = source.rows(language)
+    return sorted({record.title for row in rows for record in row.records})
+
+
+def refused(titles: list[str], language: str) -> bool:
+    try:
+        assert check_titles(titles, language, where="test")
+    except LanguageMismatch:
+        return True
+    return False
+
+
+@pytest.fixture(scope="module")
+def real_sets(esco: Path, talentclef: Path) -> dict[tuple[str, str], list[str]]:
+    """Titles by language and origin."""
+    sets = {}
+    for language in ("en", "es", "de"):
+        sets[language, "esco"] = titles_of(EscoSource(esco), language)
+        for split in ("validation", "test"):
+            source = TalentClefSource(talentclef, split)
+            sets[language, split] = titles_of(source, language)
+            queries = read_titles(find_task(talentclef), split, language, "queries")
+            sets[language, f"{split} queries"] = sorted(queries.values())
+    for language, folder in (("de", "deu_q_de_c_en"), ("es", "esp_q_es_c_en")):
+        path = talentclef.parents[1] / "melo" / folder / "queries.tsv"
+        lines = path.read_text(encoding="utf-8").splitlines()
+        sets[language, "melo queries"] = sorted({line.split("\t")[1] for line in lines})
+    return sets
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("size", [20, 50, 150])
+def test_real_titles(real_sets: dict[tuple[str, str], list[str]], size: int, case: str) -> None:
+    rng = random.Random(size)
+    for (language, origin), titles in real_sets.items():
+        for _ in range(2):
+            batch = [CASES[case](t) for t in rng.sample(titles, min(size, len(titles)))]
+            found = {claimed for claimed in LANGUAGES if not refused(batch, claimed)}
+            # at 20 titles one wrong batch in thousands may pass, but never a right one be refused
+            assert language in found, origin
+            assert found == {language} or size == 20, origin
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("claimed", LANGUAGES)
+def test_the_sample(language: str, claimed: str) -> None:
+    titles = titles_of(SampleSource(), language)
+    assert refused(titles, claimed) == (language != claimed)
+    assert refused(titles[::7][:60], claimed) == (language != claimed)
+
+
+def test_the_message_has_the_figures() -> None:
+    titles = titles_of(SampleSource(), "en")
+    with pytest.raises(
+        LanguageMismatch,
+        match=r"^jobs: of 200 titles 1\d\d look English and \d Spanish, .*--language-check off",
+    ):
+        check_titles(titles, "es", where="jobs")
+
+
+def test_few_titles_are_refused_only_if_plain() -> None:
+    assert not refused(["Manager", "Controller"], "de")
+    assert not refused(["chef", "actor", "director"], "es")
+    assert refused(
+        ["head of the department of history", "owner of a small shop", "keeper of the bees",
+         "weaver of woollen clothes", "teacher of English", "hospital porter at night"], "es",
+    )  # fmt: skip
+
+
+def test_one_word_again_and_again_tells_little() -> None:
+    # "clerk" alone looks Turkish
+    assert not refused([f"clerk {n}" for n in range(40)], "en")
+
+
+def test_half_english_is_no_mistake() -> None:
+    sample = SampleSource()
+    german, english = titles_of(sample, "de")[:80], titles_of(sample, "en")[:70]
+    assert not refused([*german, *english], "de")
+
+
+def test_the_sample_of_titles_is_fixed() -> None:
+    titles = titles_of(SampleSource(), "en")
+    messages = []
+    for order in (titles, titles[::-1], titles + titles):
+        with pytest.raises(LanguageMismatch) as error:
+            check_titles(order, "de", where="jobs")
+        messages.append(str(error.value))
+    assert len(set(messages)) == 1
+
+
+def test_nothing_to_compare() -> None:
+    assert check_titles([], "en", where="jobs")
+    assert not check_titles(["nuqneH"], "xx", where="jobs")

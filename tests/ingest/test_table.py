@@ -1,0 +1,143 @@
+"""A customer's table in each of its formats."""
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ingest.sources import TableSource
+from jobsearch.errors import InvalidInput, SourceFormatError, SourceNotFound
+from jobsearch.types import TitleRecord
+
+Write = Callable[..., Path]
+
+ROWS = [
+    {"job": "Nurse", "code": "2221", "id": "a", "lang": "en", "sort": "alternative"},
+    {"job": "Köchin", "code": "5120", "id": "b", "lang": "de", "sort": ""},
+    {"job": "Cook", "code": None, "id": None, "lang": "EN", "sort": None},
+]
+MAPPED: dict[str, Any] = {"title": "job", "concept_id": "id", "isco": "code", "kind": "sort"}
+
+
+def table(path: Path, suffix: str) -> Path:
+    """The rows as a file of that format."""
+    if suffix == ".parquet":
+        pyarrow = pytest.importorskip("pyarrow", reason="pyarrow is not installed")
+        from pyarrow import parquet
+
+        parquet.write_table(pyarrow.Table.from_pylist(ROWS), path / "jobs.parquet")
+    elif suffix == ".jsonl":
+        text = "\n".join(json.dumps(row) for row in ROWS)
+        (path / "jobs.jsonl").write_text(text + "\n\n", encoding="utf-8")
+    else:
+        sep = {".csv": ",", ".tsv": "\t"}[suffix]
+        lines = [list(ROWS[0]), *([row[c] or "" for c in row] for row in ROWS)]
+        text = "\n".join(sep.join(map(str, line)) for line in lines)
+        (path / f"jobs{suffix}").write_text(text, encoding="utf-8")
+    return path / f"jobs{suffix}"
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".jsonl", ".parquet"])
+def test_formats_read_alike(tmp_path: Path, suffix: str) -> None:
+    source = TableSource(table(tmp_path, suffix), language_column="lang", **MAPPED)
+    assert (source.name, source.split, source.languages) == ("jobs", "", ("de", "en"))
+    records = [record for row in source.rows("en") for record in row.records]
+    assert records == [
+        TitleRecord("Nurse", "en", "jobs", "alternative", concept_id="a", isco="2221"),
+        TitleRecord("Cook", "en", "jobs", "preferred"),
+    ]
+    first = 2 if suffix in (".csv", ".tsv") else 1
+    assert [row.line for row in source.rows("en")] == [first, first + 2]
+    assert source.sha256("en") != source.sha256("de")
+
+
+def test_a_fixed_language_and_name(tmp_path: Path) -> None:
+    source = TableSource(table(tmp_path, ".csv"), title="job", language="EN", name="Our Jobs!")
+    assert (source.name, source.languages) == ("our-jobs", ("en",))
+    assert len(list(source.rows("en"))) == 3
+
+
+def test_bad_rows(write: Write) -> None:
+    path = write(
+        "jobs.csv",
+        b'job,lang,isco,kind\nnurse,xx,,\ncook,en,9999,\ncook,en,,best\n"co"ok,en,,\nK\xf6chin,en,,\n'
+        b"clerk,en,4,\n",
+    )
+    source = TableSource(path, title="job", language_column="lang", isco="isco", kind="kind")
+    rows = list(source.rows("en"))
+    assert [(r.line, r.reason.split(" (")[0], r.text) for row in rows for r in row.rejects] == [
+        (2, "unknown language", "xx of nurse"),
+        (3, "unknown ISCO-08 code", "9999 of cook"),
+        (4, "kind is none of preferred, alternative, hidden, corpus", "best"),
+        (5, "broken quoting", '"co"ok,en,,'),
+        (6, "not UTF-8", "K\udcf6chin en  "),
+    ]
+    assert [record.isco for row in rows for record in row.records] == ["4"]
+
+
+def test_bad_json_lines(write: Write) -> None:
+    path = write(
+        "jobs.jsonl",
+        b'{"job": "nurse", "isco": 2221.0}\n{"job": \n["nurse"]\n'
+        b'{"job": ["a"]}\n{"job": NaN}\nK\xf6chin\n',
+    )
+    rows = list(TableSource(path, title="job", isco="isco", language="en").rows("en"))
+    assert [(row.line, [r.reason.split(" (")[0] for r in row.rejects]) for row in rows] == [
+        (1, []),
+        (2, ["broken JSON"]),
+        (3, ["not a JSON object"]),
+        (4, []),
+        (5, []),
+        (6, ["not UTF-8"]),
+    ]
+    # a list or no number is no title: the pipeline rejects the empty one
+    assert [record.title for row in rows for record in row.records] == ["nurse", "", ""]
+    assert rows[0].records[0].isco == "2221"
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
+def test_missing_column(tmp_path: Path, suffix: str) -> None:
+    source = TableSource(table(tmp_path, suffix), title="beruf", language="de")
+    with pytest.raises(SourceFormatError, match="no column 'beruf': its columns are 'job', 'code'"):
+        next(source.rows("de"))
+
+
+def test_files_without_rows(write: Write) -> None:
+    source = TableSource(write("jobs.jsonl", "[1]\n"), title="job", language="en")
+    with pytest.raises(SourceFormatError, match="has no JSON object"):
+        list(source.rows("en"))
+    source = TableSource(write("jobs.csv", ""), title="job", language="en")
+    with pytest.raises(SourceFormatError, match="is empty"):
+        list(source.rows("en"))
+
+
+def test_broken_parquet(write: Write) -> None:
+    pytest.importorskip("pyarrow", reason="pyarrow is not installed")
+    source = TableSource(write("jobs.parquet", "no parquet"), title="job", language="en")
+    with pytest.raises(SourceFormatError, match="cannot be read as Parquet"):
+        list(source.rows("en"))
+
+
+def test_parquet_without_pyarrow(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(SourceFormatError, match=r"pip install 'jobsearch\[parquet\]'"):
+        TableSource(write("jobs.parquet", "PAR1"), title="job", language="en")
+
+
+def test_refused_at_once(tmp_path: Path, write: Write) -> None:
+    path = write("jobs.csv", "job\nnurse\n")
+    with pytest.raises(InvalidInput, match="either the language of all titles or the column"):
+        TableSource(path, title="job")
+    with pytest.raises(InvalidInput, match="either the language of all titles or the column"):
+        TableSource(path, title="job", language="en", language_column="lang")
+    with pytest.raises(InvalidInput, match="unknown language 'xx'"):
+        TableSource(path, title="job", language="xx")
+    with pytest.raises(InvalidInput, match="cannot have the name 'esco'"):
+        TableSource(path, title="job", language="en", name="ESCO")
+    with pytest.raises(SourceNotFound, match="is no file: give a table"):
+        TableSource(tmp_path, title="job", language="en")
+    with pytest.raises(SourceFormatError, match=r"is none of \.csv, \.tsv"):
+        TableSource(write("jobs.xlsx", "x"), title="job", language="en")
