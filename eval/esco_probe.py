@@ -26,7 +26,7 @@ from jobsearch.types import TitleRecord
 
 NAME = "esco-probe"
 SIZE = 500
-SEED = 20251
+SEED = 0
 
 _CARD = Card(
     scope="a preferred label of ESCO in one language against all labels in another",

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
+from uuid import UUID
 
 from jobsearch.errors import CollectionExists, StoreDamaged
 from jobsearch.store.aliases import rolled_back, swapped
@@ -32,6 +33,9 @@ from jobsearch.types import Filters
 #: 512 dimensions takes a few milliseconds and loses nothing, while building an index takes longer
 #: than everything else in an ingest.
 EXACT_SCAN_MAX_POINTS = 50_000
+
+# Points at a time when a collection is written anew.
+_COPIED = 1000
 
 
 class EdgeStore:
@@ -228,7 +232,7 @@ class EdgeStore:
         return self._reader(name).scroll(filters, batch_size)
 
     def delete(self, name: str, filters: Filters) -> int:
-        """Delete points, in a copy that then takes the collection's place.
+        """Delete points: those that stay are written anew, beside, and then take their place.
 
         So readers are never in the middle of a change, and a crash leaves what was there.
         """
@@ -236,26 +240,31 @@ class EdgeStore:
             raise ValueError("an empty filter would delete every title: use drop")
         with self._folder.changing() as manifest:
             shard = self._reader(name)
-            doomed = shard.count(filters)
+            doomed = {i for points in shard.scroll(filters, _COPIED) for i in points.ids}
             physical, entry = self._find(name)
             if physical in self._building:
                 shard.delete(filters)
             elif doomed:
-                self._folder.require_space(shard.count(), shard.dim)
-                copy = self._copy(physical, entry)
-                copy.delete(filters)
-                left = replace(entry.parsed(), expected_points=copy.count())
-                fresh = _seal(copy, left, entry.generation + 1)
-                self._folder.write(manifest.having(physical, fresh))
+                self._folder.require_space(shard.count() - len(doomed), shard.dim)
+                left = self._copy(physical, entry, shard, doomed)
+                self._folder.write(manifest.having(physical, left))
                 shutil.rmtree(shard.path, ignore_errors=True)
-        return doomed
+        return len(doomed)
 
-    def _copy(self, name: str, entry: Entry) -> Shard:
-        self._folder.check_files(name, entry)
-        copy = self._folder.shard(name, entry.generation + 1)
-        shutil.rmtree(copy, ignore_errors=True)
-        shutil.copytree(self._folder.shard(name, entry.generation), copy)
-        return self._shard(name, entry.generation + 1, entry.parsed().encoder.dim)
+    def _copy(self, name: str, entry: Entry, shard: Shard, without: set[str]) -> Entry:
+        generation = entry.generation + 1
+        shutil.rmtree(self._folder.shard(name, generation), ignore_errors=True)
+        copy = self._shard(name, generation, shard.dim, new=True)
+        for points in shard.scroll(None, _COPIED):
+            rows = [row for row, point_id in enumerate(points.ids) if point_id not in without]
+            kept = PointBatch(
+                [points.ids[row] for row in rows],
+                points.vectors[rows],
+                [points.payloads[row] for row in rows],
+            )
+            copy.upsert([UUID(point_id) for point_id in kept.ids], kept)
+        left = replace(entry.parsed(), expected_points=copy.count())
+        return _seal(copy, left, generation)
 
     def drop(self, name: str) -> None:
         """Delete a collection by its physical name."""
@@ -304,7 +313,5 @@ class EdgeStore:
 
 def _seal(shard: Shard, metadata: CollectionMetadata, generation: int) -> Entry:
     shard.seal()
-    # The first load after a build folds journals into the files they belong to.
-    Shard(shard.path, shard.dim, exact_up_to=shard.exact_up_to, new=False).close()
     ready = replace(metadata, status="ready")
     return Entry(ready.as_dict(), generation, checksums(shard.path, CONFIG_FILE))

@@ -48,7 +48,6 @@ class Shard:
     def __init__(self, path: Path, dim: int, *, exact_up_to: int, new: bool) -> None:
         self.path = path
         self.dim = dim
-        self.exact_up_to = exact_up_to
         self._config = edge.EdgeConfig(
             vectors=edge.EdgeVectorParams(size=dim, distance=edge.Distance.Cosine),
             # Without a log points last once they are flushed: a build is finished or thrown away.

@@ -1,0 +1,425 @@
+"""What every engine must do: one suite, run over all of them."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from titles import (
+    ALIAS,
+    COUNT,
+    DIM,
+    POINTS,
+    TITLES,
+    VECTORS,
+    alias_for,
+    batch,
+    build,
+    encoder_info,
+    metadata,
+    unit_vectors,
+)
+
+from jobsearch.errors import (
+    CollectionChanged,
+    CollectionExists,
+    CollectionNotFound,
+    StoreDamaged,
+    StoreError,
+)
+from jobsearch.store import PointBatch, ScoredPoint, Store, Vectors
+from jobsearch.store.names import build_name
+from jobsearch.types import Filters
+
+
+@pytest.fixture
+def alias(store: Store, model: str) -> str:
+    """An alias with all of ``TITLES`` behind it."""
+    build(store, POINTS, model)
+    return alias_for(model)
+
+
+def nearest_by_hand(vector: Vectors, rows: list[int], limit: int) -> list[str]:
+    scored = sorted((-float(VECTORS[i] @ vector), POINTS.ids[i]) for i in rows)
+    return [point_id for _, point_id in scored[:limit]]
+
+
+def ids(points: list[ScoredPoint]) -> list[str]:
+    return [point.id for point in points]
+
+
+# Building
+
+
+def test_a_build_from_nothing_to_alias(store: Store, model: str) -> None:
+    name = build_name(alias_for(model), encoder_info(model))
+    store.create(name, metadata(COUNT, model))
+    assert store.describe(name).metadata.status == "building"
+    assert store.describe(name).points == 0
+    store.upsert(name, PointBatch(POINTS.ids[:40], VECTORS[:40], POINTS.payloads[:40]))
+    store.upsert(name, PointBatch(POINTS.ids[40:], VECTORS[40:], POINTS.payloads[40:]))
+    assert store.count(name) == COUNT
+    store.finish(name, metadata(COUNT, model))
+    assert alias_for(model) not in store.aliases()
+    store.swap_alias(alias_for(model), name, expected=None)
+
+    assert store.aliases()[alias_for(model)] == name
+    info = store.describe(alias_for(model))
+    assert info == store.describe(name)
+    assert (info.name, info.aliases, info.points) == (name, (alias_for(model),), COUNT)
+    assert info.metadata == replace(metadata(COUNT, model), status="ready")
+    assert [each for each in store.collections() if each.metadata.encoder.model == model] == [info]
+    assert store.verify(alias_for(model)) == []
+
+
+def test_a_second_upsert_replaces(store: Store, model: str) -> None:
+    name = build_name(alias_for(model), encoder_info(model))
+    store.create(name, metadata(2, model))
+    store.upsert(name, PointBatch(POINTS.ids[:2], VECTORS[:2], POINTS.payloads[:2]))
+    store.upsert(name, PointBatch(POINTS.ids[:1], VECTORS[5:6], [{"title": "new"}]))
+    store.finish(name, metadata(2, model))
+    [hits] = store.query(name, VECTORS[5:6], limit=1)
+    assert ids(hits) == [POINTS.ids[0]]
+    assert hits[0].payload == {"title": "new"}
+    assert store.count(name) == 2
+
+
+def test_a_name_is_taken_once(store: Store, alias: str, model: str) -> None:
+    name = store.aliases()[alias]
+    with pytest.raises(CollectionExists, match=name):
+        store.create(name, metadata(0, model))
+    assert store.count(alias) == COUNT
+
+
+@pytest.mark.parametrize("name", ["../../etc", "jobs", "jobs__en__M__pretrained__1", ""])
+def test_other_names_are_refused(store: Store, model: str, name: str) -> None:
+    with pytest.raises(ValueError, match="name of a build"):
+        store.create(name, metadata(0, model))
+
+
+@pytest.fixture(scope="module")
+def unfinished(filled: Store) -> str:
+    """A build with one point so far."""
+    name = build_name(ALIAS, encoder_info())
+    filled.create(name, metadata(1))
+    filled.upsert(name, PointBatch(POINTS.ids[:1], VECTORS[:1], POINTS.payloads[:1]))
+    return name
+
+
+def broken(vectors: Vectors, value: float) -> Vectors:
+    copy = vectors.copy()
+    copy[7, 3] = value
+    return copy
+
+
+BAD_POINTS = {
+    "nan": replace(POINTS, vectors=broken(VECTORS, math.nan)),
+    "infinite": replace(POINTS, vectors=broken(VECTORS, math.inf)),
+    "not unit": replace(POINTS, vectors=VECTORS * np.float32(1.01)),
+    "zero": replace(POINTS, vectors=np.zeros_like(VECTORS)),
+    "other dimension": replace(POINTS, vectors=unit_vectors(COUNT, DIM + 1)),
+    "one row": replace(POINTS, vectors=VECTORS[0]),
+    "float64": replace(POINTS, vectors=VECTORS.astype(np.float64)),
+    "a list": replace(POINTS, vectors=VECTORS.tolist()),
+    "fewer ids": replace(POINTS, ids=POINTS.ids[:-1]),
+    "fewer payloads": replace(POINTS, payloads=POINTS.payloads[:-1]),
+    "no uuid": replace(POINTS, ids=[*POINTS.ids[:-1], "title 59"]),
+}
+
+
+@pytest.mark.parametrize("points", BAD_POINTS.values(), ids=BAD_POINTS.keys())
+def test_bad_points_write_nothing(filled: Store, unfinished: str, points: PointBatch) -> None:
+    with pytest.raises(ValueError, match=r"vectors|payloads|UUID"):
+        filled.upsert(unfinished, points)
+    assert filled.count(unfinished) == 1
+
+
+def test_a_build_with_another_count_is_not_finished(store: Store, model: str) -> None:
+    name = build_name(alias_for(model), encoder_info(model))
+    store.create(name, metadata(COUNT, model))
+    store.upsert(name, PointBatch(POINTS.ids[:9], VECTORS[:9], POINTS.payloads[:9]))
+    with pytest.raises(StoreDamaged, match="9 points, 60 expected"):
+        store.finish(name, metadata(COUNT, model))
+    assert store.describe(name).metadata.status == "building"
+    with pytest.raises(StoreError, match="not complete"):
+        store.swap_alias(alias_for(model), name, expected=None)
+    assert store.verify(name) == ["its build is not complete"]
+    store.drop(name)
+    assert alias_for(model) not in store.aliases()
+
+
+def test_a_finished_build_takes_no_more(store: Store, alias: str, model: str) -> None:
+    with pytest.raises(StoreError, match="is finished"):
+        store.upsert(store.aliases()[alias], POINTS)
+    with pytest.raises(StoreError, match="is finished"):
+        store.finish(store.aliases()[alias], metadata(COUNT, model))
+
+
+def test_an_empty_build(store: Store, model: str) -> None:
+    name = build(store, batch([], np.empty((0, DIM), np.float32)), model)
+    assert store.count(name) == 0
+    assert store.query(name, VECTORS[:2], limit=3) == [[], []]
+    assert list(store.scroll(name)) == []
+    assert store.verify(name) == []
+
+
+# Reading
+
+
+@pytest.mark.parametrize("exact", [False, True], ids=["default", "exact"])
+def test_the_nearest_in_order(filled: Store, exact: bool) -> None:
+    asked = unit_vectors(5, seed=1)
+    found = filled.query(ALIAS, asked, limit=10, exact=exact)
+    assert [ids(row) for row in found] == [
+        nearest_by_hand(vector, list(range(COUNT)), 10) for vector in asked
+    ]
+    cosines = dict(zip(POINTS.ids, VECTORS @ asked[0], strict=True))
+    assert [p.score for p in found[0]] == pytest.approx([cosines[p.id] for p in found[0]], abs=1e-6)
+    payloads = dict(zip(POINTS.ids, POINTS.payloads, strict=True))
+    assert [p.payload for p in found[0]] == [payloads[p.id] for p in found[0]]
+
+
+def test_one_by_one_is_as_in_a_batch(filled: Store) -> None:
+    asked = unit_vectors(70, seed=2)
+    together = filled.query(ALIAS, asked, limit=3)
+    single = [filled.query(ALIAS, row[np.newaxis], limit=3)[0] for row in asked]
+    assert [ids(row) for row in together] == [ids(row) for row in single]
+
+
+def test_limits(filled: Store) -> None:
+    assert len(filled.query(ALIAS, VECTORS[:1], limit=1)[0]) == 1
+    everything = filled.query(ALIAS, VECTORS[:1], limit=1000)[0]
+    assert ids(everything) == nearest_by_hand(VECTORS[0], list(range(COUNT)), COUNT)
+    assert filled.query(ALIAS, np.empty((0, DIM), np.float32), limit=1) == []
+    with pytest.raises(ValueError, match="limit is 0"):
+        filled.query(ALIAS, VECTORS[:1], limit=0)
+
+
+def test_the_threshold_is_included(filled: Store) -> None:
+    [free] = filled.query(ALIAS, VECTORS[:1], limit=10)
+    cut = free[4].score
+    [hits] = filled.query(ALIAS, VECTORS[:1], limit=10, score_threshold=cut)
+    assert ids(hits) == ids(free)[:5]
+    assert filled.query(ALIAS, -VECTORS[:1], limit=COUNT, score_threshold=1.0) == [[]]
+
+
+def test_scores_stay_in_their_range(filled: Store) -> None:
+    hits = [row[0] for row in filled.query(ALIAS, VECTORS, limit=1)]
+    assert [hit.id for hit in hits] == list(POINTS.ids)
+    assert all(1 - 1e-6 < hit.score <= 1 for hit in hits)
+
+
+def test_ties_are_decided_by_id_also_at_the_cut(store: Store, model: str) -> None:
+    # 40 titles that share one vector, more than any spare depth, and 20 others.
+    shared = np.concatenate([np.repeat(VECTORS[:1], 40, axis=0), VECTORS[40:]])
+    name = build(store, batch(TITLES, shared), model)
+    best = sorted(POINTS.ids[:40])
+    for limit in (1, 5, 39, 40):
+        [hits] = store.query(name, VECTORS[:1], limit=limit)
+        assert len({hit.score for hit in hits}) == 1
+        assert ids(hits) == best[:limit]
+
+
+FILTERS = {
+    "major group": (Filters(isco=("2",)), range(COUNT)),
+    "no such group": (Filters(isco=("9",)), []),
+    "minor group": (Filters(isco=("221",)), range(COUNT)),
+    "unit group": (Filters(isco=("2212",)), [i for i in range(COUNT) if i % 5 == 1]),
+    "two depths": (Filters(isco=("2212", "31")), [i for i in range(COUNT) if i % 5 == 1]),
+    "concepts": (
+        Filters(concept_ids=tuple(f"http://data.europa.eu/esco/occupation/{n}" for n in (0, 19))),
+        [0, 1, 2, 57, 58, 59],
+    ),
+    "kind": (Filters(kinds=("hidden",)), range(0, COUNT, 10)),
+    "either kind": (Filters(kinds=("hidden", "preferred")), range(COUNT)),
+    "source": (Filters(sources=("customer",)), range(0, COUNT, 2)),
+    "split": (Filters(splits=("validation",)), range(0, COUNT, 4)),
+    "language": (Filters(languages=("en",)), range(COUNT)),
+    "other language": (Filters(languages=("de",)), []),
+    "all of them": (
+        Filters(isco=("2211",), kinds=("preferred",), sources=("esco",), languages=("en",)),
+        range(5, COUNT, 10),
+    ),
+    "no conditions": (Filters(), range(COUNT)),
+    "syntax is data": (Filters(concept_ids=('*", "x": {"', "') OR 1=1 --", "isco[]")), []),
+}
+
+
+@pytest.mark.parametrize(("filters", "rows"), FILTERS.values(), ids=FILTERS.keys())
+def test_filters(filled: Store, filters: Filters, rows: list[int]) -> None:
+    rows = list(rows)
+    passed = {POINTS.ids[i] for i in rows}
+    assert filled.count(ALIAS, filters) == len(rows)
+    assert [i for part in filled.scroll(ALIAS, filters) for i in part.ids] == sorted(passed)
+    [hits] = filled.query(ALIAS, VECTORS[:1], limit=7, filters=filters)
+    assert ids(hits) == nearest_by_hand(VECTORS[0], rows, 7)
+    [hits] = filled.query(ALIAS, VECTORS[:1], limit=COUNT, filters=filters, exact=True)
+    assert ids(hits) == nearest_by_hand(VECTORS[0], rows, COUNT)
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 59, 60, 61, 1000])
+def test_scroll_gives_everything_back(filled: Store, batch_size: int) -> None:
+    parts = list(filled.scroll(ALIAS, batch_size=batch_size))
+    assert max(map(len, parts)) == min(batch_size, COUNT)
+    order = np.argsort(POINTS.ids)
+    assert [i for part in parts for i in part.ids] == [POINTS.ids[row] for row in order]
+    vectors = np.concatenate([part.vectors for part in parts])
+    assert vectors.dtype == np.float32
+    assert vectors == pytest.approx(VECTORS[order], abs=1e-6)
+    assert [p for part in parts for p in part.payloads] == [POINTS.payloads[r] for r in order]
+
+
+@pytest.mark.parametrize(
+    "vectors",
+    [VECTORS[:1] * 2, unit_vectors(1, DIM + 1), VECTORS[0], VECTORS[:1].astype(np.float64)],
+    ids=["not unit", "other dimension", "one row", "float64"],
+)
+def test_bad_queries(filled: Store, vectors: Vectors) -> None:
+    with pytest.raises(ValueError, match="vectors"):
+        filled.query(ALIAS, vectors, limit=3)
+
+
+READS = {
+    "describe": lambda store, name: store.describe(name),
+    "query": lambda store, name: store.query(name, VECTORS[:1], limit=1),
+    "count": lambda store, name: store.count(name),
+    "scroll": lambda store, name: list(store.scroll(name)),
+    "verify": lambda store, name: store.verify(name),
+    "delete": lambda store, name: store.delete(name, Filters(kinds=("hidden",))),
+    "drop": lambda store, name: store.drop(name),
+    "rollback": lambda store, name: store.rollback(name),
+    "swap_alias": lambda store, name: store.swap_alias("jobs__xx", name, expected=None),
+    "upsert": lambda store, name: store.upsert(name, POINTS),
+}
+
+
+@pytest.mark.parametrize("read", READS.values(), ids=READS.keys())
+def test_a_missing_collection_says_what_to_do(filled: Store, read) -> None:  # type: ignore[no-untyped-def]
+    missing = "jobs__fr__none__pretrained"
+    with pytest.raises(CollectionNotFound) as caught:
+        read(filled, missing)
+    said = str(caught.value)
+    assert missing in said
+    assert filled.location in said
+    assert ALIAS in said
+    assert "jobsearch ingest" in said
+    assert "\n" not in said
+
+
+# Replacing and deleting
+
+
+def test_a_new_build_takes_over_and_the_one_before_is_kept(store: Store, model: str) -> None:
+    alias = alias_for(model)
+    first = build(store, POINTS, model)
+    second = build(store, batch(TITLES[:30], VECTORS[:30]), model)
+    assert store.aliases()[alias] == second
+    assert store.describe(second).metadata.previous == first
+    assert store.count(alias) == 30
+    assert store.count(first) == COUNT
+    third = build(store, batch(TITLES[:20], VECTORS[:20]), model)
+    assert store.describe(alias).name == third
+    assert store.count(second) == 30
+    with pytest.raises(CollectionNotFound):
+        store.describe(first)
+
+
+def test_another_alias_is_left_alone(store: Store, model: str) -> None:
+    for each in (f"{model}-other", model, model, model):
+        build(store, POINTS, each)
+    other = store.describe(alias_for(f"{model}-other"))
+    assert other.points == COUNT
+    store.drop(store.describe(alias_for(model)).metadata.previous)
+    aliases = [name for name in store.aliases() if model in name]
+    assert sorted(aliases) == sorted([alias_for(model), alias_for(f"{model}-other")])
+
+
+def test_the_slower_of_two_builders_is_told(store: Store, model: str) -> None:
+    alias = alias_for(model)
+    slow = build(store, POINTS, model, live=False)
+    fast = build(store, POINTS, model)
+    with pytest.raises(CollectionChanged, match=fast):
+        store.swap_alias(alias, slow, expected=None)
+    with pytest.raises(CollectionChanged, match="nothing"):
+        store.swap_alias(alias_for(f"{model}-new"), slow, expected=fast)
+    assert store.aliases()[alias] == fast
+
+
+def test_swapping_to_where_it_points_changes_nothing(store: Store, alias: str) -> None:
+    name = store.aliases()[alias]
+    store.swap_alias(alias, name, expected=name)
+    assert store.describe(alias).metadata.previous == ""
+
+
+def test_rollback_twice_is_an_undo(store: Store, model: str) -> None:
+    alias = alias_for(model)
+    old = build(store, POINTS, model)
+    new = build(store, batch(TITLES[:30], VECTORS[:30]), model)
+    assert store.rollback(alias) == old
+    assert store.describe(alias).name == old
+    assert store.describe(alias).metadata.previous == new
+    assert store.count(alias) == COUNT
+    assert store.rollback(alias) == new
+    assert store.count(alias) == 30
+    assert store.verify(alias) == []
+
+
+def test_a_build_after_a_rollback_keeps_what_it_replaces(store: Store, model: str) -> None:
+    old = build(store, POINTS, model)
+    bad = build(store, POINTS, model)
+    store.rollback(alias_for(model))
+    new = build(store, POINTS, model)
+    assert store.rollback(alias_for(model)) == old
+    assert store.describe(old).metadata.previous == new
+    with pytest.raises(CollectionNotFound):
+        store.describe(bad)
+
+
+def test_nothing_to_roll_back_to(store: Store, alias: str, model: str) -> None:
+    with pytest.raises(CollectionNotFound, match="no build before"):
+        store.rollback(alias)
+    build(store, POINTS, model)
+    store.drop(store.describe(alias).metadata.previous)
+    with pytest.raises(CollectionNotFound, match="no build before"):
+        store.rollback(alias)
+
+
+def test_delete(store: Store, alias: str) -> None:
+    assert store.delete(alias, Filters(kinds=("hidden",))) == 6
+    left = [i for i in range(COUNT) if i % 10]
+    assert store.count(alias) == len(left)
+    assert store.describe(alias).points == len(left)
+    assert store.describe(alias).metadata.expected_points == len(left)
+    [hits] = store.query(alias, VECTORS[:1], limit=COUNT)
+    assert ids(hits) == nearest_by_hand(VECTORS[0], left, COUNT)
+    assert store.verify(alias) == []
+    assert store.delete(alias, Filters(kinds=("hidden",))) == 0
+    assert store.delete(alias, Filters(sources=("esco",))) == 30
+    assert store.describe(alias).points == 24
+
+
+def test_delete_from_a_build(store: Store, model: str) -> None:
+    name = build_name(alias_for(model), encoder_info(model))
+    store.create(name, metadata(COUNT - 6, model))
+    store.upsert(name, POINTS)
+    assert store.delete(name, Filters(kinds=("hidden",))) == 6
+    store.finish(name, metadata(COUNT - 6, model))
+    assert store.verify(name) == []
+
+
+def test_delete_needs_a_filter(store: Store, alias: str) -> None:
+    with pytest.raises(ValueError, match="empty filter"):
+        store.delete(alias, Filters())
+    assert store.count(alias) == COUNT
+
+
+def test_drop(store: Store, alias: str, model: str) -> None:
+    name = store.aliases()[alias]
+    with pytest.raises(StoreError, match=f"in use as {alias}"):
+        store.drop(name)
+    assert store.count(alias) == COUNT
+    build(store, POINTS, model)
+    store.drop(name)
+    with pytest.raises(CollectionNotFound):
+        store.count(name)
+    assert store.count(alias) == COUNT
