@@ -16,9 +16,11 @@ _NITK = (
     "Title Matching, CEUR-WS Vol-4038"
 )
 _NLPNORTH = "NLPnorth @ TalentCLEF 2025, arXiv:2506.19058"
-# Of these the originals were not at hand when the table was made.
-_PARTICIPANT = "a participant of TalentCLEF 2025, as quoted in this project's design notes"
-_MELO = "Retyk et al. 2024, arXiv:2410.08319, as quoted in this project's design notes"
+_PARTICIPANT = "reported by a participant of TalentCLEF 2025; not checked against a publication"
+_MELO = (
+    "Retyk et al. 2024, arXiv:2410.08319 (OpenAI, mE5), and others; not checked against the "
+    "publication"
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,6 @@ import time
 from collections.abc import Iterable
 from contextlib import nullcontext
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +15,11 @@ from eval.metrics import Scores, score_ranking, summarize
 from eval.trec import RunWriter, run_name, run_tag
 from ingest.language_guard import check_titles
 from ingest.pipeline import ingest
-from jobsearch.errors import BenchmarkError, CollectionMismatch, StoreDamaged
+from jobsearch.errors import BenchmarkError
 from jobsearch.models.encoder import TitleEncoder
 from jobsearch.search.exact import Ranking, exact_rankings, read_points
 from jobsearch.store import PointBatch, Store, check_collection
+from jobsearch.store.names import eval_namespace
 from jobsearch.types import Filters, Variant
 
 #: Rankings of corpora larger than this are cut in run files, at trec_eval's usual depth: a MELO
@@ -120,7 +120,7 @@ def evaluate(
         _check_languages(benchmark)
     collection, points = _corpus_points(benchmark, store, encoder, progress=progress)
     vectors = encoder.encode_queries(list(benchmark.queries.values()))
-    run_file = runs_dir / run_name(benchmark.pair, encoder.info) if runs_dir else None
+    run_file = runs_dir / run_name(benchmark, encoder.info) if runs_dir else None
     rankings = tqdm(
         exact_rankings(points, vectors, depth=depth),
         total=len(benchmark.queries),
@@ -163,25 +163,18 @@ def _corpus_points(
 ) -> tuple[str, PointBatch]:
     """Name of the collection with the corpus, and the corpus's points in it."""
     language, corpus = benchmark.corpus_language, benchmark.corpus
-    stored = partial(
-        ingest,
+    summary = ingest(
         corpus,
         language,
         store,
         encoder,
-        namespace="eval",
+        namespace=eval_namespace(corpus.name, corpus.split),
         # Done before, whether or not the corpus is stored already.
         language_check=False,
         # A document that is not stored could not be found.
         max_rejects=0.0,
         progress=progress,
     )
-    try:
-        summary = stored()
-    except (CollectionMismatch, StoreDamaged):
-        # The model was trained again, say. Corpora of other benchmarks go with the old collection
-        # and come back when they are evaluated.
-        summary = stored(force=True)
     info = store.describe(summary.collection)
     check_collection(info.name, info.metadata, language=language, encoder=encoder.info)
     filters = Filters(

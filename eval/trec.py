@@ -13,6 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from eval.benchmarks import Benchmark
 from jobsearch.errors import BenchmarkError
 from jobsearch.store.names import slug
 from jobsearch.types import EncoderInfo
@@ -21,9 +22,10 @@ from jobsearch.types import EncoderInfo
 _STEPS_PER_UNIT = 1_000_000
 
 
-def run_name(pair: str, encoder: EncoderInfo) -> str:
-    """Name of a run file, e.g. ``run_en-es_builtin-pretrained.trec``."""
-    return f"run_{pair}_{run_tag(encoder)}.trec"
+def run_name(benchmark: Benchmark, encoder: EncoderInfo) -> str:
+    """Name of a run file: ``run_talentclef-2025-validation_en-es_builtin-pretrained.trec``."""
+    of = slug(f"{benchmark.name} {benchmark.split}")
+    return f"run_{of}_{benchmark.pair}_{run_tag(encoder)}.trec"
 
 
 def run_tag(encoder: EncoderInfo) -> str:

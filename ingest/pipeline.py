@@ -14,7 +14,7 @@ from jobsearch.errors import InvalidInput
 from jobsearch.languages import check_language
 from jobsearch.models.encoder import TitleEncoder
 from jobsearch.store import Store
-from jobsearch.store.names import Namespace, alias_name
+from jobsearch.store.names import JOBS, alias_name
 from jobsearch.types import SourceInfo
 
 
@@ -70,7 +70,7 @@ def ingest(
     store: Store,
     encoder: TitleEncoder,
     *,
-    namespace: Namespace = "jobs",
+    namespace: str = JOBS,
     language_check: bool = True,
     max_rejects: float = 0.01,
     rejects_path: Path | None = None,
@@ -88,7 +88,7 @@ def ingest(
         language: one of its languages.
         store: where they go.
         encoder: makes the vectors.
-        namespace: ``jobs`` is searched, ``eval`` is for corpora of benchmarks.
+        namespace: ``jobs`` is searched; corpora of benchmarks have others (``eval_namespace``).
         language_check: refuse titles that are plainly in another language.
         max_rejects: share of bad rows, from 0 to 1, above which nothing is stored.
         rejects_path: JSON lines file for the bad rows.

@@ -10,7 +10,7 @@ from jobsearch.search.routing import choose_variant
 from jobsearch.settings import VariantChoice
 from jobsearch.store.base import ScoredPoint, Store
 from jobsearch.store.metadata import check_collection
-from jobsearch.store.names import alias_name
+from jobsearch.store.names import JOBS, alias_name
 from jobsearch.text import check_query
 from jobsearch.types import VARIANTS, Filters, Hit, Variant
 
@@ -51,9 +51,9 @@ class SearchEngine:
     def languages(self) -> dict[str, tuple[Variant, ...]]:
         """Languages that the store holds for this model, with their variants."""
         aliases = self._store.aliases()
-        codes = sorted({alias.split("__")[1] for alias in aliases if alias.startswith("jobs__")})
+        codes = sorted({alias.split("__")[1] for alias in aliases if alias.startswith(f"{JOBS}__")})
         found = {
-            code: tuple(v for v in VARIANTS if alias_name("jobs", code, self._model, v) in aliases)
+            code: tuple(v for v in VARIANTS if alias_name(JOBS, code, self._model, v) in aliases)
             for code in codes
         }
         return {code: variants for code, variants in found.items() if variants}
@@ -105,7 +105,7 @@ class SearchEngine:
         found: list[list[Hit]] = []
         for language, chosen in routes.items():
             encoder = self._encoder(chosen)
-            info = self._store.describe(alias_name("jobs", language, self._model, chosen))
+            info = self._store.describe(alias_name(JOBS, language, self._model, chosen))
             check_collection(info.name, info.metadata, language=language, encoder=encoder.info)
             if chosen not in vectors:
                 vectors[chosen] = encoder.encode_queries([normalized])

@@ -16,7 +16,8 @@ from jobsearch.store.refusals import translate
 MIN_SERVER = (1, 16)
 
 _DEFAULT_PORT = 6333
-_GRPC_PROBE_S = 0.5
+_GRPC_CONNECT_S = 0.5
+_GRPC_ANSWER_S = 2
 
 
 def connect(location: str, *, api_key: str | None, timeout_s: float) -> QdrantStore:
@@ -112,15 +113,16 @@ def _grpc_client(
 ) -> QdrantClient | None:
     port = (url.port or _DEFAULT_PORT) + 1
     try:
-        with socket.create_connection((url.hostname or "", port), timeout=_GRPC_PROBE_S):
+        with socket.create_connection((url.hostname or "", port), timeout=_GRPC_CONNECT_S):
             pass
     except OSError:
         return None
-    client = _client(location, url, api_key, timeout_s, prefer_grpc=True)
+    probe = _client(location, url, api_key, _GRPC_ANSWER_S, prefer_grpc=True)
     try:
-        client.info()
+        probe.info()
     except grpc.RpcError:
         # Something else listens there.
-        client.close()
         return None
-    return client
+    finally:
+        probe.close()
+    return _client(location, url, api_key, timeout_s, prefer_grpc=True)

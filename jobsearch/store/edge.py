@@ -124,10 +124,11 @@ class EdgeStore:
             shard.upsert(ids, points)
 
     def _own_build(self, name: str) -> Shard:
-        if name in self._building:
-            return self._building[name]
+        # Asked first, since another builder may have cleared it away.
         _, entry = self._find(name)
-        raise not_building(name, ready=entry.ready)
+        if name not in self._building:
+            raise not_building(name, ready=entry.ready)
+        return self._building[name]
 
     def finish(self, name: str, metadata: CollectionMetadata) -> None:
         """End a build: index, flush, close, seal; see :meth:`Store.finish`."""

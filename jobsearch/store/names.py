@@ -7,13 +7,12 @@ time of its build and the first digits of the encoder's fingerprint:
 
 import re
 from datetime import UTC, datetime
-from typing import Literal
 
 from jobsearch.types import EncoderInfo, Variant
 
-#: ``jobs`` is searched; ``eval`` holds the corpora of benchmarks, apart from it.
-Namespace = Literal["jobs", "eval"]
-_NAMESPACES = ("jobs", "eval")
+#: What is searched.
+JOBS = "jobs"
+_EVAL = "eval-"
 
 # Names become folders, so nothing else may stand in them.
 _ALLOWED = re.compile(r"[a-z0-9_-]{1,200}")
@@ -24,7 +23,12 @@ def slug(text: str) -> str:
     return re.sub(r"[^a-z0-9-]+", "-", text.lower()).strip("-")
 
 
-def alias_name(namespace: Namespace, language: str, model: str, variant: Variant) -> str:
+def eval_namespace(benchmark: str, split: str) -> str:
+    """Where the corpora of a benchmark are, apart from what is searched and from each other."""
+    return f"{_EVAL}{slug(f'{benchmark} {split}')}"
+
+
+def alias_name(namespace: str, language: str, model: str, variant: Variant) -> str:
     """The stable name of a collection."""
     return "__".join((namespace, language, slug(model), variant))
 
@@ -38,7 +42,11 @@ def build_name(alias: str, encoder: EncoderInfo, now: datetime | None = None) ->
 def is_ours(name: str) -> bool:
     """Whether a collection's name follows the scheme."""
     parts = name.split("__")
-    return len(parts) == 5 and parts[0] in _NAMESPACES and bool(_ALLOWED.fullmatch(name))
+    return len(parts) == 5 and bool(_ALLOWED.fullmatch(name)) and _is_namespace(parts[0])
+
+
+def _is_namespace(text: str) -> bool:
+    return text == JOBS or text.startswith(_EVAL)
 
 
 def check_name(name: str) -> str:

@@ -6,7 +6,7 @@ from jobsearch.store import CollectionMetadata, PointBatch, Store, Vectors, open
 from jobsearch.types import EncoderInfo, Filters, TitleRecord
 
 DIM = 64
-NAME = "eval__en__fake__pretrained__20261123t101500123456_1a2b3c4d"
+NAME = "eval-x__en__fake__pretrained__20261123t101500123456_1a2b3c4d"
 ENGLISH = Filters(sources=("even",))
 
 

@@ -10,9 +10,11 @@ from eval.metrics import score
 from eval.runner import Cell, evaluate
 from eval.talentclef import sample, talentclef
 from eval.trec import read_run
+from ingest.pipeline import ingest
 from jobsearch.errors import BenchmarkError, LanguageMismatch, StoreError, TooManyRejects
 from jobsearch.models import Encoder
 from jobsearch.store import Store, open_store
+from jobsearch.store.names import eval_namespace
 
 TITLES = {"a": "nurse", "b": "staff nurse", "c": "cook", "d": "head cook", "e": "nurse"}
 QUERIES = {"1": "nurse", "2": "cooks"}
@@ -68,7 +70,9 @@ def test_every_pair_of_the_sample_as_by_hand(store: Store, encoder: FakeEncoder)
         cell = evaluate(benchmark, store, encoder)
         expected = average_precision(benchmark, FakeEncoder())
         assert cell.metrics["MAP"] == pytest.approx(expected, abs=1e-6), benchmark.pair
-        assert cell.collection.startswith(f"eval__{benchmark.corpus_language}__fake__pretrained__")
+        assert cell.collection.startswith(
+            f"eval-sample-validation__{benchmark.corpus_language}__fake__pretrained__"
+        )
         assert cell.missing_queries == cell.queries_without_relevant == ()
 
 
@@ -100,7 +104,9 @@ def test_other_corpora_of_the_collection_are_filtered_out(
     test = make_benchmark(QUERIES, {"x": "nurse", "y": "cook"}, {"1": {"x": 1}}, split="test")
     alone = evaluate(benchmark, store, encoder, language_check=False)
     for neighbour in (other, test):
-        evaluate(neighbour, store, encoder, language_check=False)
+        assert evaluate(neighbour, store, encoder, language_check=False).corpus == 2
+        namespace = eval_namespace("test", "validation")
+        ingest(neighbour.corpus, "en", store, encoder, namespace=namespace, language_check=False)
     beside = evaluate(benchmark, store, encoder, runs_dir=tmp_path, language_check=False)
     assert store.describe(beside.collection).points == 9
     assert beside.metrics == alone.metrics
@@ -115,7 +121,7 @@ def test_the_run_file_gives_the_same_figures(
 ) -> None:
     (benchmark,) = sample(["en-de"])
     cell = evaluate(benchmark, store, encoder, runs_dir=tmp_path / "runs")
-    assert cell.run_file == tmp_path / "runs" / "run_en-de_fake-pretrained.trec"
+    assert cell.run_file == tmp_path / "runs" / "run_sample-validation_en-de_fake-pretrained.trec"
     run = read_run(cell.run_file)
     assert {len(ranking) for ranking in run.values()} == {len(benchmark.corpus_ids)}
     assert score(run, benchmark.qrels).means == pytest.approx(cell.metrics)
@@ -191,7 +197,10 @@ def test_variants_stand_side_by_side(
     finetuned = FakeEncoder("finetuned")
     cells = [evaluate(benchmark, store, e, language_check=False) for e in (encoder, finetuned)]
     assert [cell.variant for cell in cells] == ["pretrained", "finetuned"]
-    assert sorted(store.aliases()) == ["eval__en__fake__finetuned", "eval__en__fake__pretrained"]
+    assert sorted(store.aliases()) == [
+        "eval-test-validation__en__fake__finetuned",
+        "eval-test-validation__en__fake__pretrained",
+    ]
 
 
 def test_a_corpus_that_cannot_be_stored_whole_is_refused(

@@ -6,6 +6,7 @@ from types import ModuleType
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from small_benchmarks import make_benchmark
 
 from eval.metrics import score
 from eval.trec import RunWriter, read_run, run_name, write_run
@@ -74,7 +75,9 @@ def test_the_official_scorer_gives_our_figures_from_the_file(
 
 def test_file_name() -> None:
     info = EncoderInfo("My Model/v2", "finetuned", "x", "", "0", "0", 2, "mean")
-    assert run_name("en-es", info) == "run_en-es_my-model-v2-finetuned.trec"
+    benchmark = make_benchmark({}, {}, {}, corpus_language="es", name="Talent CLEF")
+    expected = "run_talent-clef-validation_en-es_my-model-v2-finetuned.trec"
+    assert run_name(benchmark, info) == expected
 
 
 def test_a_failure_leaves_what_was_there(tmp_path: Path) -> None:

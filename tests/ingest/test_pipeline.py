@@ -129,12 +129,12 @@ def test_namespaces_languages_and_variants_are_apart(
 ) -> None:
     for namespace, language, variant in (
         ("jobs", "en", "pretrained"), ("jobs", "de", "pretrained"),
-        ("jobs", "en", "finetuned"), ("eval", "en", "pretrained"),
+        ("jobs", "en", "finetuned"), ("eval-x", "en", "pretrained"),
     ):  # fmt: skip
         encoder = make_encoder(weights=variant, variant=variant)
-        ingest(esco_source, language, store, encoder, namespace=namespace)  # type: ignore[arg-type]
+        ingest(esco_source, language, store, encoder, namespace=namespace)
     assert sorted(store.aliases()) == [
-        "eval__en__fake__pretrained", "jobs__de__fake__pretrained",
+        "eval-x__en__fake__pretrained", "jobs__de__fake__pretrained",
         "jobs__en__fake__finetuned", ALIAS,
     ]  # fmt: skip
     ids = [

@@ -1,0 +1,272 @@
+"""Servers that are down, old, locked or strange; what is refused before one is asked."""
+
+import socket
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import closing
+from typing import Any
+
+import grpc
+import pytest
+from qdrant_client import QdrantClient, models
+from qdrant_client.common.client_exceptions import ResourceExhaustedResponse
+from qdrant_client.http.exceptions import UnexpectedResponse
+from rest_server import Answer, LocalQdrant, serving
+from titles import ALIAS, COUNT, POINTS, build, encoder_info, metadata
+
+from jobsearch.errors import InvalidInput, StoreError, StoreUnavailable
+from jobsearch.store import open_store
+from jobsearch.store.names import build_name
+from jobsearch.store.qdrant import QdrantStore
+from jobsearch.store.refusals import translate
+from jobsearch.types import FILTER_FIELDS
+
+
+@pytest.fixture
+def closed_port() -> Iterator[int]:
+    """A loopback port that nobody listens on, and nobody else takes."""
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        yield bound.getsockname()[1]
+
+
+def test_nobody_answers(closed_port: int) -> None:
+    url = f"http://127.0.0.1:{closed_port}"
+    with pytest.raises(StoreUnavailable) as caught:
+        open_store(url, api_key="secret")
+    said = str(caught.value)
+    assert caught.value.exit_code == 3
+    assert url in said
+    assert "docker compose up -d" in said
+    assert "secret" not in said
+    assert "\n" not in said
+
+
+def test_a_server_that_goes_away() -> None:
+    with serving(LocalQdrant()) as url:
+        store = open_store(url)
+        build(store, POINTS)
+    with closing(store):
+        for use in (
+            store.aliases,
+            store.collections,
+            lambda: store.count(ALIAS),
+            lambda: store.query(ALIAS, POINTS.vectors[:1], limit=1),
+            lambda: list(store.scroll(ALIAS)),
+            lambda: store.create(build_name(ALIAS, encoder_info()), metadata(1)),
+        ):
+            with pytest.raises(StoreUnavailable, match=url):
+                use()
+
+
+def test_a_server_that_hangs() -> None:
+    def slow(method: str, path: str, body: Any) -> Answer:
+        time.sleep(1.5)
+        return 200, {"title": "qdrant", "version": "1.16.3"}
+
+    with serving(slow) as url, pytest.raises(StoreUnavailable, match=r"\(timed out\)"):
+        open_store(url, timeout_s=1)
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_wrong_key(status: int) -> None:
+    local = LocalQdrant()
+
+    def locked(method: str, path: str, body: Any) -> Answer:
+        if path == "/":
+            return local(method, path, body)
+        return status, "Invalid API key or JWT"
+
+    with serving(locked) as url, pytest.raises(StoreError) as caught:
+        open_store(url, api_key="wrong")
+    assert str(caught.value) == f"the server at {url} refuses the API key: set JOBSEARCH_API_KEY"
+    assert caught.value.exit_code == 1
+
+
+@pytest.mark.parametrize("version", ["1.15.5", "0.9.0", "dev", ""])
+def test_an_old_server(version: str) -> None:
+    def old(method: str, path: str, body: Any) -> Answer:
+        return 200, {"title": "qdrant", "version": version}
+
+    with serving(old) as url, pytest.raises(StoreError, match=r"jobsearch needs 1\.16 or newer"):
+        open_store(url)
+
+
+@pytest.mark.parametrize("version", ["1.16.0", "1.20.1", "2.0.0-rc1"])
+def test_a_recent_server(version: str) -> None:
+    local = LocalQdrant()
+
+    def recent(method: str, path: str, body: Any) -> Answer:
+        if path == "/":
+            return 200, {"title": "qdrant", "version": version}
+        return local(method, path, body)
+
+    with serving(recent) as url, closing(open_store(url)) as store:
+        assert store.location == url
+        assert store.collections() == []
+
+
+@pytest.mark.parametrize("answer", [(500, {"status": {"error": "out of\nmemory"}}), (418, "tea")])
+def test_a_server_in_trouble(answer: Answer) -> None:
+    with (
+        serving(lambda *request: answer) as url,
+        pytest.raises(StoreError, match=rf"the server at {url} answered {answer[0]}") as caught,
+    ):
+        open_store(url)
+    assert "\n" not in str(caught.value)
+
+
+def test_something_else_than_qdrant() -> None:
+    with (
+        serving(lambda *request: (200, {"hello": "world"})) as url,
+        pytest.raises(StoreUnavailable, match=f"no Qdrant answers at {url}"),
+    ):
+        open_store(url)
+
+
+@pytest.mark.parametrize(
+    ("url", "key", "said"),
+    [
+        ("http://qdrant.example.org:6333", "key", "unencrypted to qdrant.example.org"),
+        ("http://10.0.0.7:6333", "key", "unencrypted to 10.0.0.7"),
+        ("http://me:secret@localhost:6333", None, "no credentials"),
+        ("https://localhost:6333/?api-key=secret", None, "no credentials"),
+        ("http://", None, "names no host"),
+        ("http://localhost:port", None, "is no URL"),
+        ("http://[::1", None, "is no URL"),
+    ],
+)
+def test_urls_that_are_not_asked(url: str, key: str | None, said: str) -> None:
+    with pytest.raises(InvalidInput, match=said) as caught:
+        open_store(url, api_key=key)
+    assert "secret" not in str(caught.value)
+
+
+def test_a_key_may_travel_on_this_machine() -> None:
+    keys = []
+    local = LocalQdrant()
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with serving(local) as url:
+            store = open_store(url, api_key="key")
+            assert isinstance(store, QdrantStore)
+            keys.append(store.aliases())
+            store.close()
+    assert keys == [{}]
+
+
+def test_every_filter_field_is_indexed_before_the_data() -> None:
+    local = LocalQdrant()
+    with serving(local) as url, closing(open_store(url)) as store:
+        name = build_name(ALIAS, encoder_info())
+        store.create(name, metadata(COUNT))
+        assert tuple(local.indexed[name]) == FILTER_FIELDS
+
+
+def test_collections_of_others_are_left_alone() -> None:
+    local = LocalQdrant()
+    params = models.VectorParams(size=3, distance=models.Distance.DOT)
+    local.client.create_collection("songs", vectors_config=params)
+    alias = models.CreateAlias(collection_name="songs", alias_name="music")
+    local.client.update_collection_aliases([models.CreateAliasOperation(create_alias=alias)])
+    with serving(local) as url, closing(open_store(url)) as store:
+        name = build(store, POINTS)
+        assert [info.name for info in store.collections()] == [name]
+        assert store.aliases() == {ALIAS: name}
+        with pytest.raises(StoreError, match="no collection songs"):
+            store.drop("songs")
+    assert local.client.collection_exists("songs")
+
+
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [
+        (models.CollectionStatus.YELLOW, "reports .* as yellow"),
+        (models.CollectionStatus.RED, "reports .* as red"),
+    ],
+)
+def test_an_index_that_is_never_ready(
+    monkeypatch: pytest.MonkeyPatch, status: models.CollectionStatus, said: str
+) -> None:
+    client = QdrantClient(":memory:")
+    with closing(QdrantStore(client, client, ":memory:", local=True, index_timeout_s=0.3)) as store:
+        name = build_name(ALIAS, encoder_info())
+        store.create(name, metadata(COUNT))
+        store.upsert(name, POINTS)
+        found = client.get_collection(name).model_copy(update={"status": status})
+        with monkeypatch.context() as patch:
+            patch.setattr(client, "get_collection", lambda name: found)
+            with pytest.raises(StoreError, match=said):
+                store.finish(name, metadata(COUNT))
+        store.finish(name, metadata(COUNT))
+        assert store.describe(name).metadata.status == "ready"
+
+
+class Refused(grpc.RpcError, grpc.Call):  # type: ignore[misc]
+    """What gRPC raises: an error that is a call."""
+
+    def __init__(self, code: grpc.StatusCode) -> None:
+        self._code = code
+
+    def code(self) -> grpc.StatusCode:
+        return self._code
+
+    def details(self) -> str:
+        return "said\nso"
+
+
+Refused.__abstractmethods__ = frozenset()  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "said"),
+    [
+        (Refused(grpc.StatusCode.UNAVAILABLE), StoreUnavailable, "no Qdrant answers at URL"),
+        (Refused(grpc.StatusCode.DEADLINE_EXCEEDED), StoreUnavailable, "(DEADLINE_EXCEEDED)"),
+        (Refused(grpc.StatusCode.UNAUTHENTICATED), StoreError, "refuses the API key"),
+        (Refused(grpc.StatusCode.PERMISSION_DENIED), StoreError, "refuses the API key"),
+        (Refused(grpc.StatusCode.INTERNAL), StoreError, "said so"),
+        (ResourceExhaustedResponse("slow down", 3), StoreUnavailable, "slow down"),
+        (UnexpectedResponse(507, "", b"disk\nfull", None), StoreError, "507: disk full"),  # type: ignore[arg-type]
+    ],
+    ids=str,
+)
+def test_the_clients_errors_are_ours(error: Exception, kind: type[StoreError], said: str) -> None:
+    mapped = translate(error, "URL")
+    assert type(mapped) is kind
+    assert said in str(mapped)
+
+
+def test_other_errors_stay_what_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert translate(ValueError("a bug"), "URL") is None
+    client = QdrantClient(":memory:")
+    with closing(QdrantStore(client, client, ":memory:", local=True)) as store:
+        monkeypatch.setattr(client, "get_aliases", lambda: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            store.aliases()
+
+
+def test_memory_needs_no_server() -> None:
+    with closing(open_store(":memory:")) as store, store.build_lock(ALIAS):
+        build(store, POINTS)
+        assert store.location == ":memory:"
+        assert store.count(ALIAS) == COUNT
+
+
+def test_another_service_on_the_grpc_port_is_not_used() -> None:
+    # Whoever listens on the next port does not speak gRPC, so vectors go by REST.
+    for _ in range(20):
+        with serving(LocalQdrant()) as url, socket.socket() as other:
+            try:
+                other.bind(("127.0.0.1", int(url.rsplit(":", 1)[1]) + 1))
+            except OSError:
+                continue
+            other.listen()
+            with closing(open_store(url)) as store:
+                assert isinstance(store, QdrantStore)
+                build(store, POINTS)
+                assert store.count(ALIAS) == COUNT
+            return
+    pytest.skip("no two ports in a row are free")

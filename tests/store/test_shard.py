@@ -1,0 +1,73 @@
+"""The embedded engine does what the store counts on."""
+
+import uuid
+from pathlib import Path
+
+import numpy as np
+import pytest
+from titles import DIM, batch, records, unit_vectors
+
+from jobsearch.errors import StoreError
+from jobsearch.store.manifest import checksums
+from jobsearch.store.shard import CONFIG_FILE, Shard
+
+MANY = 2000
+POINTS = batch(records(MANY), unit_vectors(MANY))
+
+
+def filled(path: Path, exact_up_to: int) -> Shard:
+    shard = Shard(path, DIM, exact_up_to=exact_up_to, new=True)
+    shard.upsert([uuid.UUID(point_id) for point_id in POINTS.ids], POINTS)
+    shard.seal()
+    return Shard(path, DIM, exact_up_to=exact_up_to, new=False)
+
+
+def test_few_points_get_no_index(tmp_path: Path) -> None:
+    shard = filled(tmp_path / "0", MANY)
+    assert (shard.count(), shard.indexed) == (MANY, 0)
+
+
+def test_many_points_get_one_and_exact_goes_round_it(tmp_path: Path) -> None:
+    shard = filled(tmp_path / "0", 500)
+    assert (shard.count(), shard.indexed) == (MANY, MANY)
+    asked = unit_vectors(20, seed=1)
+    exact = shard.query(asked, 10, None, exact=True)
+    by_hand = np.argsort(-(asked @ POINTS.vectors.T), axis=1)[:, :10]
+    assert [[p.id for p in row] for row in exact] == [
+        [POINTS.ids[i] for i in row] for row in by_hand
+    ]
+    # The index may lose a few of the ten nearest, not many.
+    rough = shard.query(asked, 10, None, exact=False)
+    shared = [len({p.id for p in a} & {p.id for p in b}) for a, b in zip(rough, exact, strict=True)]
+    assert sum(shared) >= 180
+    assert shard.count() == sum(len(part) for part in shard.scroll(None, 300))
+
+
+@pytest.mark.parametrize("exact_up_to", [500, MANY], ids=["index", "no index"])
+def test_a_sealed_folder_does_not_change_any_more(tmp_path: Path, exact_up_to: int) -> None:
+    shard = filled(tmp_path / "0", exact_up_to)
+    shard.close()
+    sealed = checksums(tmp_path / "0", CONFIG_FILE)
+    for _ in range(2):
+        shard = Shard(tmp_path / "0", DIM, exact_up_to=exact_up_to, new=False)
+        shard.query(unit_vectors(3), 5, None, exact=False)
+        assert shard.count() == MANY
+        shard.close()
+        assert checksums(tmp_path / "0", CONFIG_FILE) == sealed
+
+
+def test_errors_of_the_engine_are_ours(tmp_path: Path) -> None:
+    shard = Shard(tmp_path / "0", DIM, exact_up_to=100, new=True)
+    with pytest.raises(
+        StoreError, match=r"searching .* failed .*expected dim: 16, got 3"
+    ) as caught:
+        shard.query(np.ones((1, 3), np.float32), 1, None, exact=True)
+    assert "\n" not in str(caught.value)
+    shard.close()
+    with pytest.raises(StoreError, match="not initialized"):
+        shard.count()
+    with pytest.raises(StoreError, match="opening"):
+        Shard(tmp_path / "none", DIM, exact_up_to=100, new=False)
+    # A bug of ours is not made to look like one of the engine's.
+    with pytest.raises(TypeError):
+        shard.query(np.ones((1, DIM), np.float32), "ten", None, exact=True)  # type: ignore[arg-type]
