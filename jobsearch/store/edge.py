@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from uuid import UUID
 
 from jobsearch.errors import CollectionExists, StoreDamaged
 from jobsearch.store.aliases import rolled_back, swapped
@@ -33,9 +32,6 @@ from jobsearch.types import Filters
 #: 512 dimensions takes a few milliseconds and loses nothing, while building an index takes longer
 #: than everything else in an ingest.
 EXACT_SCAN_MAX_POINTS = 50_000
-
-# Points at a time when a collection is written anew.
-_COPIED = 1000
 
 
 class EdgeStore:
@@ -81,7 +77,11 @@ class EdgeStore:
                 held.enter_context(hold(path, f"a build of {alias}", self._build_timeout_s))
             with self._folder.changing() as manifest:
                 self._clear_leftovers(manifest, alias)
-            yield
+            try:
+                yield
+            finally:
+                # Opened to check the build: an ingest of many languages would keep them all mapped.
+                self._open = {n: held for n, held in self._open.items() if alias_of(n) != alias}
 
     def _clear_leftovers(self, manifest: Manifest, alias: str) -> None:
         dead = [
@@ -106,14 +106,11 @@ class EdgeStore:
             entry = Entry(replace(metadata, status="building").as_dict())
             self._folder.write(manifest.having(name, entry))
             try:
-                self._building[name] = self._shard(name, 0, dim, new=True)
+                path = self._folder.shard(name, 0)
+                self._building[name] = Shard(path, dim, exact_up_to=self._exact_up_to, new=True)
             except BaseException:
                 self._forget(manifest, [name])
                 raise
-
-    def _shard(self, name: str, generation: int, dim: int, *, new: bool = False) -> Shard:
-        path = self._folder.shard(name, generation)
-        return Shard(path, dim, exact_up_to=self._exact_up_to, new=new)
 
     def upsert(self, name: str, points: PointBatch) -> None:
         """Add or replace points of a collection that this object is building."""
@@ -174,7 +171,9 @@ class EdgeStore:
         # A damaged file can abort the process inside the engine, so the engine sees none.
         self._folder.check_files(name, entry)
         with self._folder.loading(name):
-            shard = self._shard(name, entry.generation, entry.parsed().encoder.dim)
+            path = self._folder.shard(name, entry.generation)
+            dim = entry.parsed().encoder.dim
+            shard = Shard(path, dim, exact_up_to=self._exact_up_to, new=False)
         there = self._folder.manifest().collections
         # Let go of what is no more; threads that still read it keep it alive.
         self._open = {n: held for n, held in self._open.items() if n in there}
@@ -189,14 +188,12 @@ class EdgeStore:
             points = self._building[physical].count()
         else:
             points = metadata.expected_points if entry.ready else 0
-        aliases = self._folder.manifest().aliases
-        pointing = sorted(alias for alias, target in aliases.items() if target == physical)
+        pointing = sorted(a for a, target in self.aliases().items() if target == physical)
         return CollectionInfo(physical, tuple(pointing), metadata, points)
 
     def collections(self) -> list[CollectionInfo]:
         """All collections, sorted by physical name."""
-        names = sorted(self._folder.manifest().collections)
-        return [self.describe(name) for name in names]
+        return [self.describe(name) for name in sorted(self._folder.manifest().collections)]
 
     def aliases(self) -> dict[str, str]:
         """Alias -> physical name."""
@@ -241,31 +238,19 @@ class EdgeStore:
             raise ValueError("an empty filter would delete every title: use drop")
         with self._folder.changing() as manifest:
             shard = self._reader(name)
-            doomed = {i for points in shard.scroll(filters, _COPIED) for i in points.ids}
+            doomed = shard.ids(filters)
             physical, entry = self._find(name)
             if physical in self._building:
                 shard.delete(filters)
             elif doomed:
                 self._folder.require_space(shard.count() - len(doomed), shard.dim)
-                left = self._copy(physical, entry, shard, doomed)
-                self._folder.write(manifest.having(physical, left))
+                generation = entry.generation + 1
+                copy = shard.rewritten(self._folder.shard(physical, generation), doomed)
+                left = replace(entry.parsed(), expected_points=copy.count())
+                fresh = _seal(copy, left, generation)
+                self._folder.write(manifest.having(physical, fresh))
                 shutil.rmtree(shard.path, ignore_errors=True)
         return len(doomed)
-
-    def _copy(self, name: str, entry: Entry, shard: Shard, without: set[str]) -> Entry:
-        generation = entry.generation + 1
-        shutil.rmtree(self._folder.shard(name, generation), ignore_errors=True)
-        copy = self._shard(name, generation, shard.dim, new=True)
-        for points in shard.scroll(None, _COPIED):
-            rows = [row for row, point_id in enumerate(points.ids) if point_id not in without]
-            kept = PointBatch(
-                [points.ids[row] for row in rows],
-                points.vectors[rows],
-                [points.payloads[row] for row in rows],
-            )
-            copy.upsert([UUID(point_id) for point_id in kept.ids], kept)
-        left = replace(entry.parsed(), expected_points=copy.count())
-        return _seal(copy, left, generation)
 
     def drop(self, name: str) -> None:
         """Delete a collection by its physical name."""

@@ -1,8 +1,9 @@
 """One collection in the embedded engine: the only module that knows ``qdrant_edge``."""
 
+import shutil
 import struct
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,9 @@ from jobsearch.types import FILTER_FIELDS, Filters
 
 #: Written anew by the engine at every load, so it is neither sealed nor trusted.
 CONFIG_FILE = "edge_config.json"
+
+# Points at a time when a collection is written anew.
+_COPIED = 1000
 
 
 @contextmanager
@@ -48,6 +52,7 @@ class Shard:
     def __init__(self, path: Path, dim: int, *, exact_up_to: int, new: bool) -> None:
         self.path = path
         self.dim = dim
+        self._exact_up_to = exact_up_to
         self._config = edge.EdgeConfig(
             vectors=edge.EdgeVectorParams(size=dim, distance=edge.Distance.Cosine),
             # Without a log points last once they are flushed: a build is finished or thrown away.
@@ -89,6 +94,24 @@ class Shard:
         """Delete the points that pass the filter."""
         condition: Any = engine_filter(filters, edge)
         self._update(edge.UpdateOperation.delete_points_by_filter(condition))
+
+    def ids(self, filters: Filters) -> set[str]:
+        """The ids of the points that pass the filter."""
+        return {i for points in self.scroll(filters, _COPIED) for i in points.ids}
+
+    def rewritten(self, path: Path, without: Set[str]) -> "Shard":
+        """A new collection in ``path`` with all points but those; not sealed yet."""
+        shutil.rmtree(path, ignore_errors=True)
+        copy = Shard(path, self.dim, exact_up_to=self._exact_up_to, new=True)
+        for points in self.scroll(None, _COPIED):
+            rows = [row for row, point_id in enumerate(points.ids) if point_id not in without]
+            kept = PointBatch(
+                [points.ids[row] for row in rows],
+                points.vectors[rows],
+                [points.payloads[row] for row in rows],
+            )
+            copy.upsert([uuid.UUID(point_id) for point_id in kept.ids], kept)
+        return copy
 
     def seal(self) -> None:
         """Build the index if there are enough points for one, write everything to disk and close.

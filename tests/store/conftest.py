@@ -8,6 +8,7 @@ from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 import pytest
+from grpc_server import serving_grpc
 from rest_server import LocalQdrant, serving
 from titles import MODEL, POINTS, build
 
@@ -58,7 +59,7 @@ def model() -> str:
     return f"test-{uuid.uuid4().hex[:8]}"
 
 
-ENGINES = ["edge", "memory", "rest", "server"]
+ENGINES = ["edge", "memory", "rest", "grpc", "server"]
 
 
 @pytest.fixture(params=ENGINES)
@@ -89,6 +90,8 @@ def _opened(request: pytest.FixtureRequest, path: Path) -> Iterator[Store]:
             location = request.getfixturevalue("server_url")
         elif request.param == "rest":
             location = stack.enter_context(serving(LocalQdrant()))
+        elif request.param == "grpc":
+            location, _ = stack.enter_context(serving_grpc())
         else:
             location = ":memory:" if request.param == "memory" else str(path / "store")
         yield stack.enter_context(closing(open_store(location)))

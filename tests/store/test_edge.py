@@ -12,6 +12,7 @@ from contextlib import closing
 from pathlib import Path
 from unittest.mock import Mock
 
+import numpy as np
 import pytest
 import qdrant_edge as edge
 from titles import (
@@ -24,6 +25,8 @@ from titles import (
     build,
     encoder_info,
     metadata,
+    records,
+    unit_vectors,
 )
 
 from jobsearch.errors import (
@@ -128,7 +131,6 @@ def damaged(data: bytes) -> dict[str, bytes | None]:
     return {
         "deleted": None,
         "truncated": data[:middle],
-        "longer": data + b"\0",
         "zeroed": bytes(len(data)),
         "one bit": flipped,
     }
@@ -150,9 +152,7 @@ def test_no_damaged_file_reaches_the_engine(copied: Path) -> None:
             else:
                 with file.open("r+b") as opened:
                     opened.write(content)
-                    opened.truncate(
-                        len(content) if how == "truncated" else size + (how == "longer")
-                    )
+                    opened.truncate(len(content) if how == "truncated" else size)
             with pytest.raises(StoreDamaged, match="is damaged") as caught:
                 count(copied)
             assert str(file) in str(caught.value), how
@@ -367,6 +367,14 @@ def test_a_held_store_names_the_holder(store: EdgeStore, path: Path) -> None:
     assert store.count(ALIAS) == COUNT
 
 
+def test_a_holder_that_left_no_note(store: EdgeStore, path: Path) -> None:
+    build(store, POINTS)
+    with StoreFolder(path, 0.1).changing():
+        (path / "locks" / "store.holder").unlink()
+        with pytest.raises(StoreLocked, match="held by another process"):
+            store.rollback(ALIAS)
+
+
 def test_a_reader_follows_the_alias(store: EdgeStore, path: Path) -> None:
     build(store, POINTS)
     with closing(EdgeStore(path)) as reader:
@@ -511,3 +519,18 @@ def test_an_unfinished_build_ends_with_its_store(path: Path) -> None:
     store.close()
     with pytest.raises(StoreError, match="being built elsewhere"):
         store.finish(name, metadata(COUNT))
+
+
+def test_a_large_build_gets_an_index(path: Path) -> None:
+    points = batch(records(600), unit_vectors(600))
+    with closing(EdgeStore(path, exact_scan_max_points=200)) as store:
+        build(store, points)
+        assert store.verify(ALIAS) == []
+        asked = unit_vectors(5, seed=1)
+        by_hand = np.argsort(-(asked @ points.vectors.T), axis=1)[:, :10]
+        found = store.query(ALIAS, asked, limit=10, exact=True)
+        assert [[p.id for p in row] for row in found] == [
+            [points.ids[i] for i in row] for row in by_hand
+        ]
+        assert store.delete(ALIAS, Filters(kinds=("hidden",))) == 60
+        assert store.verify(ALIAS) == []

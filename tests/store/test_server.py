@@ -9,6 +9,7 @@ from typing import Any
 
 import grpc
 import pytest
+from grpc_server import serving_grpc
 from qdrant_client import QdrantClient, models
 from qdrant_client.common.client_exceptions import ResourceExhaustedResponse
 from qdrant_client.http.exceptions import UnexpectedResponse
@@ -239,6 +240,19 @@ def test_the_clients_errors_are_ours(error: Exception, kind: type[StoreError], s
     assert said in str(mapped)
 
 
+def test_another_client_may_go_on_with_a_build() -> None:
+    with (
+        serving(LocalQdrant()) as url,
+        closing(open_store(url)) as one,
+        closing(open_store(url)) as two,
+    ):
+        name = build_name(ALIAS, encoder_info())
+        one.create(name, metadata(COUNT))
+        two.upsert(name, POINTS)
+        two.finish(name, metadata(COUNT))
+        assert one.verify(name) == []
+
+
 def test_other_errors_stay_what_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
     assert translate(ValueError("a bug"), "URL") is None
     client = QdrantClient(":memory:")
@@ -253,6 +267,13 @@ def test_memory_needs_no_server() -> None:
         build(store, POINTS)
         assert store.location == ":memory:"
         assert store.count(ALIAS) == COUNT
+
+
+def test_points_go_by_grpc_where_it_is_spoken() -> None:
+    with serving_grpc() as (url, points), closing(open_store(url)) as store:
+        build(store, POINTS)
+        assert store.verify(ALIAS) == []
+    assert points.calls == ["upsert", "scroll", "query"]
 
 
 def test_another_service_on_the_grpc_port_is_not_used() -> None:

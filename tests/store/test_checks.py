@@ -1,0 +1,96 @@
+"""The checks of a finished collection, and the metadata that guard it."""
+
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from titles import ALIAS, COUNT, POINTS, TITLES, batch, build, encoder_info, metadata, unit_vectors
+
+from jobsearch.errors import CollectionMismatch
+from jobsearch.store import CollectionMetadata, PointBatch, Store, check_collection, open_store
+from jobsearch.store.builds import check_build
+
+
+@pytest.fixture
+def store() -> Iterator[Store]:
+    with closing(open_store(":memory:")) as opened:
+        build(opened, POINTS)
+        yield opened
+
+
+def giving(monkeypatch: pytest.MonkeyPatch, store: Store, points: PointBatch) -> None:
+    monkeypatch.setattr(store, "scroll", lambda name: iter([points]))
+
+
+def test_a_sound_collection(store: Store) -> None:
+    assert check_build(store, ALIAS) == []
+
+
+def test_missing_points(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "count", lambda name: COUNT - 1)
+    assert check_build(store, ALIAS) == [
+        "59 points, 60 expected",
+        "60 points could be read, 59 counted",
+    ]
+
+
+@pytest.mark.parametrize("value", [0.0, np.nan, np.inf])
+def test_vectors_that_are_not_unit(
+    store: Store, monkeypatch: pytest.MonkeyPatch, value: float
+) -> None:
+    vectors = POINTS.vectors.copy()
+    vectors[[3, 9]] = value
+    giving(monkeypatch, store, replace(POINTS, vectors=vectors))
+    assert check_build(store, ALIAS) == ["2 vectors are not finite and of unit length"]
+
+
+def test_vectors_of_other_points(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    # The ids of the first 30 titles, which are found at places far from these vectors.
+    giving(monkeypatch, store, replace(POINTS, vectors=-POINTS.vectors))
+    monkeypatch.setattr("jobsearch.store.builds._SAMPLE_DEPTH", 5)
+    assert check_build(store, ALIAS) == [
+        "60 of 60 sampled points are not found by their own vector"
+    ]
+
+
+def test_a_title_that_more_share_than_the_query_is_deep(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("jobsearch.store.builds._SAMPLE_DEPTH", 5)
+    with closing(open_store(":memory:")) as store:
+        build(store, batch(TITLES, np.repeat(unit_vectors(1), COUNT, axis=0)))
+        assert check_build(store, ALIAS) == []
+
+
+def test_metadata_survive_the_way_through_json() -> None:
+    ready = replace(metadata(COUNT), status="ready", previous="jobs__x")
+    assert CollectionMetadata.from_dict(ready.as_dict()) == ready
+    assert all(isinstance(v, str | int | bool) for v in ready.as_dict().values())
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"schema_version": 2}, "version 2, this jobsearch reads 1"),
+        ({"schema_version": None}, "version None"),
+        ({"sources": "[{}]"}, "cannot be read"),
+        ({"sources": "["}, "cannot be read"),
+    ],
+)
+def test_metadata_that_cannot_be_read(change: dict[str, Any], said: str) -> None:
+    with pytest.raises(CollectionMismatch, match=f"{said}.*: ingest it again"):
+        CollectionMetadata.from_dict({**metadata(1).as_dict(), **change})
+
+
+def test_the_guard() -> None:
+    ready = replace(metadata(COUNT), status="ready")
+    check_collection("c", ready, language="en", encoder=encoder_info())
+    twin = replace(encoder_info(), variant="finetuned", weights_sha256="d" * 64)
+    with pytest.raises(CollectionMismatch) as caught:
+        check_collection("c", metadata(COUNT), language="es", encoder=twin)
+    said = str(caught.value)
+    assert "language is en, asked for es" in said
+    assert "its build is not complete" in said
+    assert "variant is 'pretrained', the encoder has 'finetuned'" in said
+    assert "weights_sha256 is 'aaaaaaaaaaa…, the encoder has 'ddddddddddd…" in said
