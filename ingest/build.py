@@ -20,7 +20,7 @@ from jobsearch.store.names import build_name
 from jobsearch.text import normalize_title
 from jobsearch.types import SourceInfo
 
-_BATCH_TEXTS = 4096
+_BATCH_TEXTS = 8192
 _CHECKED_TITLES = 64
 _CHECKED_DEPTH = 10
 # Cosine of a vector with itself, after a round trip through the store.

@@ -94,6 +94,8 @@ class UseTokens(InputModule):
     """
 
     save_in_root = False
+    #: Several threads may encode at once (Hugging Face tokenizers do not allow that).
+    thread_safe = True
     table: Tensor
     scale: Tensor
     offset: Tensor

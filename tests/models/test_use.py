@@ -76,3 +76,12 @@ def test_everything_but_the_table_gets_a_gradient(builtin) -> None:
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in network.parameters())
     assert sum(p.numel() for p in network[1].parameters()) == 1_675_776
     network.zero_grad()
+
+
+def test_many_titles_are_encoded_on_threads_in_order(builtin) -> None:
+    titles = [f"{word} {number}" for number in range(700) for word in ("nurse", "head cook", "vet")]
+    threads = torch.get_num_threads()
+    many = builtin.encode_documents(titles)
+    assert torch.get_num_threads() == threads
+    np.testing.assert_allclose(many[::300], builtin.encode_documents(titles[::300]), atol=1e-5)
+    assert len(many) == 2100
