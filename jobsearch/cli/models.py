@@ -5,9 +5,8 @@ from pathlib import Path
 
 import click
 
-from jobsearch.cli.options import as_json
+from jobsearch.cli.options import as_json, models_dir
 from jobsearch.cli.output import print_json, print_table
-from jobsearch.settings import DEFAULT_MODELS_DIR
 
 
 @click.group()
@@ -16,15 +15,7 @@ def models() -> None:
 
 
 @models.command("list")
-@click.option(
-    "--models-dir",
-    envvar="JOBSEARCH_MODELS",
-    show_envvar=True,
-    type=click.Path(path_type=Path),
-    default=DEFAULT_MODELS_DIR,
-    show_default=True,
-    help="Folder with fine-tuned variants.",
-)
+@models_dir
 @as_json
 def list_models(models_dir: Path, json_: bool) -> None:
     """List the models that have a short name, and the variants of each."""

@@ -117,16 +117,17 @@ def _model_options() -> list[Callable[[Command], Command]]:
             "variant there is; to search, the fine-tuned one where it exists. `paper`: "
             "fine-tuned within a language, pretrained across languages.",
         ),
-        click.option(
-            "--models-dir",
-            envvar="JOBSEARCH_MODELS",
-            show_envvar=True,
-            type=click.Path(path_type=Path),
-            default=DEFAULT_MODELS_DIR,
-            show_default=True,
-            help="Folder with fine-tuned variants.",
-        ),
+        models_dir,
     ]
 
 
+models_dir = click.option(
+    "--models-dir",
+    envvar="JOBSEARCH_MODELS",
+    show_envvar=True,
+    type=click.Path(path_type=Path),
+    default=DEFAULT_MODELS_DIR,
+    show_default=True,
+    help="Folder with fine-tuned variants.",
+)
 as_json = click.option("--json", "json_", is_flag=True, help="Print one JSON document.")
