@@ -36,13 +36,12 @@ def test_agrees_with_the_package_on_esco(builtin, package, esco: Path, language:
     titles = labels(esco / language / f"occupations_{language}.csv")[::50]
     cosines = agreement(builtin, package, titles)
     assert len(cosines) == 61
-    assert cosines.min() >= 0.985
-    assert cosines.mean() >= 0.99
+    assert cosines.min() >= 0.9999
 
 
 def test_agrees_with_the_package_in_chinese(builtin, package) -> None:
     cosines = agreement(builtin, package, CHINESE)
-    assert cosines.min() >= 0.985
+    assert cosines.min() >= 0.9999
 
 
 def test_a_title_does_not_depend_on_its_batch(builtin) -> None:
