@@ -1,11 +1,12 @@
 """Makes a collection beside the live one, and puts it in its place when it is complete."""
 
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 from tqdm import tqdm
@@ -20,7 +21,8 @@ from jobsearch.store.names import build_name
 from jobsearch.text import normalize_title
 from jobsearch.types import SourceInfo
 
-_BATCH_TEXTS = 8192
+_LARGEST_BATCH_TEXTS = 8192
+_SMALLEST_BATCH_TEXTS = 1024
 _CHECKED_TITLES = 64
 _CHECKED_DEPTH = 10
 # Cosine of a vector with itself, after a round trip through the store.
@@ -79,10 +81,11 @@ class Builder:
         Raises:
             StoreError: the store failed, lost points, or another ingest was faster.
         """
-        self._store.create(self._name, self._empty)
         try:
-            sources = (*self._copy_kept(), source)
-            texts_and_vectors = self._encode_and_upload(reading)
+            with ThreadPoolExecutor(max_workers=1) as uploader:
+                kept = uploader.submit(self._begin)
+                texts_and_vectors = self._encode_and_upload(reading, uploader, kept)
+            sources = (*kept.result(), source)
             points = sum(s.points for s in sources)
             ready = replace(self._empty, sources=sources, expected_points=points, status="ready")
             self._store.finish(self._name, ready)
@@ -93,6 +96,11 @@ class Builder:
                 self._store.drop(self._name)
             raise
         return Built(self._name, sources, points)
+
+    def _begin(self) -> tuple[SourceInfo, ...]:
+        """Make the collection and copy what it keeps, while the first batch is encoded."""
+        self._store.create(self._name, self._empty)
+        return self._copy_kept()
 
     def _copy_kept(self) -> tuple[SourceInfo, ...]:
         """Copy the points of other sources; their numbers are counted anew."""
@@ -109,8 +117,15 @@ class Builder:
         counted = (replace(s, points=counts[s.source, s.split]) for s in self._live.kept)
         return tuple(s for s in counted if s.points)
 
-    def _encode_and_upload(self, reading: Reading) -> tuple[list[str], Vectors]:
+    def _encode_and_upload(
+        self, reading: Reading, uploader: ThreadPoolExecutor, pending: Future[Any]
+    ) -> tuple[list[str], Vectors]:
         """Encode every distinct text once, uploading each batch while the next is encoded.
+
+        Args:
+            reading: what was read.
+            uploader: its thread uploads.
+            pending: what it does at first.
 
         Returns:
             Some texts, spread over the whole, and their vectors.
@@ -124,11 +139,8 @@ class Builder:
         texts = sorted(places, key=lambda text: (-len(text), text))
         checked: list[str] = []
         vectors_of_checked: list[Vectors] = []
-        pending: Future[None] = Future()
-        pending.set_result(None)
-        with ThreadPoolExecutor(max_workers=1) as uploader, self._bar(len(texts)) as bar:
-            for start in range(0, len(texts), _BATCH_TEXTS):
-                batch = texts[start : start + _BATCH_TEXTS]
+        with self._bar(len(texts)) as bar:
+            for start, batch in _batches(texts):
                 vectors = self._encoder.encode_documents(batch)
                 pending.result()
                 owners = [places[text] for text in batch]
@@ -171,6 +183,15 @@ class Builder:
         # None: only on a terminal.
         disable = None if self._progress else True
         return tqdm(total=total, desc=self._alias, unit=" titles", disable=disable)
+
+
+def _batches(texts: Sequence[str]) -> Iterator[tuple[int, Sequence[str]]]:
+    """Where a batch starts, and its texts: ever fewer, since nothing overlaps the last upload."""
+    start = 0
+    while (left := len(texts) - start) > 0:
+        size = min(_LARGEST_BATCH_TEXTS, max(_SMALLEST_BATCH_TEXTS, left // 2))
+        yield start, texts[start : start + size]
+        start += size
 
 
 def _pick(batch: PointBatch, rows: list[int]) -> PointBatch:

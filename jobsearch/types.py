@@ -17,6 +17,9 @@ KINDS: tuple[Kind, ...] = ("preferred", "alternative", "hidden", "corpus")
 #: Namespace of the ids of points: uuid5(NAMESPACE_URL, "urn:jobsearch:title").
 _TITLE_NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "urn:jobsearch:title")
 
+# json.dumps makes a new encoder at every call with options, which takes longer than the encoding.
+_as_json = json.JSONEncoder(ensure_ascii=False).encode
+
 #: Payload fields that may be filtered on; exactly these are indexed in every collection.
 FILTER_FIELDS = (
     "language", "source", "split", "concept_id",
@@ -56,7 +59,7 @@ class TitleRecord:
         """
         owner = self.doc_id if self.doc_id is not None else self.concept_id or ""
         parts = (self.source, self.split, self.language, owner, self.kind)
-        key = json.dumps([*parts, normalize_title(self.title)], ensure_ascii=False)
+        key = _as_json([*parts, normalize_title(self.title)])
         return str(uuid.uuid5(_TITLE_NAMESPACE, key))
 
     def payload(self, run_id: str) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""The embedded store: Qdrant's engine in process, a folder a collection, a manifest beside them."""
+"""The embedded store: Qdrant's own engine, a folder a collection, a manifest beside them."""
 
 import shutil
 import threading
@@ -26,6 +26,7 @@ from jobsearch.store.metadata import CollectionMetadata
 from jobsearch.store.names import alias_of, check_name
 from jobsearch.store.shard import CONFIG_FILE, Shard
 from jobsearch.store.vectors import check_points, check_vectors, rank
+from jobsearch.store.writer import EngineProcess, ShardWriter
 from jobsearch.types import Filters
 
 #: Collections up to this size get no approximate index: comparing a query with 50,000 points of
@@ -58,7 +59,7 @@ class EdgeStore:
         self._folder = StoreFolder(Path(path), lock_timeout_s)
         self._build_timeout_s = build_timeout_s
         self._exact_up_to = exact_scan_max_points
-        self._building: dict[str, Shard] = {}
+        self._building: dict[str, ShardWriter] = {}
         self._open: dict[str, tuple[Entry, Shard]] = {}
         self._opening = threading.RLock()
 
@@ -75,6 +76,8 @@ class EdgeStore:
             with self._folder.os_errors():
                 self._folder.manifest()
                 held.enter_context(hold(path, f"a build of {alias}", self._build_timeout_s))
+                # It gets ready while the titles are read.
+                EngineProcess.running()
             with self._folder.changing() as manifest:
                 self._clear_leftovers(manifest, alias)
             try:
@@ -107,7 +110,7 @@ class EdgeStore:
             self._folder.write(manifest.having(name, entry))
             try:
                 path = self._folder.shard(name, 0)
-                self._building[name] = Shard(path, dim, exact_up_to=self._exact_up_to, new=True)
+                self._building[name] = ShardWriter(path, dim, exact_up_to=self._exact_up_to)
             except BaseException:
                 self._forget(manifest, [name])
                 raise
@@ -115,12 +118,12 @@ class EdgeStore:
     def upsert(self, name: str, points: PointBatch) -> None:
         """Add or replace points of a collection that this object is building."""
         shard = self._own_build(name)
-        ids = check_points(points, shard.dim)
+        check_points(points, shard.dim)
         with self._folder.os_errors():
             self._folder.require_space(len(points), shard.dim)
-            shard.upsert(ids, points)
+            shard.upsert(points)
 
-    def _own_build(self, name: str) -> Shard:
+    def _own_build(self, name: str) -> ShardWriter:
         # Asked first, since another builder may have cleared it away.
         _, entry = self._find(name)
         if name not in self._building:
@@ -141,6 +144,8 @@ class EdgeStore:
             if name not in manifest.collections:
                 raise not_found(name, self.location, manifest.aliases)
             self._folder.write(manifest.having(name, entry))
+            with self._opening:
+                self._open_sealed(name, entry)
 
     def _find(self, name: str) -> tuple[str, Entry]:
         manifest = self._folder.manifest()
@@ -149,7 +154,7 @@ class EdgeStore:
             raise not_found(name, self.location, manifest.aliases)
         return physical, manifest.collections[physical]
 
-    def _reader(self, name: str) -> Shard:
+    def _reader(self, name: str) -> Shard | ShardWriter:
         with self._opening:
             physical, entry = self._find(name)
             if physical in self._building:
@@ -170,6 +175,9 @@ class EdgeStore:
             raise not_complete(name)
         # A damaged file can abort the process inside the engine, so the engine sees none.
         self._folder.check_files(name, entry)
+        return self._open_sealed(name, entry)
+
+    def _open_sealed(self, name: str, entry: Entry) -> Shard:
         with self._folder.loading(name):
             path = self._folder.shard(name, entry.generation)
             dim = entry.parsed().encoder.dim
@@ -240,7 +248,7 @@ class EdgeStore:
             shard = self._reader(name)
             doomed = shard.ids(filters)
             physical, entry = self._find(name)
-            if physical in self._building:
+            if isinstance(shard, ShardWriter):
                 shard.delete(filters)
             elif doomed:
                 self._folder.require_space(shard.count() - len(doomed), shard.dim)
@@ -263,7 +271,8 @@ class EdgeStore:
     def _forget(self, manifest: Manifest, names: list[str]) -> None:
         self._folder.write(manifest)
         for name in names:
-            self._building.pop(name, None)
+            if name in self._building:
+                self._building.pop(name).close()
             self._open.pop(name, None)
             self._folder.remove(name)
 
@@ -291,13 +300,14 @@ class EdgeStore:
 
     def close(self) -> None:
         """Release the files; a build that was not finished is lost."""
-        shards = [*self._building.values(), *(shard for _, shard in self._open.values())]
+        reading = [shard for _, shard in self._open.values()]
+        shards: list[Shard | ShardWriter] = [*self._building.values(), *reading]
         self._building, self._open = {}, {}
         for shard in shards:
             shard.close()
 
 
-def _seal(shard: Shard, metadata: CollectionMetadata, generation: int) -> Entry:
+def _seal(shard: Shard | ShardWriter, metadata: CollectionMetadata, generation: int) -> Entry:
     shard.seal()
     ready = replace(metadata, status="ready")
     return Entry(ready.as_dict(), generation, checksums(shard.path, CONFIG_FILE))

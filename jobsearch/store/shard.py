@@ -53,6 +53,7 @@ class Shard:
         self.path = path
         self.dim = dim
         self._exact_up_to = exact_up_to
+        self._row = struct.Struct(f"={dim}f")
         self._config = edge.EdgeConfig(
             vectors=edge.EdgeVectorParams(size=dim, distance=edge.Distance.Cosine),
             # Without a log points last once they are flushed: a build is finished or thrown away.
@@ -83,11 +84,12 @@ class Shard:
         with _engine_errors(f"writing to {self.path}"):
             self._shard.update(operation)
 
-    def upsert(self, ids: Sequence[uuid.UUID], points: PointBatch) -> None:
+    def upsert(self, points: PointBatch) -> None:
         """Add or replace checked points."""
-        rows = zip(ids, points.vectors, points.payloads, strict=True)
-        # The stubs know lists only; the engine takes a row of an array as it is.
-        found: list[Any] = [edge.Point(i, vector, payload) for i, vector, payload in rows]
+        # The engine reads a tuple of floats in half the time that it takes for a row of an array.
+        vectors = self._row.iter_unpack(np.ascontiguousarray(points.vectors).data)
+        rows: Any = zip(points.ids, vectors, points.payloads, strict=True)
+        found = [edge.Point(uuid.UUID(i), vector, payload) for i, vector, payload in rows]
         self._update(edge.UpdateOperation.upsert_points(found))
 
     def delete(self, filters: Filters) -> None:
@@ -110,7 +112,7 @@ class Shard:
                 points.vectors[rows],
                 [points.payloads[row] for row in rows],
             )
-            copy.upsert([uuid.UUID(point_id) for point_id in kept.ids], kept)
+            copy.upsert(kept)
         return copy
 
     def seal(self) -> None:
@@ -185,10 +187,9 @@ class Shard:
 
     def _matrix(self, records: Sequence[edge.Record]) -> Vectors:
         # Rows come as lists of floats; packing them is the quickest way into an array.
-        row = struct.Struct(f"={self.dim}f")
-        buffer = bytearray(row.size * len(records))
+        buffer = bytearray(self._row.size * len(records))
         for i, record in enumerate(records):
-            row.pack_into(buffer, i * row.size, *record.vector)  # type: ignore[misc]
+            self._row.pack_into(buffer, i * self._row.size, *record.vector)  # type: ignore[misc]
         return np.frombuffer(buffer, dtype=np.float32).reshape(-1, self.dim)
 
     def close(self) -> None:

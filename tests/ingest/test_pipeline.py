@@ -225,6 +225,7 @@ def fails_with(error: BaseException) -> Callable[..., Any]:
 @pytest.mark.parametrize(
     ("step", "error"),
     [
+        ("create", StoreError("disk full")),
         ("encode", KeyboardInterrupt()),
         ("upsert", StoreError("disk full")),
         ("upsert", KeyboardInterrupt()),
@@ -257,7 +258,8 @@ def test_a_failure_at_any_step_leaves_the_live_collection(
 def test_batches_are_uploaded_while_the_next_is_encoded(
     store: Store, encoder: Any, esco_source: EscoSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(build, "_BATCH_TEXTS", 5)
+    monkeypatch.setattr(build, "_LARGEST_BATCH_TEXTS", 5)
+    monkeypatch.setattr(build, "_SMALLEST_BATCH_TEXTS", 2)
     uploaded: list[int] = []
     upsert = store.upsert
 
@@ -267,8 +269,8 @@ def test_batches_are_uploaded_while_the_next_is_encoded(
 
     monkeypatch.setattr(store, "upsert", counting)
     assert ingest(esco_source, "en", store, encoder).points == 13
-    # 5 + 5 + 2 texts; one of them belongs to two concepts
-    assert sorted(uploaded) == [2, 5, 6]
+    # 5 + 3 + 2 + 2 texts, smaller towards the end; "school teacher" belongs to two concepts
+    assert uploaded == [5, 4, 2, 2]
     lengths = [len(text) for text in encoder.encoded]
     assert lengths == sorted(lengths, reverse=True)
 

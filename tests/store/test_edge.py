@@ -14,7 +14,6 @@ from unittest.mock import Mock
 
 import numpy as np
 import pytest
-import qdrant_edge as edge
 from titles import (
     ALIAS,
     COUNT,
@@ -484,7 +483,7 @@ def test_a_collection_that_cannot_be_made_leaves_no_trace(
     live = build(store, POINTS)
     refused = OSError(errno.EIO, "Input/output error", "/x")
     with monkeypatch.context() as patch:
-        patch.setattr(edge.EdgeShard, "create", Mock(side_effect=refused))
+        patch.setattr("jobsearch.store.edge.ShardWriter", Mock(side_effect=refused))
         with pytest.raises(StoreError, match="/x could not be used"):
             store.create(build_name(ALIAS, encoder_info()), metadata(COUNT))
     assert [info.name for info in store.collections()] == names(path) == [live]

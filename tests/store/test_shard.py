@@ -1,6 +1,5 @@
 """The embedded engine does what the store counts on."""
 
-import uuid
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +16,7 @@ POINTS = batch(records(MANY), unit_vectors(MANY))
 
 def filled(path: Path, exact_up_to: int) -> Shard:
     shard = Shard(path, DIM, exact_up_to=exact_up_to, new=True)
-    shard.upsert([uuid.UUID(point_id) for point_id in POINTS.ids], POINTS)
+    shard.upsert(POINTS)
     shard.seal()
     return Shard(path, DIM, exact_up_to=exact_up_to, new=False)
 

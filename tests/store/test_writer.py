@@ -1,0 +1,243 @@
+"""The engine's process: what happens when it or its parent dies."""
+
+import io
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import pytest
+from titles import ALIAS, COUNT, DIM, POINTS, TITLES, VECTORS, batch, build, encoder_info, metadata
+
+from jobsearch.errors import StoreError
+from jobsearch.store import writer as writer_module
+from jobsearch.store.edge import EdgeStore
+from jobsearch.store.names import build_name
+from jobsearch.store.writer import EngineProcess, ShardWriter, serve
+from jobsearch.types import Filters
+
+
+@pytest.fixture
+def writer(tmp_path: Path) -> ShardWriter:
+    return ShardWriter(tmp_path / "shard", DIM, exact_up_to=50_000)
+
+
+#: An engine that prints, on both ways out, and fails in ways that no error of ours does.
+STRANGE = """
+import os
+from jobsearch.store import writer
+
+class Foreign(BaseException):
+    def __reduce__(self):
+        raise TypeError("stays here")
+
+class Strange(writer.Shard):
+    def count(self, filters=None):
+        os.write(1, b"a line of the engine\\n")
+        print("another", flush=True)
+        return super().count(filters)
+
+    def ids(self, filters):
+        raise Foreign("panicked at row 7")
+
+writer.Shard = Strange
+writer.main()
+"""
+
+
+@pytest.fixture
+def strange(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ShardWriter]:
+    """A writer of its own process, which runs the strange engine."""
+    start = "import sys; sys.path[:] = sys.argv[1:]\n" + STRANGE
+    monkeypatch.setattr(writer_module, "_CHILD", start)
+    monkeypatch.setattr(EngineProcess, "_shared", None)
+    yield ShardWriter(tmp_path / "strange", DIM, exact_up_to=50_000)
+    kill(EngineProcess.running())
+
+
+def kill(process: EngineProcess) -> None:
+    process._process.send_signal(signal.SIGKILL)
+    process._process.wait(20)
+
+
+def test_it_answers_like_a_shard(writer: ShardWriter) -> None:
+    writer.upsert(POINTS)
+    assert writer.count() == COUNT
+    found = writer.query(POINTS.vectors[:1], 1, None, exact=True)
+    assert found[0][0].id == POINTS.ids[0]
+    assert sum(len(points) for points in writer.scroll(None, 7)) == COUNT
+
+
+def test_an_engine_that_dies_leaves_the_live_collection(tmp_path: Path) -> None:
+    store = EdgeStore(tmp_path / "store")
+    live = build(store, POINTS)
+    name = build_name(ALIAS, encoder_info())
+    store.create(name, metadata(COUNT))
+    kill(EngineProcess.running())
+    with pytest.raises(StoreError, match=r"engine died \(signal 9\).*ingest again"):
+        store.upsert(name, POINTS)
+    assert store.count(ALIAS) == COUNT
+    assert store.aliases()[ALIAS] == live
+    store.drop(name)
+    # The next build starts another one.
+    assert store.aliases()[ALIAS] == live != build(store, POINTS)
+    store.close()
+
+
+def test_an_engine_without_a_parent_ends() -> None:
+    script = (
+        "from jobsearch.store.writer import EngineProcess; import time\n"
+        "print(EngineProcess.running()._process.pid, flush=True); time.sleep(60)"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    child = int(parent.stdout.readline())
+    parent.kill()
+    parent.wait(20)
+    parent.stdout.close()
+    for _ in range(200):
+        try:
+            os.kill(child, 0)
+        except ProcessLookupError:
+            return
+        state = Path(f"/proc/{child}/stat")
+        if state.exists() and state.read_text().rsplit(")", 1)[1].split()[0] == "Z":
+            return
+        time.sleep(0.05)
+    pytest.fail("the engine outlives its parent")
+
+
+def test_builds_side_by_side(tmp_path: Path) -> None:
+    counts: dict[int, int] = {}
+
+    def fill(number: int) -> None:
+        shard = ShardWriter(tmp_path / str(number), DIM, exact_up_to=50_000)
+        for start in range(0, 40, 10):
+            points = batch(TITLES[start : start + 10], VECTORS[start : start + 10])
+            shard.upsert(points)
+        counts[number] = shard.count()
+        shard.seal()
+
+    threads = [threading.Thread(target=fill, args=(number,)) for number in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert counts == {0: 40, 1: 40, 2: 40}
+
+
+def test_errors_come_back_as_they_are(writer: ShardWriter, tmp_path: Path) -> None:
+    with pytest.raises(FileExistsError) as raised:
+        ShardWriter(writer.path, DIM, exact_up_to=50_000)
+    assert "in the engine's process" in raised.value.__notes__[0]
+    # It goes on answering.
+    assert writer.count() == 0
+
+
+def test_what_the_engine_prints_is_no_answer(
+    strange: ShardWriter, capfd: pytest.CaptureFixture[str]
+) -> None:
+    strange.upsert(POINTS)
+    assert [strange.count(), strange.count()] == [COUNT, COUNT]
+    assert capfd.readouterr().out == ""
+
+
+def test_an_error_that_cannot_be_sent_is_told(strange: ShardWriter) -> None:
+    with pytest.raises(RuntimeError, match=r"in the engine's process: (?s:.*)panicked at row 7"):
+        strange.ids(Filters())
+    assert strange.count() == 0
+
+
+def test_what_cannot_be_asked_is_not_asked(writer: ShardWriter) -> None:
+    with pytest.raises(Exception, match="lambda"):
+        writer.ids(lambda: None)  # type: ignore[arg-type]
+    assert writer.count() == 0
+
+
+INTERRUPTED = f"""
+import sys
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+from titles import COUNT, POINTS, encoder_info, metadata
+from jobsearch.store.edge import EdgeStore
+from jobsearch.store.names import build_name
+store = EdgeStore(sys.argv[1])
+with store.build_lock(sys.argv[2]):
+    name = build_name(sys.argv[2], encoder_info())
+    store.create(name, metadata(COUNT))
+    try:
+        print("building", flush=True)
+        while True:
+            store.upsert(name, POINTS)
+    except KeyboardInterrupt:
+        print("interrupted", flush=True)
+        store.drop(name)
+"""
+
+
+def test_ctrl_c_is_for_the_parent_to_act_on(tmp_path: Path) -> None:
+    path = tmp_path / "store"
+    with closing(EdgeStore(path)) as store:
+        live = build(store, POINTS)
+    with subprocess.Popen(
+        [sys.executable, "-c", INTERRUPTED, str(path), ALIAS],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as parent:
+        assert parent.stdout is not None
+        assert parent.stdout.readline() == "building\n"
+        os.killpg(parent.pid, signal.SIGINT)
+        out, err = parent.communicate(timeout=30)
+    assert (parent.returncode, out, err) == (0, "interrupted\n", "")
+    with closing(EdgeStore(path)) as store:
+        assert store.aliases() == {ALIAS: live}
+        assert [info.name for info in store.collections()] == [live]
+
+
+def test_an_interrupted_answer_is_not_taken_for_the_next(
+    writer: ShardWriter, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def interrupt(stream: object) -> object:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(writer_module.pickle, "load", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            writer.count()
+    with pytest.raises(StoreError, match=r"engine died \(signal 9\)"):
+        writer.count()
+    writer.close()
+    assert ShardWriter(tmp_path / "next", DIM, exact_up_to=50_000).count() == 0
+
+
+def test_the_protocol(tmp_path: Path) -> None:
+    path = tmp_path / "shard"
+    requests, answers = io.BytesIO(), io.BytesIO()
+    for request in (
+        (path, "create", (DIM,), {"exact_up_to": 50_000}),
+        (path, "upsert", (POINTS,), {}),
+        (path, "count", (), {}),
+        (path, "scroll", (None, 5), {}),
+        (path, "no_such_method", (), {}),
+        (path, "close", (), {}),
+        (path, "count", (), {}),
+    ):
+        pickle.dump(request, requests)
+    requests.seek(0)
+    with pytest.raises(EOFError):
+        serve(requests, answers)
+    answers.seek(0)
+    told = [pickle.load(answers) for _ in range(7)]
+    assert [failed for failed, _ in told] == [False, False, False, False, True, False, True]
+    assert told[2][1] == COUNT
+    assert np.concatenate([points.vectors for points in told[3][1]]).shape == (COUNT, DIM)
+    assert isinstance(told[4][1], AttributeError)
+    assert isinstance(told[6][1], KeyError)
