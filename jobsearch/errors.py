@@ -23,7 +23,8 @@ the command line exits with.
     │   ├── StoreDamaged            files missing or altered
     │   ├── StoreLocked             held by another process
     │   └── StoreUnavailable    3   Qdrant cannot be reached
-    └── BenchmarkError          1   queries, corpus or judgements that do not fit together
+    ├── BenchmarkError          1   queries, corpus or judgements that do not fit together
+    └── TrainingError           1   a training that cannot begin, go on, or be published
 """
 
 
@@ -115,3 +116,7 @@ class StoreUnavailable(StoreError):
 
 class BenchmarkError(JobSearchError):
     """Queries, corpus or judgements are missing or do not fit together."""
+
+
+class TrainingError(JobSearchError):
+    """A training cannot begin or go on, or its result is not fit to be published."""

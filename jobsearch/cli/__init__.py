@@ -10,6 +10,7 @@ from jobsearch.cli.evaluate import evaluate
 from jobsearch.cli.ingest import ingest
 from jobsearch.cli.models import models
 from jobsearch.cli.search import search
+from jobsearch.cli.train import train
 from jobsearch.errors import JobSearchError
 
 UNEXPECTED_EXIT_CODE = 1
@@ -51,5 +52,5 @@ def main(debug: bool) -> None:
     """Match job titles across languages: ingest, search, evaluate."""
 
 
-for _command in (demo, ingest, search, evaluate, collections, models):
+for _command in (demo, ingest, search, evaluate, collections, models, train):
     main.add_command(_command)

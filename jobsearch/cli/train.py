@@ -1,0 +1,137 @@
+"""``jobsearch train``: fine-tunes a model and publishes the result if it helps."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from jobsearch.cli.options import LANGUAGES, as_json, model, models_dir
+from jobsearch.cli.output import note, print_json, print_table
+from jobsearch.errors import TrainingError
+
+if TYPE_CHECKING:
+    from jobsearch.models.training.recipes import Part
+    from jobsearch.models.training.training import TrainingReport
+
+_NEEDED = ("accelerate", "datasets")
+
+
+@click.command()
+@click.argument("path", type=click.Path(path_type=Path))
+@click.option("--languages", type=LANGUAGES, help="All that the export has if left out.")
+@model
+@models_dir
+@click.option(
+    "--recipe",
+    "recipe_name",
+    type=click.Choice(["aligned", "paper"]),
+    default="aligned",
+    show_default=True,
+    help="`paper`: the fine-tuning of DS@GT at TalentCLEF 2025, to compare with.",
+)
+@click.option(
+    "--train",
+    "part",
+    type=click.Choice(["head", "all", "adapter"]),
+    help="What is trained: what follows the token sum (builtin only, its default), every weight "
+    "(the default elsewhere), or low-rank adapters.",
+)
+@click.option("--epochs", type=click.IntRange(min=1), help="Times that every title is drawn.")
+@click.option("--batch-size", type=click.IntRange(min=2), help="Pairs told apart at once.")
+@click.option(
+    "--mini-batch-size",
+    type=click.IntRange(min=1),
+    help="Titles that pass the network at once: less memory, the same outcome.",
+)
+@click.option("--learning-rate", type=click.FloatRange(min=0, min_open=True), help="Highest value.")
+@click.option("--anchors", type=click.Choice(["on", "off"]), help="Concept anchors may be added.")
+@click.option("--seed", type=int, help="Of held-out concepts, pairs and optimiser.  [default: 0]")
+@click.option("--resume", is_flag=True, help="Go on with a training that was broken off.")
+@click.option(
+    "--replace", is_flag=True, help="Keep an earlier fine-tuned variant as finetuned.previous."
+)
+@as_json
+def train(
+    path: Path,
+    languages: tuple[str, ...] | None,
+    model: str,
+    models_dir: Path,
+    recipe_name: str,
+    part: "Part | None",
+    anchors: str | None,
+    resume: bool,
+    replace: bool,
+    json_: bool,
+    **changes: Any,
+) -> None:
+    """Fine-tune a model on the titles of an ESCO export, and publish it if it helps.
+
+    PATH is the folder or zip of the export, or `sample`. A tenth of the occupations is held out;
+    the best weights between the pretrained and the trained ones become the `finetuned` variant,
+    unless a pair of languages would lose by it: then nothing is published, and the exit code is 1.
+    """
+    _check_installed()
+    from ingest.sources import EscoSource, SampleSource
+    from ingest.training_titles import read_training_titles
+    from jobsearch.models.registry import BUILTIN
+    from jobsearch.models.training.recipes import recipe
+    from jobsearch.models.training.training import train as run
+
+    source = SampleSource() if str(path) == "sample" else EscoSource(path, languages=languages)
+    chosen = recipe(
+        recipe_name,
+        part or ("head" if model == BUILTIN else "all"),
+        anchors=None if anchors is None else anchors == "on",
+        **changes,
+    )
+    for name, value in chosen.as_dict().items():
+        note(f"{name}: {value}")
+    report = run(
+        model,
+        read_training_titles([source]),
+        chosen,
+        models_dir=models_dir,
+        data=[
+            {"source": source.name, "version": source.version, "language": code,
+             "sha256": source.sha256(code)}
+            for code in source.languages
+        ],
+        resume=resume,
+        replace=replace,
+        progress=not json_,
+    )  # fmt: skip
+    if json_:
+        print_json(report.as_dict())
+    else:
+        _print(report)
+    if report.chosen is None:
+        raise TrainingError(
+            "nothing was published: every choice of weights loses on some pair of languages; the "
+            "model stays as it was. Try more titles, another recipe, or a lower --learning-rate"
+        )
+
+
+def _print(report: "TrainingReport") -> None:
+    shown = report.chosen or report.candidates[-1]
+    print_table(
+        [
+            (pair, *(f"{x:.3f}" for x in (was, shown.known.mrr[pair], shown.unknown.mrr[pair])))
+            for pair, was in report.before.mrr.items()
+        ],
+        headers=("MRR, held-out", "pretrained", "fine-tuned", "unknown to anchors"),
+    )
+    if report.chosen:
+        note(
+            f"published {report.path}: alpha {report.chosen.alpha:g}, anchors k "
+            f"{report.chosen.k}, strength {report.chosen.strength:g}; {report.seconds:.0f} s"
+        )
+
+
+def _check_installed() -> None:
+    from importlib.util import find_spec
+
+    missing = [name for name in _NEEDED if find_spec(name) is None]
+    if missing:
+        raise TrainingError(
+            f"training needs {' and '.join(missing)}: run `pip install 'jobsearch[train]'`"
+        )

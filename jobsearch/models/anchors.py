@@ -1,0 +1,66 @@
+"""Concept anchors: every vector is pulled towards the concepts it lies next to."""
+
+from typing import Any, Self
+
+import torch
+from sentence_transformers.base.modules import Module
+from torch import Tensor
+from torch.nn import functional
+
+
+class ConceptAnchors(Module):
+    """Adds to a vector the softmax-weighted mean of its ``k`` nearest anchors.
+
+    An anchor is the mean embedding of the titles of one concept over all languages, of unit length.
+    A unit vector x becomes ``x + strength * sum_i softmax(scale * cos(x, a_i)) a_i`` over its k
+    nearest anchors a_i, and is normalised again. Queries and documents pass alike, so two titles
+    that lie near one concept come nearer to one another, in whatever languages they are. One small
+    matrix product a batch; the store needs no change.
+
+    Reads and writes ``sentence_embedding`` (batch, dim), rows of unit length.
+
+    Args:
+        anchors: (concepts, dim), rows of unit length; kept in half precision.
+        k: number of nearest anchors.
+        strength: their weight beside the vector itself; 0 changes nothing.
+        scale: inverse temperature of their softmax.
+    """
+
+    anchors: Tensor
+
+    def __init__(self, anchors: Tensor, *, k: int, strength: float, scale: float = 20.0) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.concepts, self.dim = anchors.shape
+        self.k, self.strength, self.scale = k, strength, scale
+        self.config_keys = ["concepts", "dim", "k", "strength", "scale"]
+        self.register_buffer("anchors", anchors.detach().to(torch.float16))
+
+    def get_embedding_dimension(self) -> int:
+        """Length of the vectors, in and out."""
+        return self.dim
+
+    def forward(self, features: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+        """Pull ``sentence_embedding`` (batch, dim) towards the anchors."""
+        x = features["sentence_embedding"]
+        anchors = self.anchors.to(x.dtype)
+        cosines, nearest = (x @ anchors.T).topk(min(self.k, self.concepts), dim=1)
+        weights = torch.softmax(self.scale * cosines, dim=1)
+        pull = (weights.unsqueeze(1) @ anchors[nearest]).squeeze(1)
+        features["sentence_embedding"] = functional.normalize(x + self.strength * pull)
+        return features
+
+    def save(
+        self, output_path: str, *args: Any, safe_serialization: bool = True, **kwargs: Any
+    ) -> None:
+        """Write ``config.json`` and ``model.safetensors``."""
+        self.save_config(output_path)
+        self.save_torch_weights(output_path, safe_serialization=safe_serialization)
+
+    @classmethod
+    def load(cls, model_name_or_path: str, *args: Any, subfolder: str = "", **kwargs: Any) -> Self:
+        """Load what :meth:`save` wrote."""
+        config = cls.load_config(model_name_or_path, subfolder)
+        shape = config.pop("concepts"), config.pop("dim")
+        module = cls(torch.zeros(shape), **config)
+        cls.load_torch_weights(model_name_or_path, subfolder, model=module)
+        return module

@@ -1,0 +1,102 @@
+"""What of a model is trained, and the network that the trainer runs for it."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from sentence_transformers import SentenceTransformer
+from sentence_transformers.base.modules import Normalize
+
+from jobsearch.errors import InvalidInput
+from jobsearch.models.training.features import TokenSums
+from jobsearch.models.training.recipes import Recipe
+from jobsearch.models.use import UseHead, UseTokens
+
+_ADAPTER_RANK, _ADAPTER_ALPHA = 16, 32
+
+
+@dataclass(frozen=True, slots=True)
+class Trainee:
+    """A network in training.
+
+    Args:
+        network: what the trainer runs.
+        finish: gives the whole network with the trained weights in it, after training.
+    """
+
+    network: SentenceTransformer
+    finish: Callable[[], SentenceTransformer]
+
+
+def trainee_for(
+    network: SentenceTransformer,
+    recipe: Recipe,
+    texts: Sequence[str],
+    advance: Callable[[int], Any],
+) -> Trainee:
+    """Prepare a pretrained network for a recipe.
+
+    Args:
+        network: the pretrained model; it is changed.
+        recipe: says what is trained.
+        texts: every text that training and its checks will ask for.
+        advance: told of each text whose features are computed, for a progress bar.
+
+    Raises:
+        InvalidInput: the model has no such part.
+    """
+    if recipe.part == "head":
+        return _head(network, recipe, texts, advance)
+    if recipe.part == "adapter":
+        return _adapter(network)
+    network.requires_grad_(True)
+    return Trainee(network, lambda: network)
+
+
+def _head(
+    network: SentenceTransformer,
+    recipe: Recipe,
+    texts: Sequence[str],
+    advance: Callable[[int], Any],
+) -> Trainee:
+    tokens, head, *rest = list(network)
+    if not isinstance(tokens, UseTokens) or not isinstance(head, UseHead):
+        raise InvalidInput("only builtin has a head to train: use --train all or --train adapter")
+    network.requires_grad_(False)
+    head.requires_grad_(True)
+    head.dropout.p = recipe.dropout
+    short = SentenceTransformer(modules=[TokenSums(tokens, texts, advance), head, Normalize()])
+
+    def finish() -> SentenceTransformer:
+        head.dropout.p = 0.0
+        return SentenceTransformer(modules=[tokens, head, *rest])
+
+    return Trainee(short, finish)
+
+
+def _adapter(network: SentenceTransformer) -> Trainee:
+    transformer: Any = network[0]
+    if not hasattr(transformer, "auto_model"):
+        raise InvalidInput("adapters need a transformer, which builtin is not: use --train head")
+    from peft import LoraConfig, get_peft_model
+
+    network.requires_grad_(False)
+    config = LoraConfig(r=_ADAPTER_RANK, lora_alpha=_ADAPTER_ALPHA, lora_dropout=0.05)
+    adapted = get_peft_model(transformer.auto_model, config)
+    transformer.auto_model = adapted
+
+    def finish() -> SentenceTransformer:
+        transformer.auto_model = adapted.merge_and_unload()
+        return network
+
+    return Trainee(network, finish)
+
+
+@torch.no_grad()
+def round_to_half(network: SentenceTransformer) -> None:
+    """Round the weights of the head to half precision, in which it is stored."""
+    for module in network:
+        if isinstance(module, UseHead):
+            for weight in module.parameters():
+                weight.copy_(weight.half().float())

@@ -1,0 +1,63 @@
+"""``jobsearch train``."""
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import Result
+
+pytest.importorskip("accelerate", reason="training is an extra: pip install 'jobsearch[train]'")
+
+Run = Callable[..., Result]
+QUICK = ("--epochs", 1, "--batch-size", 64, "--learning-rate", 3e-4)
+
+
+def test_the_variant_is_there_afterwards(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    # A dozen held-out occupations are too few to tell; what is told apart is tested elsewhere.
+    monkeypatch.setattr("jobsearch.models.training.selection.TOLERANCE", 1.0)
+    result = run("train", "sample", *QUICK)
+    assert result.exit_code == 0, result.output
+    assert "MRR, held-out" in result.stdout
+    assert "published models/builtin/finetuned" in result.stderr
+    assert "learning_rate: 0.0003" in result.stderr
+    listed = json.loads(run("models", "list", "--json").stdout)["models"]
+    assert next(m for m in listed if m["name"] == "builtin")["variants"] == [
+        "pretrained",
+        "finetuned",
+    ]
+    again = run("train", "sample", *QUICK)
+    assert again.exit_code == 1
+    assert "--replace" in again.stderr
+    searched = run("search", "nurse", "--to", "en", "--variant", "finetuned")
+    assert searched.exit_code == 1
+    assert "jobsearch ingest" in searched.stderr
+
+
+def test_what_helps_nobody_is_not_published(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("jobsearch.models.training.selection.ALPHAS", (1.0,))
+    result = run(
+        "train", "sample", "--epochs", 1, "--batch-size", 64, "--learning-rate", 3, "--json"
+    )
+    assert result.exit_code == 1
+    assert "nothing was published" in result.stderr
+    report = json.loads(result.stdout)
+    assert report["chosen"] is None
+    assert report["candidates"][0]["known"]["mrr"]["en-de"] < report["before"]["mrr"]["en-de"]
+    assert not Path("models/builtin/finetuned").exists()
+
+
+def test_without_the_extra_the_command_says_what_to_install(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.modules["jobsearch.cli.train"], "_NEEDED", ("no_such_library",))
+    result = run("train", "sample")
+    assert result.exit_code == 1
+    assert "pip install 'jobsearch[train]'" in result.stderr
+
+
+def test_a_path_that_is_no_export(run: Run, tmp_path: Path) -> None:
+    result = run("train", tmp_path)
+    assert result.exit_code == 1
+    assert "no ESCO export" in result.stderr
