@@ -1,8 +1,10 @@
 """Concept anchors: every vector is pulled towards the concepts it lies next to."""
 
+from pathlib import Path
 from typing import Any, Self
 
 import torch
+from safetensors.torch import save_file
 from sentence_transformers.base.modules import Module
 from torch import Tensor
 from torch.nn import functional
@@ -52,9 +54,11 @@ class ConceptAnchors(Module):
     def save(
         self, output_path: str, *args: Any, safe_serialization: bool = True, **kwargs: Any
     ) -> None:
-        """Write ``config.json`` and ``model.safetensors``."""
+        """Write ``config.json`` and ``model.safetensors``, in half precision."""
         self.save_config(output_path)
-        self.save_torch_weights(output_path, safe_serialization=safe_serialization)
+        # A network may have been cast as a whole; the values were rounded before that.
+        weights = {"anchors": self.anchors.to(torch.float16).contiguous()}
+        save_file(weights, Path(output_path, "model.safetensors"))
 
     @classmethod
     def load(cls, model_name_or_path: str, *args: Any, subfolder: str = "", **kwargs: Any) -> Self:

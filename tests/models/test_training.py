@@ -182,7 +182,8 @@ def test_anchors_by_hand(tmp_path: Path) -> None:
     expected = x + 0.5 * (weights[:, None] * anchors[:2]).sum(0)
     out = module({"sentence_embedding": x})["sentence_embedding"]
     assert torch.allclose(out, torch.nn.functional.normalize(expected), atol=1e-6)
-    module.save(str(tmp_path))
+    module.float().save(str(tmp_path))
+    assert (tmp_path / "model.safetensors").stat().st_size < 200
     again = ConceptAnchors.load(str(tmp_path))
     assert (again.k, again.strength, again.scale) == (2, 0.5, 20.0)
     assert torch.equal(again({"sentence_embedding": x})["sentence_embedding"], out)
