@@ -104,8 +104,8 @@ def load_encoder(model: str, variant: Variant, models_dir: Path = Path("models")
     name = short_name(model)
     if variant not in entry.variants:
         raise VariantNotFound(
-            f"{model} has no {variant} variant in {models_dir}: use --variant pretrained, "
-            "or make one with `jobsearch train`"
+            f"{model} has no {variant} variant: {finetuned_path(model, models_dir)} is not there; "
+            "use --variant pretrained, or make one with `jobsearch train`"
         )
     if variant == "finetuned":
         path = finetuned_path(model, models_dir)
