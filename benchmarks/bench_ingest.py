@@ -35,5 +35,7 @@ report(
         "ingest over bare encoding", ingest_s / bare_s, "x", "at most", 1.3,
         f"{ingest_s:.1f} s for {points:,} points, {bare_s:.1f} s for {len(texts):,} distinct texts",
     ),
-    figure("peak memory of that process", peak_memory_gb(), "GB", "at most", 1.5, "whole process"),
+    figure(
+        "peak memory of that", peak_memory_gb(), "GB", "at most", 1.5, "with the engine's process",
+    ),
 )  # fmt: skip
