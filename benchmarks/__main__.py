@@ -15,7 +15,7 @@ from tabulate import tabulate
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared" / "data"
-PARTS = ("encode", "ingest", "query", "evaluate")
+PARTS = ("encode", "ingest", "ingest_memory", "query", "evaluate")
 
 
 def main() -> int:

@@ -3,15 +3,7 @@
 import tempfile
 import time
 
-from benchmarks.common import (
-    ESCO,
-    LANGUAGES,
-    distinct_titles,
-    figure,
-    peak_memory_gb,
-    report,
-    seconds,
-)  # fmt: skip
+from benchmarks.common import ESCO, LANGUAGES, distinct_titles, figure, report, seconds
 from ingest.pipeline import ingest
 from ingest.sources import EscoSource
 from jobsearch.models import load_encoder
@@ -34,8 +26,5 @@ report(
     figure(
         "ingest over bare encoding", ingest_s / bare_s, "x", "at most", 1.3,
         f"{ingest_s:.1f} s for {points:,} points, {bare_s:.1f} s for {len(texts):,} distinct texts",
-    ),
-    figure(
-        "peak memory of that", peak_memory_gb(), "GB", "at most", 1.5, "with the engine's process",
     ),
 )  # fmt: skip

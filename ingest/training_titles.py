@@ -1,13 +1,34 @@
 """From sources to the titles that a model learns from."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from ingest.gendered import split_forms
 from ingest.reading import read_source
-from ingest.sources.base import Source
+from ingest.sources import EscoSource, SampleSource, Source, TalentClefPairsSource
 from jobsearch.models.training.titles import TrainingTitles
 from jobsearch.text import normalize_title
 from jobsearch.types import TitleRecord
+
+SAMPLE = "sample"
+TrainingSource = EscoSource | TalentClefPairsSource
+
+
+def training_source(path: str | Path, languages: Sequence[str] | None = None) -> TrainingSource:
+    """What lies at a path: the shipped ``sample``, TalentCLEF training pairs, or an ESCO export.
+
+    Args:
+        path: folder or zip file, or ``sample``.
+        languages: those wanted; all that are there if None.
+
+    Raises:
+        SourceError: nothing of these, or a language is missing.
+    """
+    if str(path) == SAMPLE:
+        return SampleSource()
+    if TalentClefPairsSource.is_at(path):
+        return TalentClefPairsSource(path, languages)
+    return EscoSource(path, languages=languages)
 
 
 def read_training_titles(sources: Sequence[Source], *, max_rejects: float = 0.01) -> TrainingTitles:

@@ -5,6 +5,7 @@ from ingest.sources.esco import EscoSource
 from ingest.sources.sample import SampleSource
 from ingest.sources.table import TableSource
 from ingest.sources.talentclef import TalentClefSource
+from ingest.sources.talentclef_pairs import TalentClefPairsSource
 
 __all__ = [
     "EscoSource",
@@ -13,5 +14,6 @@ __all__ = [
     "SampleSource",
     "Source",
     "TableSource",
+    "TalentClefPairsSource",
     "TalentClefSource",
 ]

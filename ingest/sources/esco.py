@@ -48,6 +48,7 @@ class EscoSource:
     """
 
     split = ""
+    licence = "European Commission, reuse with attribution (Decision 2011/833/EU)"
 
     def __init__(
         self,

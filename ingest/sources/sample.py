@@ -11,6 +11,8 @@ SAMPLE_FOLDER = Path(__file__).parents[1] / "sample"
 class SampleSource(EscoSource):
     """Written by hand for this project, with ids of its own; good for a try, not for figures."""
 
+    licence = "Apache License 2.0"
+
     def __init__(self) -> None:
         super().__init__(SAMPLE_FOLDER)
         self.name = "sample"

@@ -2,12 +2,13 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from jobsearch.cli.options import LANGUAGES, as_json, model, models_dir
 from jobsearch.cli.output import note, print_json, print_table
+from jobsearch.settings import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from eval.translations import Panel
@@ -17,7 +18,7 @@ _SAMPLE = Path("sample")
 
 @click.group()
 def models() -> None:
-    """Look at models and their variants."""
+    """Look at models and their variants; add and remove fine-tuned ones."""
 
 
 @models.command("list")
@@ -29,12 +30,97 @@ def list_models(models_dir: Path, json_: bool) -> None:
 
     entries = known_models(models_dir)
     if json_:
-        print_json({"models": [asdict(entry) for entry in entries]})
+        print_json({"models": [entry.as_dict() for entry in entries]})
         return
     print_table(
         [(e.name, ", ".join(e.variants), e.description) for e in entries],
         headers=("model", "variants", "description"),
     )
+
+
+@models.command()
+@click.argument("name", metavar="MODEL", default=DEFAULT_MODEL)
+@models_dir
+@as_json
+def show(name: str, models_dir: Path, json_: bool) -> None:
+    """Show a model: what decides the vectors of each variant, and the card of the fine-tuned one.
+
+    MODEL is builtin if left out. A store compares these values whenever a collection is opened.
+    """
+    from jobsearch.errors import ModelNotDownloaded
+    from jobsearch.models import find_model, load_encoder
+    from jobsearch.models.library import read_card
+
+    entry = find_model(name, models_dir)
+    variants: dict[str, dict[str, Any] | None] = {}
+    for variant in entry.variants:
+        try:
+            info = load_encoder(name, variant, models_dir).info
+            variants[variant] = {**asdict(info), "fingerprint": info.fingerprint}
+        except ModelNotDownloaded as error:
+            note(str(error))
+            variants[variant] = None
+    card = read_card(entry.finetuned) if entry.finetuned else None
+    if json_:
+        print_json({**entry.as_dict(), "variants": variants, "card": card})
+        return
+    print_table(
+        [("model", entry.name), ("description", entry.description), ("pretrained", entry.origin),
+         ("finetuned", str(entry.finetuned or "none: see `jobsearch train`"))],
+        headers=("", ""),
+    )  # fmt: skip
+    loaded = {variant: info for variant, info in variants.items() if info}
+    keys = next(iter(loaded.values()), {})
+    print_table(
+        [(key, *(info[key] for info in loaded.values())) for key in keys],
+        headers=("", *loaded),
+    )
+    readme = entry.finetuned / "README.md" if entry.finetuned else None
+    if readme and readme.exists():
+        click.echo("\n" + readme.read_text(encoding="utf-8").rstrip())
+
+
+@models.command()
+@click.argument("directory", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.option("--of", "name", metavar="MODEL", help="Whose variant it is.  [default: by its card]")
+@click.option("--replace", is_flag=True, help="Keep an earlier one as finetuned.previous.")
+@models_dir
+@as_json
+def add(directory: Path, name: str | None, replace: bool, models_dir: Path, json_: bool) -> None:
+    """Copy DIRECTORY in as the fine-tuned variant of a model.
+
+    It was written by `jobsearch train`, or holds any SentenceTransformer without code of its own.
+    """
+    from jobsearch.models.library import add_finetuned
+
+    path = add_finetuned(directory, models_dir, model=name, replace=replace)
+    _print_change("added", path, f"added {path}", json_=json_)
+
+
+@models.command()
+@click.argument("name", metavar="MODEL")
+@models_dir
+@as_json
+def remove(name: str, models_dir: Path, json_: bool) -> None:
+    """Take the fine-tuned variant of MODEL out of the models directory.
+
+    It is kept beside its place; what was stored with it stays stored. The variant that ships with
+    jobsearch cannot be removed: it is used again where no other is in the models directory.
+    """
+    from jobsearch.models.library import remove_finetuned
+
+    kept = remove_finetuned(name, models_dir)
+    _print_change(
+        "kept", kept, f"removed; to bring it back: jobsearch models add {kept} --of {name}",
+        json_=json_,
+    )  # fmt: skip
+
+
+def _print_change(key: str, path: Path, said: str, *, json_: bool) -> None:
+    if json_:
+        print_json({key: str(path)})
+    else:
+        note(said)
 
 
 @models.command()

@@ -64,20 +64,20 @@ def train(
     json_: bool,
     **changes: Any,
 ) -> None:
-    """Fine-tune a model on the titles of an ESCO export, and publish it if it helps.
+    """Fine-tune a model on the titles of a taxonomy, and publish it if it helps.
 
-    PATH is the folder or zip of the export, or `sample`. A tenth of the occupations is held out;
-    the best weights between the pretrained and the trained ones become the `finetuned` variant,
-    unless a pair of languages would lose by it: then nothing is published, and the exit code is 1.
+    PATH is the folder or zip of an ESCO export or of TalentCLEF training pairs, or `sample`. A
+    tenth of the occupations is held out; the best weights between the pretrained and the trained
+    ones become the `finetuned` variant, unless a pair of languages would lose by it: then nothing
+    is published, and the exit code is 1.
     """
     _check_installed()
-    from ingest.sources import EscoSource, SampleSource
-    from ingest.training_titles import read_training_titles
+    from ingest.training_titles import SAMPLE, read_training_titles, training_source
     from jobsearch.models.registry import BUILTIN
     from jobsearch.models.training.recipes import recipe
     from jobsearch.models.training.training import train as run
 
-    source = SampleSource() if str(path) == "sample" else EscoSource(path, languages=languages)
+    source = training_source(path, languages)
     chosen = recipe(
         recipe_name,
         part or ("head" if model == BUILTIN else "all"),
@@ -91,9 +91,10 @@ def train(
         read_training_titles([source]),
         chosen,
         models_dir=models_dir,
+        watched=read_training_titles([training_source(SAMPLE)]),
         data=[
             {"source": source.name, "version": source.version, "language": code,
-             "sha256": source.sha256(code)}
+             "sha256": source.sha256(code), "licence": source.licence}
             for code in source.languages
         ],
         resume=resume,
@@ -120,6 +121,11 @@ def _print(report: "TrainingReport") -> None:
         ],
         headers=("MRR, held-out", "pretrained", "fine-tuned", "unknown to anchors"),
     )
+    for language, was in report.before.watched.items():
+        click.echo(
+            f"{language}, not trained on, with all others: mean of MRR and MAP {was:.3f} "
+            f"pretrained, {shown.known.watched[language]:.3f} fine-tuned"
+        )
     if report.chosen:
         note(
             f"published {report.path}: alpha {report.chosen.alpha:g}, anchors k "

@@ -1,6 +1,7 @@
 """Titles in, unit vectors out."""
 
 import hashlib
+import json
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -17,8 +18,8 @@ if TYPE_CHECKING:
 
 Vectors = npt.NDArray[np.float32]
 
-BATCH_SIZE = 128
-_CHUNK = 512
+BATCH_SIZE = 64
+_CHUNK = 256
 
 
 class TitleEncoder(Protocol):
@@ -120,7 +121,10 @@ def _prompt(network: "SentenceTransformer", *names: str) -> str:
 
 
 def _weights_sha256(network: "SentenceTransformer") -> str:
-    """Over names, shapes and bytes of all tensors: the same however they were stored."""
+    """Over names, shapes and bytes of all tensors, and the settings of all modules.
+
+    The same however they were stored.
+    """
     import torch
 
     digest = hashlib.sha256()
@@ -129,6 +133,10 @@ def _weights_sha256(network: "SentenceTransformer") -> str:
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
         raw = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
         digest.update(raw.numpy().data)
+    modules: list[Any] = list(network)
+    settings = [module.get_config_dict() for module in modules if hasattr(module, "config_keys")]
+    described = json.dumps([network.max_seq_length, settings], sort_keys=True, default=str)
+    digest.update(described.encode())
     return digest.hexdigest()
 
 

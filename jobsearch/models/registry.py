@@ -2,12 +2,12 @@
 
 A model is a short name (``builtin``, ``mpnet``), a directory, or a Hugging Face id. Its
 ``finetuned`` variant lies in the models directory (``JOBSEARCH_MODELS``), under
-``<model>/finetuned``, as a SentenceTransformer directory. Code that comes with a model is never
-run.
+``<model>/finetuned``, as a SentenceTransformer directory; that of ``builtin`` ships with the
+package, and one in the models directory takes its place. Code that comes with a model is never run.
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,6 +27,8 @@ _DESCRIPTIONS = {
     "mpnet": "paraphrase-multilingual-mpnet-base-v2, 50 languages, 768-d, 1.1 GB to download",
 }
 _HUB_TIMEOUT_S = 10.0
+#: A models directory inside the package.
+SHIPPED = Path(__file__).with_name("weights")
 _OWN_MODULES = (
     "jobsearch.models.use.UseTokens",
     "jobsearch.models.use.UseHead",
@@ -43,12 +45,18 @@ class ModelEntry:
         description: one line.
         origin: package, directory or Hugging Face id of the pretrained weights.
         variants: those that can be loaded; a Hugging Face model counts even before its download.
+        finetuned: directory of the fine-tuned variant, None if there is none.
     """
 
     name: str
     description: str
     origin: str
     variants: tuple[Variant, ...]
+    finetuned: Path | None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        return {**asdict(self), "finetuned": str(self.finetuned) if self.finetuned else None}
 
 
 def known_models(models_dir: Path) -> list[ModelEntry]:
@@ -77,12 +85,16 @@ def find_model(name: str, models_dir: Path) -> ModelEntry:
             f"no model {name!r}: give {', '.join(_DESCRIPTIONS)}, a directory with a "
             "SentenceTransformer, or a Hugging Face id such as intfloat/multilingual-e5-small"
         )
-    finetuned = finetuned_path(name, models_dir).is_dir()
+    places = [finetuned_path(name, models_dir)]
+    if name == BUILTIN:
+        places.append(finetuned_path(name, SHIPPED))
+    finetuned = next((place for place in places if place.is_dir()), None)
     return ModelEntry(
         name=name,
         description=_DESCRIPTIONS.get(name, "SentenceTransformer"),
         origin=origin,
         variants=VARIANTS if finetuned else ("pretrained",),
+        finetuned=finetuned,
     )
 
 
@@ -102,25 +114,24 @@ def load_encoder(model: str, variant: Variant, models_dir: Path = Path("models")
     """
     entry = find_model(model, models_dir)
     name = short_name(model)
-    if variant not in entry.variants:
-        raise VariantNotFound(
-            f"{model} has no {variant} variant: {finetuned_path(model, models_dir)} is not there; "
-            "use --variant pretrained, or make one with `jobsearch train`"
-        )
     if variant == "finetuned":
-        path = finetuned_path(model, models_dir)
-        network, origin = _load_directory(path), f"{name}/finetuned"
+        if entry.finetuned is None:
+            raise VariantNotFound(
+                f"{model} has no {variant} variant: {finetuned_path(model, models_dir)} is not "
+                "there; use --variant pretrained, or make one with `jobsearch train`"
+            )
+        network, origin = load_directory(entry.finetuned), f"{name}/finetuned"
     elif model == BUILTIN:
         network, origin = _load_builtin(), entry.origin
     elif Path(entry.origin).is_dir():
-        network, origin = _load_directory(Path(entry.origin)), name
+        network, origin = load_directory(Path(entry.origin)), name
     else:
         network, origin = _load_from_hub(entry.origin), entry.origin
     return Encoder(network, describe_network(network, name, variant, origin))
 
 
 def finetuned_path(model: str, models_dir: Path) -> Path:
-    """Where the fine-tuned variant of a model lies, or would."""
+    """Where the fine-tuned variant of a model lies in a models directory, or would."""
     return models_dir / short_name(model).replace("/", "--") / "finetuned"
 
 
@@ -142,8 +153,12 @@ def _load_builtin() -> "SentenceTransformer":
     return SentenceTransformer(modules=[UseTokens(), UseHead(), Normalize()])
 
 
-def _load_directory(path: Path) -> "SentenceTransformer":
-    """Load a SentenceTransformer directory; its modules are ours or the library's, nothing else."""
+def load_directory(path: Path) -> "SentenceTransformer":
+    """Load a SentenceTransformer directory; its modules are ours or the library's, nothing else.
+
+    Raises:
+        ModelError: it is none, is incomplete, or asks for code of its own.
+    """
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.util import import_from_string
 

@@ -64,7 +64,7 @@ def test_ingest_table_then_search_it_then_go_back(run, tmp_path: Path) -> None:
     titles = tmp_path / "jobs.csv"
     titles.write_text("job,lang,code\nHeadhunter,de,2423\nKüchenchef,de,3434\nBäcker,de,7512\n")
     ingest = ("ingest", "table", titles, "--title", "job", "--language-column", "lang",
-              "--isco", "code", "--json")  # fmt: skip
+              "--isco", "code", "--variant", "pretrained", "--json")  # fmt: skip
     first = run(*ingest)
     assert first.exit_code == 0, first.output
     (summary,) = json.loads(first.stdout)["ingested"]
@@ -95,7 +95,8 @@ def test_a_table_does_not_replace_other_sources(run, tmp_path: Path) -> None:
     assert run("ingest", "sample", "--languages", "de").exit_code == 0
     titles = tmp_path / "own.tsv"
     titles.write_text("title\nWindenergieanlagenkletterer\n")
-    done = run("ingest", "table", titles, "--title", "title", "--language", "de", "--json")
+    done = run("ingest", "table", titles, "--title", "title", "--language", "de",
+               "--variant", "pretrained", "--json")  # fmt: skip
     (summary,) = json.loads(done.stdout)["ingested"]
     assert summary["kept_sources"] == ["sample"]
     hits = json.loads(run("search", "Krankenpfleger", "--to", "de", "--json").stdout)["hits"]

@@ -49,7 +49,9 @@ def test_the_table(run) -> None:
     ]  # fmt: skip
     rows = [line.split() for line in lines[2:]]
     assert [row[:3] for row in rows] == [
-        ["pretrained", pair, "120"] for pair in ("en-es", "en-de", "es-de")
+        [variant, pair, "120"]
+        for variant in ("pretrained", "finetuned")
+        for pair in ("en-es", "en-de", "es-de")
     ]
     for *_, translations, others, difference in rows:
         assert float(difference) == pytest.approx(float(translations) - float(others), abs=0.0011)

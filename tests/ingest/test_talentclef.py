@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from ingest.sources import TalentClefSource
+from ingest.sources import EscoSource, SampleSource, TalentClefPairsSource, TalentClefSource
 from ingest.sources.sample import SAMPLE_FOLDER
 from ingest.sources.talentclef import find_task, read_titles
+from ingest.training_titles import read_training_titles, training_source
 from jobsearch.errors import SourceFormatError
 
 Write = Callable[..., Path]
@@ -122,3 +123,61 @@ def test_real_corpora(talentclef: Path, split: str, language: str, documents: in
     assert len(rows) == documents
     assert not [reject for row in rows for reject in row.rejects]
     assert rows[0].line == 2
+
+
+PAIRS = (
+    'http://data.europa.eu/esco/isco/C2221\thttp://x/nurse\tEnfermera "jefe\t\tenfermero\n'
+    "http://data.europa.eu/esco/isco/C2221\thttp://x/nurse\tenfermera\tenfermero\n"
+    "C2221\thttp://x/nurse\tenfermera\tATS\r\n"
+    "\n"
+    "C9999\thttp://x/nurse\tenfermera\tATS\n"
+    "C2221\t\tenfermera\tATS\n"
+)
+
+
+def test_training_pairs_give_titles_with_their_occupation(write: Write, tmp_path: Path) -> None:
+    write("root/training/spanish/taskA_training_es.tsv", PAIRS)
+    assert TalentClefPairsSource.is_at(tmp_path / "root")
+    source = TalentClefPairsSource(tmp_path / "root")
+    assert (source.languages, source.split) == (("es",), "training")
+    rows = list(source.rows("es"))
+    assert [row.line for row in rows] == [1, 2, 3, 5, 6]
+    assert [reject.reason for row in rows for reject in row.rejects] == [
+        "not a group, an occupation and two titles",
+        "unknown ISCO-08 unit group",
+        "not a group, an occupation and two titles",
+    ]
+    records = [record for row in rows for record in row.records]
+    assert [r.title for r in records] == ["enfermera", "enfermero", "enfermera", "ATS"]
+    assert {(r.concept_id, r.isco, r.kind) for r in records} == {
+        ("http://x/nurse", "2221", "alternative")
+    }
+
+
+def test_training_pairs_that_are_not_there(write: Write, tmp_path: Path) -> None:
+    write("root/other.tsv", "x\n")
+    assert not TalentClefPairsSource.is_at(tmp_path / "root")
+    with pytest.raises(SourceFormatError, match=r"no taskA_training_<language>\.tsv"):
+        TalentClefPairsSource(tmp_path / "root")
+    write("root/a/taskA_training_es.tsv", PAIRS)
+    with pytest.raises(SourceFormatError, match=r"no taskA_training_de\.tsv.*are es"):
+        TalentClefPairsSource(tmp_path / "root", ["de"])
+    write("root/b/taskA_training_es.tsv", PAIRS)
+    with pytest.raises(SourceFormatError, match="twice"):
+        TalentClefPairsSource(tmp_path / "root")
+
+
+def test_the_kind_of_training_titles_is_told_by_the_folder(write: Write, tmp_path: Path) -> None:
+    write("pairs/taskA_training_es.tsv", PAIRS)
+    assert isinstance(training_source(tmp_path / "pairs"), TalentClefPairsSource)
+    assert isinstance(training_source(SAMPLE_FOLDER), EscoSource)
+    assert isinstance(training_source("sample"), SampleSource)
+    titles = read_training_titles([training_source(tmp_path / "pairs")], max_rejects=0.7)
+    assert titles.texts == ("ATS", "enfermera", "enfermero")
+
+
+def test_the_real_training_pairs(talentclef: Path) -> None:
+    titles = read_training_titles([training_source(talentclef)])
+    assert titles.languages == ("de", "es")
+    assert len(titles.concepts) > 2000
+    assert all(len(group) == 4 for group in titles.groups)

@@ -3,18 +3,23 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from sentence_transformers import SentenceTransformer
 
 from jobsearch.errors import ModelError, ModelNotDownloaded, ModelNotFound, VariantNotFound
 from jobsearch.models import find_model, known_models, load_encoder, short_name
-from jobsearch.models.encoder import Encoder
+from jobsearch.models.anchors import ConceptAnchors
+from jobsearch.models.encoder import Encoder, describe_network
+from jobsearch.models.registry import SHIPPED
 
 
 def test_known_models(tmp_path: Path, models_dir: Path) -> None:
     assert {entry.name: entry.variants for entry in known_models(tmp_path)} == {
-        "builtin": ("pretrained",),
+        "builtin": ("pretrained", "finetuned"),
         "mpnet": ("pretrained",),
     }
-    assert find_model("builtin", models_dir).variants == ("pretrained", "finetuned")
+    assert find_model("builtin", tmp_path).finetuned == SHIPPED / "builtin" / "finetuned"
+    assert find_model("builtin", models_dir).finetuned == models_dir / "builtin" / "finetuned"
     assert find_model("mpnet", tmp_path).origin.startswith("sentence-transformers/")
 
 
@@ -58,9 +63,24 @@ def test_saved_model_gives_the_same_vectors(builtin: Encoder, tmp_path: Path) ->
 
 
 def test_missing_variant_names_the_folder(tmp_path: Path) -> None:
-    with pytest.raises(VariantNotFound, match="builtin has no finetuned variant") as caught:
-        load_encoder("builtin", "finetuned", tmp_path)
-    assert str(tmp_path / "builtin" / "finetuned") in str(caught.value)
+    with pytest.raises(VariantNotFound, match="mpnet has no finetuned variant") as caught:
+        load_encoder("mpnet", "finetuned", tmp_path)
+    assert str(tmp_path / "mpnet" / "finetuned") in str(caught.value)
+
+
+def test_a_directory_named_builtin_has_no_part_in_what_ships(tmp_path: Path) -> None:
+    (tmp_path / "builtin").mkdir()
+    assert find_model(str(tmp_path / "builtin"), tmp_path / "models").finetuned is None
+
+
+def test_settings_of_a_module_change_the_fingerprint(builtin: Encoder) -> None:
+    def sha256(strength: float) -> str:
+        anchors = ConceptAnchors(torch.eye(512)[:9], k=3, strength=strength)
+        network = SentenceTransformer(modules=[*builtin.network, anchors])
+        return describe_network(network, "x", "finetuned", "x").weights_sha256
+
+    assert sha256(0.5) == sha256(0.5)
+    assert sha256(0.5) != sha256(0.35)
 
 
 def test_unknown_model() -> None:

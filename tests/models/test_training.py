@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -210,9 +211,37 @@ def test_probe_finds_what_lies_nearest(sample: TrainingTitles) -> None:
     assert everything_alike.mean < 0.3
     assert everything_alike.worst_loss(perfect) > 0.5
     # Titles that the anchors may know are never asked for.
-    for task in probe.pairs.values():
-        assert not probe.told[task.queries].any()
-        assert not probe.told[task.corpus].any()
+    once = {t for t in sample.texts if (sample.text_of == row[t]).sum() == 1}
+    told = {sample.texts[t] for t in sample.text_of[probe.told]}
+    assert told & once
+    assert not told & once & set(probe.texts)
+
+
+def test_languages_without_training_titles_are_watched(sample: TrainingTitles) -> None:
+    trained = TrainingTitles.of(
+        [
+            record(sample.texts[text], sample.languages[language], sample.concepts[concept])
+            for text, language, concept in zip(
+                sample.text_of, sample.language_of, sample.concept_of, strict=True
+            )
+            if sample.languages[language] in ("de", "en")
+        ]
+    )
+    probe = HeldOutProbe(trained, held_out_concepts(trained, 0.2, seed=0), 0, watched=sample)
+    assert set(probe.pairs) == {"de-de", "de-en", "en-de", "en-en"}
+    assert set(probe.watched_pairs) == {"es", "zh"}
+    assert {"zh-en", "de-zh", "zh-es", "zh-zh"} <= set(probe.watched_pairs["zh"])
+
+    def random_vectors(texts: list[str]) -> np.ndarray:
+        vectors = np.random.default_rng(0).standard_normal((len(texts), 64))
+        return vectors.astype(np.float32)
+
+    score = probe.score(random_vectors)
+    assert set(score.mrr) == set(score.map) == set(probe.pairs)
+    assert score.worst_loss(score) == 0
+    # Nothing else has changed: a loss in a watched language is a loss.
+    better = replace(score, watched=score.watched | {"zh": score.watched["zh"] + 0.25})
+    assert score.worst_loss(better) == pytest.approx(0.25)
 
 
 def test_effective_rank() -> None:
@@ -221,7 +250,8 @@ def test_effective_rank() -> None:
 
 
 def score(value: float) -> ProbeScore:
-    return ProbeScore({"en-de": value, "en-en": 0.5}, {"en-de": value, "en-en": 0.5}, 0.0, 1.0)
+    by_pair = {"en-de": value, "en-en": 0.5}
+    return ProbeScore(by_pair, by_pair, {}, mean_cosine=0.0, effective_rank=1.0)
 
 
 def test_the_best_of_those_that_lose_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,14 +8,12 @@ from typing import Any
 from tabulate import tabulate
 
 from jobsearch import __version__
-
-#: The whole record, for programs; ``README.md`` says it for people.
-CARD_FILE = "training.json"
+from jobsearch.models.library import CARD_FILE
 
 _LIMITS = """\
 - The figures come from titles of one taxonomy. Measure on titles of your own before relying on it.
 - The weights were chosen on the held-out concepts, so their figures are a little too good.
-- Languages without training titles were not watched by the guard.
+- Only the languages above were looked at: measure in any other before relying on it.
 - Anchors know the concepts they were made of: titles of other occupations gain less from them
   (the column "unknown to anchors")."""
 
@@ -53,6 +51,11 @@ def _readable(record: Mapping[str, Any]) -> str:
         "- " + ", ".join(f"{name} {value}" for name, value in source.items() if value)
         for source in record["data"]
     )
+    watched = "\n".join(
+        f"\n{language}, not trained on, with all others: mean of MRR and MAP {was:.3f} pretrained, "
+        f"{chosen['known']['watched'][language]:.3f} fine-tuned."
+        for language, was in before["watched"].items()
+    )
     settings = "\n".join(f"- {name}: {value}" for name, value in record["recipe"].items())
     anchors = (
         f"anchors of {record['concepts']:,} concepts, k {chosen['k']}, strength "
@@ -69,6 +72,7 @@ Published: {chosen["alpha"]:.0%} of the way from the pretrained to the trained w
 ## MRR on {record["held_out"]:,} concepts held out from training
 
 {figures}
+{watched}
 
 ## Data
 

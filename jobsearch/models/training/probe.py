@@ -1,7 +1,8 @@
 """How good a model is on concepts that it was not trained on, and whether it has collapsed."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence, Set
+from dataclasses import asdict, dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,8 @@ class ProbeScore:
     Args:
         mrr, map: mean reciprocal rank and mean average precision, by pair of languages (``en-de``:
             an English title asks for German ones).
+        watched: mean of MRR and MAP over all pairs with a language that is not trained on, by that
+            language. Its pairs are not told apart: their titles are few.
         mean_cosine: between titles of different concepts, in [-1, 1]; near 1 when everything has
             become alike.
         effective_rank: the exponential of the entropy of the vectors' normalised singular values
@@ -32,34 +35,28 @@ class ProbeScore:
 
     mrr: dict[str, float]
     map: dict[str, float]
+    watched: dict[str, float]
     mean_cosine: float
     effective_rank: float
 
     @property
     def mean(self) -> float:
-        """Mean of MRR and MAP over all pairs."""
+        """Mean of MRR and MAP over all pairs of languages trained on."""
         return float(np.mean([*self.mrr.values(), *self.map.values()]))
 
     def worst_loss(self, before: "ProbeScore") -> float:
-        """By how much the worst pair's MRR or MAP is lower than before; negative if none is."""
-        return max(
-            was - now
-            for then, here in ((before.mrr, self.mrr), (before.map, self.map))
-            for was, now in ((then[pair], here[pair]) for pair in then)
-        )
+        """By how much the worst of all these figures is lower than before; negative if none is."""
+        figures = ((before.mrr, self.mrr), (before.map, self.map), (before.watched, self.watched))
+        return max(was - now[name] for then, now in figures for name, was in then.items())
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
-        return {
-            "mrr": self.mrr,
-            "map": self.map,
-            "mean_cosine": self.mean_cosine,
-            "effective_rank": self.effective_rank,
-        }
+        return asdict(self)
 
 
 @dataclass(frozen=True, slots=True)
 class _Task:
+    #: Rows of the probe's texts.
     queries: Indices
     corpus: Indices
     relevant: npt.NDArray[np.bool_]
@@ -75,13 +72,29 @@ class HeldOutProbe:
     them is the query, those in the language searched are relevant. They are found among all asked
     titles of held-out concepts and up to 5,000 titles of the other concepts.
 
+    Languages without training titles are watched: every pair with one of them is asked too, over
+    all concepts that ``watched`` has, since none was trained on in it.
+
     Args:
         titles: of all concepts.
         held_out: ids of the concepts to test on.
         seed: of the halves and the draws.
+        watched: titles in further languages, and in some of ``titles`` to pair them with.
+
+    Attributes:
+        texts: all texts that are ranked.
+        told: (n,) bool, which of ``titles`` are told.
+        pairs: names of the pairs of languages trained on.
+        watched_pairs: names of the pairs with a watched language, by that language.
     """
 
-    def __init__(self, titles: TrainingTitles, held_out: frozenset[str], seed: int) -> None:
+    def __init__(
+        self,
+        titles: TrainingTitles,
+        held_out: Set[str],
+        seed: int,
+        watched: TrainingTitles | None = None,
+    ) -> None:
         random = np.random.default_rng(seed)
         kept_out = np.array([c in held_out for c in titles.concepts])[titles.concept_of]
         asked = np.zeros(len(titles), dtype=bool)
@@ -89,27 +102,59 @@ class HeldOutProbe:
         for member in np.unique(cell[kept_out]):
             rows = random.permutation(np.flatnonzero(cell == member))
             asked[rows[: max(1, len(rows) // 2)]] = True
-        others = random.permutation(np.flatnonzero(~kept_out))
         self.told = kept_out & ~asked
-        self.pairs: dict[str, _Task] = {}
+        self._row_of: dict[str, int] = {}
+        others = random.permutation(np.flatnonzero(~kept_out))
+        self._tasks = self._ask(titles, asked, others, random)
+        self.pairs = tuple(self._tasks)
+        self.watched_pairs: dict[str, list[str]] = {}
+        if watched:
+            found = self._ask(watched, np.ones(len(watched), bool), np.array([], int), random)
+            for language in sorted(set(watched.languages) - set(titles.languages)):
+                self.watched_pairs[language] = [p for p in found if language in p.split("-")]
+            wanted = set(chain(*self.watched_pairs.values()))
+            self._tasks |= {pair: task for pair, task in found.items() if pair in wanted}
+        self.texts = list(self._row_of)
+        self._spread = random.permutation(len(self.texts))[:_COLLAPSE_SAMPLE]
+
+    def _ask(
+        self,
+        titles: TrainingTitles,
+        asked: npt.NDArray[np.bool_],
+        others: Indices,
+        random: np.random.Generator,
+    ) -> dict[str, _Task]:
+        tasks = {}
         for a, asking in enumerate(titles.languages):
             for b, searched in enumerate(titles.languages):
                 corpus = np.flatnonzero(asked & (titles.language_of == b))
                 distractors = others[titles.language_of[others] == b][:_DISTRACTORS]
                 queries = _one_each(titles, asked & (titles.language_of == a), random)
                 searchable = np.concatenate([corpus, distractors])
-                task = _task(titles, queries, searchable, one_language=a == b)
+                task = self._task(titles, queries, searchable, one_language=a == b)
                 if len(task.queries):
-                    self.pairs[f"{asking}-{searched}"] = task
-        self._titles = titles
-        used = [rows for task in self.pairs.values() for rows in (task.queries, task.corpus)]
-        self._texts = np.unique(titles.text_of[np.concatenate(used)]) if used else np.array([], int)
-        self._spread = random.permutation(self._texts)[:_COLLAPSE_SAMPLE]
+                    tasks[f"{asking}-{searched}"] = task
+        return tasks
 
-    @property
-    def texts(self) -> list[str]:
-        """Every text that is ranked."""
-        return [self._titles.texts[text] for text in self._texts]
+    def _task(
+        self, titles: TrainingTitles, queries: Indices, corpus: Indices, *, one_language: bool
+    ) -> _Task:
+        asked, found = titles.text_of[queries], titles.text_of[corpus]
+        concepts = titles.concepts_of_text
+        # Titles that share any concept with the query answer it.
+        relevant = (concepts[asked] @ concepts[found].T).toarray() > 0
+        excluded = (asked[:, None] == found) & one_language
+        relevant &= ~excluded
+        answered = relevant.any(axis=1)
+        return _Task(
+            self._rows([titles.texts[text] for text in asked[answered]]),
+            self._rows([titles.texts[text] for text in found]),
+            relevant[answered],
+            excluded[answered],
+        )
+
+    def _rows(self, texts: Sequence[str]) -> Indices:
+        return np.array([self._row_of.setdefault(t, len(self._row_of)) for t in texts], np.int64)
 
     def score(self, embed: Embed) -> ProbeScore:
         """Embed all titles and rank them.
@@ -118,16 +163,18 @@ class HeldOutProbe:
             embed: gives (n, dim) float32, rows of unit length, for n texts.
         """
         vectors = embed(self.texts)
-        row = np.full(len(self._titles.texts), -1)
-        row[self._texts] = np.arange(len(self._texts))
-        mrr, average = {}, {}
-        for pair, task in self.pairs.items():
-            asked = vectors[row[self._titles.text_of[task.queries]]]
-            found = vectors[row[self._titles.text_of[task.corpus]]]
-            scores = np.where(task.excluded, -np.inf, asked @ found.T)
-            mrr[pair], average[pair] = _mrr_and_map(scores, task.relevant)
-        sample = vectors[row[self._spread]]
-        return ProbeScore(mrr, average, _mean_cosine(sample), effective_rank(sample))
+        found = {pair: _mrr_and_map(vectors, task) for pair, task in self._tasks.items()}
+        sample = vectors[self._spread]
+        return ProbeScore(
+            mrr={pair: found[pair][0] for pair in self.pairs},
+            map={pair: found[pair][1] for pair in self.pairs},
+            watched={
+                language: float(np.mean([found[pair] for pair in pairs]))
+                for language, pairs in self.watched_pairs.items()
+            },
+            mean_cosine=_mean_cosine(sample),
+            effective_rank=effective_rank(sample),
+        )
 
 
 def effective_rank(vectors: Vectors) -> float:
@@ -153,24 +200,11 @@ def _one_each(
     return rows[first]
 
 
-def _task(
-    titles: TrainingTitles, queries: Indices, corpus: Indices, *, one_language: bool
-) -> _Task:
-    asked, found = titles.text_of[queries], titles.text_of[corpus]
-    concepts = titles.concepts_of_text
-    # Titles that share any concept with the query answer it.
-    relevant = (concepts[asked] @ concepts[found].T).toarray() > 0
-    excluded = (asked[:, None] == found) & one_language
-    relevant &= ~excluded
-    answered = relevant.any(axis=1)
-    return _Task(queries[answered], corpus, relevant[answered], excluded[answered])
-
-
-def _mrr_and_map(
-    scores: npt.NDArray[np.floating[Any]], relevant: npt.NDArray[np.bool_]
-) -> tuple[float, float]:
+def _mrr_and_map(vectors: Vectors, task: _Task) -> tuple[float, float]:
+    cosines = vectors[task.queries] @ vectors[task.corpus].T
+    scores = np.where(task.excluded, -np.inf, cosines)
     order = np.argsort(-scores, axis=1, kind="stable")
-    hits = np.take_along_axis(relevant, order, axis=1)
+    hits = np.take_along_axis(task.relevant, order, axis=1)
     ranks = np.arange(1, hits.shape[1] + 1)
     precision = hits.cumsum(axis=1) / ranks
     average = (precision * hits).sum(axis=1) / hits.sum(axis=1)

@@ -110,7 +110,7 @@ def recipe(name: str, part: Part, **changes: Any) -> Recipe:
     if name == "aligned" and part == "head":
         # No network below the head runs, so a batch passes at once and small steps cost nothing.
         chosen = replace(
-            chosen, epochs=5, learning_rate=1e-3, dropout=0.2, mini_batch_size=chosen.batch_size
+            chosen, epochs=8, learning_rate=1e-3, dropout=0.2, mini_batch_size=chosen.batch_size
         )
     elif name == "aligned" and part == "adapter":
         chosen = replace(chosen, learning_rate=2e-4)

@@ -106,8 +106,9 @@ def anchor_candidates(
     embed: Embed,
 ) -> list[Candidate]:
     """Score anchors behind a network, for several numbers of neighbours and strengths."""
-    vectors = embed(titles.texts)
-    row = {text: place for place, text in enumerate(titles.texts)}
+    texts = list(dict.fromkeys([*titles.texts, *probe.texts]))
+    vectors = embed(texts)
+    row = {text: place for place, text in enumerate(texts)}
     others = ~np.array([c in held_out for c in titles.concepts])[titles.concept_of]
     unknown = mean_vectors(vectors, titles, np.flatnonzero(others))
     known = mean_vectors(vectors, titles, np.flatnonzero(others | probe.told))

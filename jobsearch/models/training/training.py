@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from jobsearch.errors import TrainingError
 from jobsearch.models.anchors import ConceptAnchors
+from jobsearch.models.library import put_in_place
 from jobsearch.models.registry import finetuned_path, load_encoder
 from jobsearch.models.training.card import write_card
 from jobsearch.models.training.fitting import fit, trained, training_texts
@@ -85,6 +86,7 @@ def train(
     recipe: Recipe,
     *,
     models_dir: Path,
+    watched: TrainingTitles | None = None,
     data: Sequence[Mapping[str, str]] = (),
     resume: bool = False,
     replace: bool = False,
@@ -103,6 +105,8 @@ def train(
         titles: to train on and to hold out from.
         recipe: how.
         models_dir: the variant is written to ``<models_dir>/<model>/finetuned``.
+        watched: titles in languages that are not trained on, beside some that are: no pair with
+            one of them may fall either.
         data: what the titles are (source, version, sha256 and so on), for the model's card.
         resume: go on with a training of the same recipe that was broken off.
         replace: put the result in the place of an earlier one, which becomes
@@ -123,7 +127,7 @@ def train(
         raise TrainingError(f"{final} exists: use --replace to keep it as {final.name}.previous")
     with _only_training(final), _working_folder(final, resume=resume) as working:
         return _train(
-            model, titles, recipe, models_dir, final, working, data, started,
+            model, titles, recipe, models_dir, final, working, watched, data, started,
             resume=resume, progress=progress,
         )  # fmt: skip
 
@@ -135,6 +139,7 @@ def _train(
     models_dir: Path,
     final: Path,
     working: Path,
+    watched: TrainingTitles | None,
     data: Sequence[Mapping[str, str]],
     started: float,
     *,
@@ -144,13 +149,13 @@ def _train(
     encoder = load_encoder(model, "pretrained", models_dir)
     held_out = held_out_concepts(titles, recipe.held_out, recipe.seed)
     learned = titles.without(held_out)
-    probe = HeldOutProbe(titles, held_out, recipe.seed)
+    probe = HeldOutProbe(titles, held_out, recipe.seed, watched)
     if not probe.pairs:
         raise TrainingError(
             f"{len(titles.concepts):,} concepts in {', '.join(titles.languages)} leave none to "
             "test on: give more titles, or training cannot tell whether it helps"
         )
-    texts = list(dict.fromkeys([*training_texts(learned), *titles.texts]))
+    texts = list(dict.fromkeys([*training_texts(learned), *titles.texts, *probe.texts]))
     with tqdm(
         total=len(texts), desc="read", unit=" titles", disable=None if progress else True
     ) as bar:
@@ -232,11 +237,7 @@ def _publish(
     try:
         network.save_pretrained(str(built), create_model_card=False)
         write_card(built, report.as_dict(), data, base)
-        previous = final.with_name(f"{final.name}.previous")
-        if final.exists():
-            shutil.rmtree(previous, ignore_errors=True)
-            final.rename(previous)
-        built.rename(final)
+        put_in_place(built, final)
     except OSError as error:
         raise TrainingError(
             f"the model could not be written to {final.parent}: {error.strerror or error}; make "

@@ -1,0 +1,44 @@
+"""Compare a training of the built-in model with the weights that ship, by their cards.
+
+    python -m benchmarks.weights .weights/builtin/finetuned
+
+Exits 1 if the held-out figures of the two differ by more than the tolerance. To ship the new
+weights, copy their folder over ``jobsearch/models/weights/builtin/finetuned``.
+"""
+
+import sys
+from pathlib import Path
+
+from tabulate import tabulate
+
+from jobsearch.models.library import read_card
+from jobsearch.models.registry import SHIPPED
+
+# Another machine adds up in another order, and training carries that on.
+TOLERANCE = 0.02
+
+
+def main(folder: Path) -> int:
+    shipped, trained = read_card(SHIPPED / "builtin" / "finetuned"), read_card(folder)
+    if not shipped or not trained:
+        print(f"no training.json: in {folder} or in what ships", file=sys.stderr)
+        return 2
+    rows = []
+    for known in ("known", "unknown"):
+        for measure in ("mrr", "map"):
+            old, new = (card["chosen"][known][measure] for card in (shipped, trained))
+            rows += [
+                (measure.upper(), pair, known, old[pair], new[pair], abs(old[pair] - new[pair]))
+                for pair in old
+            ]
+    headers = ("measure", "pair", "to the anchors", "shipped", "trained", "difference")
+    print(tabulate(rows, headers=headers, floatfmt=".3f"))
+    for name in ("alpha", "k", "strength"):
+        print(f"{name}: {shipped['chosen'][name]:g} ships, {trained['chosen'][name]:g} trained")
+    worst = max(row[-1] for row in rows)
+    print(f"largest difference {worst:.3f}, at most {TOLERANCE:g}")
+    return worst > TOLERANCE
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))
