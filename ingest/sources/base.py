@@ -1,9 +1,11 @@
 """What every source of titles offers, and the rows that it yields."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from jobsearch.errors import SourceFormatError
+from jobsearch.languages import check_language
 from jobsearch.types import TitleRecord
 
 # Of a bad row's text, this much is kept: enough to recognise it.
@@ -46,6 +48,31 @@ class Row:
     def rejected(cls, file: str, line: int, reason: str, text: str) -> "Row":
         """A row that gives nothing."""
         return cls(line, (), (Reject.of(file, line, reason, text),), file)
+
+
+def choose_languages(
+    wanted: Sequence[str] | None, there: Iterable[str], where: object, file_name: str
+) -> tuple[str, ...]:
+    """The languages to read: those wanted, each once, or all that are there.
+
+    Args:
+        wanted: codes as they were given; None for all.
+        there: ISO 639-1 codes.
+        where: what was looked into, for the message.
+        file_name: of a language's file, with ``{}`` for its code.
+
+    Raises:
+        InvalidInput: a wanted one is no language.
+        SourceFormatError: one is missing.
+    """
+    found = tuple(there)
+    chosen = tuple(dict.fromkeys(map(check_language, wanted))) if wanted else found
+    if missing := [code for code in chosen if code not in found]:
+        raise SourceFormatError(
+            f"{where} has no {', '.join(map(file_name.format, missing))}: "
+            f"its languages are {', '.join(found)}"
+        )
+    return chosen
 
 
 class Source(Protocol):

@@ -15,11 +15,11 @@ from pathlib import Path, PurePosixPath
 
 from ingest.gendered import RULES_VERSION, split_forms
 from ingest.sources.archive import FileTree, open_tree
-from ingest.sources.base import Reject, Row
+from ingest.sources.base import Reject, Row, choose_languages
 from ingest.sources.delimited import Cells, read_cells, read_header
 from jobsearch.errors import SourceFormatError
 from jobsearch.isco import UNIT_GROUPS
-from jobsearch.languages import NAMES, check_language
+from jobsearch.languages import NAMES
 from jobsearch.types import Kind, TitleRecord
 
 _OCCUPATIONS = re.compile(r"occupations_([a-z]{2})\.csv", re.IGNORECASE)
@@ -63,13 +63,9 @@ class EscoSource:
         self._tree = open_tree(path, _LOOKED_FOR)
         self._files = _occupation_files(self._tree)
         self._kinds = {c: k for c, k in _LABELS.items() if hidden or k != "hidden"}
-        wanted = [check_language(code) for code in languages] if languages else list(self._files)
-        if missing := [code for code in wanted if code not in self._files]:
-            raise SourceFormatError(
-                f"{self._tree.root} has no {', '.join(f'occupations_{c}.csv' for c in missing)}: "
-                f"its languages are {', '.join(self._files)}"
-            )
-        self.languages = tuple(dict.fromkeys(wanted))
+        self.languages = choose_languages(
+            languages, self._files, self._tree.root, "occupations_{}.csv"
+        )
         self._gendered_forms = gendered_forms
 
     def sha256(self, language: str) -> str:

@@ -11,10 +11,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 from ingest.sources.archive import NOT_UTF8, is_undecoded, open_tree
-from ingest.sources.base import Row
+from ingest.sources.base import Row, choose_languages
 from jobsearch.errors import SourceFormatError
 from jobsearch.isco import UNIT_GROUPS
-from jobsearch.languages import check_language
 from jobsearch.types import TitleRecord
 
 _FILE = re.compile(r"taskA_training_([a-z]{2})\.tsv", re.IGNORECASE)
@@ -49,13 +48,7 @@ class TalentClefPairsSource:
                 raise SourceFormatError(f"{path} has {name} twice: give the folder of one download")
         if not self._files:
             raise SourceFormatError(f"{path} has no taskA_training_<language>.tsv in it")
-        wanted = [check_language(code) for code in languages] if languages else list(self._files)
-        if missing := [code for code in wanted if code not in self._files]:
-            raise SourceFormatError(
-                f"{path} has no {', '.join(f'taskA_training_{c}.tsv' for c in missing)}: "
-                f"its languages are {', '.join(self._files)}"
-            )
-        self.languages = tuple(dict.fromkeys(wanted))
+        self.languages = choose_languages(languages, self._files, path, "taskA_training_{}.tsv")
 
     @staticmethod
     def is_at(path: str | Path) -> bool:
@@ -64,7 +57,7 @@ class TalentClefPairsSource:
         Raises:
             SourceNotFound, UnsafeArchive: it cannot be looked into.
         """
-        names = open_tree(path, _LOOKED_FOR).names
+        names = open_tree(path, f"an ESCO export, or {_LOOKED_FOR}").names
         return any(_FILE.fullmatch(PurePosixPath(name).name) for name in names)
 
     def sha256(self, language: str) -> str:
