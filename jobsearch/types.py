@@ -128,7 +128,8 @@ class EncoderInfo:
         variant: pretrained or finetuned.
         model_id: where it came from: a Hugging Face id, a directory's name, a package and version.
         model_revision: commit of a Hugging Face model, else empty.
-        weights_sha256, tokenizer_sha256: over the files, hexadecimal.
+        weights_sha256, tokenizer_sha256: over all tensors and the modules' settings, and over
+            the tokenizer's definition; hexadecimal.
         dim: length of the vectors.
         pooling: how tokens become one vector, e.g. ``mean``.
         query_prompt, document_prompt: text put before each query and title; usually empty.

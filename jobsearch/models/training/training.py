@@ -105,8 +105,8 @@ def train(
         titles: to train on and to hold out from.
         recipe: how.
         models_dir: the variant is written to ``<models_dir>/<model>/finetuned``.
-        watched: titles in languages that are not trained on, beside some that are: no pair with
-            one of them may fall either.
+        watched: titles in languages that are not trained on, beside some that are: the mean over
+            the pairs with such a language may not fall either.
         data: what the titles are (source, version, sha256 and so on), for the model's card.
         resume: go on with a training of the same recipe that was broken off.
         replace: put the result in the place of an earlier one, which becomes
