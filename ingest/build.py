@@ -1,7 +1,6 @@
 """Makes a collection beside the live one, and puts it in its place when it is complete."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -15,14 +14,12 @@ from ingest.live import Live
 from ingest.reading import Reading
 from jobsearch import __version__
 from jobsearch.errors import JobSearchError, StoreDamaged
-from jobsearch.models.encoder import TitleEncoder
+from jobsearch.models.encoder import CHUNK_SIZE, TitleEncoder
 from jobsearch.store import CollectionMetadata, PointBatch, Store, Vectors
 from jobsearch.store.names import build_name
 from jobsearch.text import normalize_title
 from jobsearch.types import SourceInfo
 
-_LARGEST_BATCH_TEXTS = 8192
-_SMALLEST_BATCH_TEXTS = 1024
 _CHECKED_TITLES = 64
 _CHECKED_DEPTH = 10
 # Cosine of a vector with itself, after a round trip through the store.
@@ -139,9 +136,11 @@ class Builder:
         texts = sorted(places, key=lambda text: (-len(text), text))
         checked: list[str] = []
         vectors_of_checked: list[Vectors] = []
+        starts = range(0, len(texts), CHUNK_SIZE)
+        batches = [texts[start : start + CHUNK_SIZE] for start in starts]
+        encoded = self._encoder.encode_document_batches(batches)
         with self._bar(len(texts)) as bar:
-            for start, batch in _batches(texts):
-                vectors = self._encoder.encode_documents(batch)
+            for start, batch, vectors in zip(starts, batches, encoded, strict=True):
                 pending.result()
                 owners = [places[text] for text in batch]
                 pending = uploader.submit(self._upload, reading, owners, vectors)
@@ -183,15 +182,6 @@ class Builder:
         # None: only on a terminal.
         disable = None if self._progress else True
         return tqdm(total=total, desc=self._alias, unit=" titles", disable=disable)
-
-
-def _batches(texts: Sequence[str]) -> Iterator[tuple[int, Sequence[str]]]:
-    """Where a batch starts, and its texts: ever fewer, since nothing overlaps the last upload."""
-    start = 0
-    while (left := len(texts) - start) > 0:
-        size = min(_LARGEST_BATCH_TEXTS, max(_SMALLEST_BATCH_TEXTS, left // 2))
-        yield start, texts[start : start + size]
-        start += size
 
 
 def _pick(batch: PointBatch, rows: list[int]) -> PointBatch:

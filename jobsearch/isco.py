@@ -4,6 +4,8 @@ Codes are strings: they are prefixes of one another ("2" > "22" > "222" > "2221"
 armed forces begin with a zero.
 """
 
+from collections.abc import Sequence
+
 from jobsearch.errors import InvalidInput
 
 # The 436 unit groups, written as minor group and last digits: "222:12" is 2221 and 2222.
@@ -46,3 +48,9 @@ def check_code(code: str) -> str:
             "22, 222 or 2221 (nursing professionals)"
         )
     return code
+
+
+def codes_below(groups: Sequence[str]) -> tuple[str, ...]:
+    """The groups themselves and all codes in them, sorted: of "226", also "2261" to "2269"."""
+    below = {code for code in CODES if code.startswith(tuple(groups))}
+    return tuple(sorted(below.union(groups)))

@@ -6,6 +6,7 @@ import uuid
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from jobsearch.isco import codes_below
 from jobsearch.text import NORMALIZATION_VERSION, normalize_title
 
 Variant = Literal["pretrained", "finetuned"]
@@ -21,10 +22,7 @@ _TITLE_NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "urn:jobsearch:title")
 _as_json = json.JSONEncoder(ensure_ascii=False).encode
 
 #: Payload fields that may be filtered on; exactly these are indexed in every collection.
-FILTER_FIELDS = (
-    "language", "source", "split", "concept_id",
-    "isco", "isco_1", "isco_2", "isco_3", "kind", "doc_id",
-)  # fmt: skip
+FILTER_FIELDS = ("language", "source", "split", "concept_id", "isco", "kind", "doc_id")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +69,6 @@ class TitleRecord:
             "split": self.split,
             "concept_id": self.concept_id,
             "isco": self.isco,
-            **{f"isco_{n}": self.isco[:n] for n in (1, 2, 3) if self.isco and len(self.isco) >= n},
             "kind": self.kind,
             "doc_id": self.doc_id,
             "run_id": run_id,
@@ -79,8 +76,8 @@ class TitleRecord:
         return {name: value for name, value in fields.items() if value}
 
 
-#: "field is one of these values", alternatives joined by OR.
-Clause = tuple[tuple[str, tuple[str, ...]], ...]
+#: "This field is one of these values."
+Clause = tuple[str, tuple[str, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,25 +95,20 @@ class Filters:
     languages: tuple[str, ...] = ()
 
     def clauses(self) -> tuple[Clause, ...]:
-        """The conditions in conjunctive normal form: every clause must hold."""
-        plain = {
+        """The conditions, all of which must hold.
+
+        A group of ISCO-08 is asked for by every code in it: matching one keyword among a hundred
+        is fast, and titles need not carry each prefix of their code.
+        """
+        fields = {
+            "isco": codes_below(self.isco),
             "concept_id": self.concept_ids,
             "kind": self.kinds,
             "source": self.sources,
             "split": self.splits,
             "language": self.languages,
         }
-        found: list[Clause] = [((name, values),) for name, values in plain.items() if values]
-        if self.isco:
-            by_field: dict[str, list[str]] = {}
-            for code in self.isco:
-                # A code shorter than four digits is both a prefix and, for titles classified no
-                # deeper than that, the code itself; the prefix field holds it in both cases.
-                by_field.setdefault("isco" if len(code) > 3 else f"isco_{len(code)}", []).append(
-                    code
-                )
-            found.append(tuple((name, tuple(codes)) for name, codes in by_field.items()))
-        return tuple(found)
+        return tuple((name, values) for name, values in fields.items() if values)
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,32 +38,30 @@ def test_point_id_is_the_same_in_every_run() -> None:
     assert NURSE.point_id == "4f1b8c5f-afbb-5084-a132-3fcf422f845f"
 
 
-def test_payload_has_prefixes_of_the_isco_code_and_no_empty_fields() -> None:
+def test_payload_has_no_empty_fields() -> None:
     assert NURSE.payload("run-1") == {
         "title": "Registered  nurse",
         "language": "en",
         "source": "esco",
         "concept_id": "http://data.europa.eu/esco/occupation/1",
         "isco": "2221",
-        "isco_1": "2",
-        "isco_2": "22",
-        "isco_3": "222",
         "kind": "preferred",
         "run_id": "run-1",
     }
-    assert replace(NURSE, isco="22").payload("r")["isco_2"] == "22"
-    assert "isco_3" not in replace(NURSE, isco="22").payload("r")
+    assert "isco" not in replace(NURSE, isco=None).payload("r")
 
 
 def test_filters_join_fields_by_and_and_values_by_or() -> None:
-    filters = Filters(isco=("2", "2221", "31"), kinds=("preferred",), sources=("a", "b"))
+    filters = Filters(isco=("226", "2221"), kinds=("preferred",), sources=("a", "b"))
     assert filters.clauses() == (
-        (("kind", ("preferred",)),),
-        (("source", ("a", "b")),),
-        (("isco_1", ("2",)), ("isco", ("2221",)), ("isco_2", ("31",))),
+        ("isco", ("2221", "226", *(f"226{digit}" for digit in "12345679"))),
+        ("kind", ("preferred",)),
+        ("source", ("a", "b")),
     )
     assert Filters().clauses() == ()
-    fields = {name for clause in filters.clauses() for name, _ in clause}
+    # An unknown code finds nothing; it must not become no filter at all.
+    assert Filters(isco=("99",)).clauses() == (("isco", ("99",)),)
+    fields = {name for name, _ in filters.clauses()}
     assert fields <= set(FILTER_FIELDS)
 
 

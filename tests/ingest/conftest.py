@@ -3,7 +3,7 @@
 import csv
 import hashlib
 import io
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -46,6 +46,9 @@ class CountingEncoder:
         return np.array(rows, dtype=np.float32).reshape(len(rows), self.info.dim)
 
     encode_queries = encode_documents
+
+    def encode_document_batches(self, batches: Iterable[Sequence[str]]) -> Iterator[Vectors]:
+        return map(self.encode_documents, batches)
 
     def _vector(self, text: str) -> Vectors:
         seed = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8])

@@ -60,7 +60,7 @@ def test_what_is_stored(store: Store, encoder: Any, esco_source: EscoSource) -> 
     hits = store.query(ALIAS, encoder.encode_queries(["waiter"]), limit=1)[0]
     assert hits[0].payload == {
         "title": "waiter", "language": "en", "source": "esco", "kind": "preferred",
-        "concept_id": "urn:2", "isco": "5131", "isco_1": "5", "isco_2": "51", "isco_3": "513",
+        "concept_id": "urn:2", "isco": "5131",
         "run_id": summary.collection.rsplit("__", 1)[1],
     }  # fmt: skip
     metadata = store.describe(ALIAS).metadata
@@ -244,7 +244,7 @@ def test_a_failure_at_any_step_leaves_the_live_collection(
 ) -> None:
     before = ingest(esco_source, "en", store, encoder)
     if step == "encode":
-        monkeypatch.setattr(encoder, "encode_documents", fails_with(error))
+        monkeypatch.setattr(encoder, "encode_document_batches", fails_with(error))
     else:
         monkeypatch.setattr(store, step, fails_with(error))
     with pytest.raises(type(error)):
@@ -258,8 +258,7 @@ def test_a_failure_at_any_step_leaves_the_live_collection(
 def test_batches_are_uploaded_while_the_next_is_encoded(
     store: Store, encoder: Any, esco_source: EscoSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(build, "_LARGEST_BATCH_TEXTS", 5)
-    monkeypatch.setattr(build, "_SMALLEST_BATCH_TEXTS", 2)
+    monkeypatch.setattr(build, "CHUNK_SIZE", 5)
     uploaded: list[int] = []
     upsert = store.upsert
 
@@ -269,8 +268,8 @@ def test_batches_are_uploaded_while_the_next_is_encoded(
 
     monkeypatch.setattr(store, "upsert", counting)
     assert ingest(esco_source, "en", store, encoder).points == 13
-    # 5 + 3 + 2 + 2 texts, smaller towards the end; "school teacher" belongs to two concepts
-    assert uploaded == [5, 4, 2, 2]
+    # 5 + 5 + 2 texts; "school teacher" belongs to two concepts
+    assert uploaded == [5, 6, 2]
     lengths = [len(text) for text in encoder.encoded]
     assert lengths == sorted(lengths, reverse=True)
 
@@ -292,10 +291,10 @@ def test_an_encoder_that_mixes_up_rows_is_found_out(
 def test_titles_that_no_encoder_can_tell_apart(
     store: Store, encoder: Any, write: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def same(texts: list[str]) -> Vectors:
-        return np.tile(np.eye(1, 32, dtype=np.float32), (len(texts), 1))
+    def same(text: str) -> Vectors:
+        return np.eye(1, 32, dtype=np.float32)[0]
 
-    monkeypatch.setattr(encoder, "encode_documents", same)
+    monkeypatch.setattr(encoder, "_vector", same)
     path = write("many.csv", "job\n" + "".join(f"clerk {n}\n" for n in range(40)))
     source = TableSource(path, title="job", language="en")
     assert ingest(source, "en", store, encoder).points == 40
@@ -335,4 +334,4 @@ def test_real_titles_and_the_real_model(
     summary = ingest(sample_as("es", "es"), "es", store, builtin)
     assert summary.points == store.count(summary.alias) > 300
     hits = store.query(summary.alias, builtin.encode_queries(["enfermera"]), limit=3)[0]
-    assert {hit.payload["isco_2"] for hit in hits} <= {"22", "32"}
+    assert {hit.payload["isco"][:2] for hit in hits} <= {"22", "32"}

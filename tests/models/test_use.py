@@ -84,3 +84,18 @@ def test_many_titles_are_encoded_on_threads_in_order(builtin) -> None:
     assert torch.get_num_threads() == threads
     np.testing.assert_allclose(many[::300], builtin.encode_documents(titles[::300]), atol=1e-5)
     assert len(many) == 2100
+
+
+def test_batches_come_in_order_and_may_be_given_up(builtin) -> None:
+    batches = [[f"nurse {number}", "head cook"][: 1 + number % 2] for number in range(30)]
+    threads = torch.get_num_threads()
+    encoded = list(builtin.encode_document_batches(batches))
+    assert [len(rows) for rows in encoded] == [len(batch) for batch in batches]
+    alone = builtin.encode_documents([batch[0] for batch in batches])
+    np.testing.assert_allclose([rows[0] for rows in encoded], alone, atol=1e-5)
+    given_up = builtin.encode_document_batches(batches)
+    assert len(next(given_up)) == 1
+    given_up.close()
+    with pytest.raises(TypeError):
+        list(builtin.encode_document_batches([["nurse"], 7]))
+    assert torch.get_num_threads() == threads

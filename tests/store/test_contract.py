@@ -223,9 +223,9 @@ def test_ties_are_decided_by_id_also_at_the_cut(store: Store, model: str) -> Non
 FILTERS = {
     "major group": (Filters(isco=("2",)), range(COUNT)),
     "no such group": (Filters(isco=("9",)), []),
-    "minor group": (Filters(isco=("221",)), range(COUNT)),
-    "unit group": (Filters(isco=("2212",)), [i for i in range(COUNT) if i % 5 == 1]),
-    "two depths": (Filters(isco=("2212", "31")), [i for i in range(COUNT) if i % 5 == 1]),
+    "minor group": (Filters(isco=("226",)), range(COUNT)),
+    "unit group": (Filters(isco=("2262",)), [i for i in range(COUNT) if i % 5 == 1]),
+    "two depths": (Filters(isco=("2262", "31")), [i for i in range(COUNT) if i % 5 == 1]),
     "concepts": (
         Filters(concept_ids=tuple(f"http://data.europa.eu/esco/occupation/{n}" for n in (0, 19))),
         [0, 1, 2, 57, 58, 59],
@@ -237,7 +237,7 @@ FILTERS = {
     "language": (Filters(languages=("en",)), range(COUNT)),
     "other language": (Filters(languages=("de",)), []),
     "all of them": (
-        Filters(isco=("2211",), kinds=("preferred",), sources=("esco",), languages=("en",)),
+        Filters(isco=("2261",), kinds=("preferred",), sources=("esco",), languages=("en",)),
         range(5, COUNT, 10),
     ),
     "no conditions": (Filters(), range(COUNT)),

@@ -41,7 +41,7 @@ def records(count: int) -> list[TitleRecord]:
             kind="hidden" if i % 10 == 0 else "preferred",
             split="validation" if i % 4 == 0 else "",
             concept_id=f"http://data.europa.eu/esco/occupation/{i // 3}",
-            isco=f"221{i % 5 + 1}",
+            isco=f"226{i % 5 + 1}",
         )
         for i in range(count)
     ]
