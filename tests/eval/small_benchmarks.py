@@ -1,7 +1,7 @@
 """A fake encoder that counts, and small benchmarks."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +24,9 @@ class FakeEncoder:
     def encode_documents(self, texts: Sequence[str]) -> Vectors:
         self.documents += texts
         return encode(texts)
+
+    def encode_document_batches(self, batches: Iterable[Sequence[str]]) -> Iterator[Vectors]:
+        return map(self.encode_documents, batches)
 
     def encode_queries(self, texts: Sequence[str]) -> Vectors:
         self.queries += texts
