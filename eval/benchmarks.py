@@ -1,7 +1,8 @@
 """What a benchmark is: queries, a corpus and judgements, each checked against the others."""
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+import json
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from ingest.sources.base import Row, Source
@@ -47,9 +48,9 @@ class Corpus:
         return (self.language,)
 
     @property
-    def ids(self) -> frozenset[str]:
-        """Document ids."""
-        return frozenset(record.doc_id or "" for _, record in self.documents)
+    def titles(self) -> dict[str, str]:
+        """Document id -> title."""
+        return {record.doc_id or "": record.title for _, record in self.documents}
 
     def sha256(self, language: str) -> str:
         """Over everything that is stored of the documents."""
@@ -76,7 +77,7 @@ class Benchmark:
         corpus_language: ISO 639-1 code; a fact of its own, even where it is the same.
         queries: query id -> title.
         corpus: the documents.
-        corpus_ids: ids of the documents.
+        documents: document id -> title.
         qrels: the judgements.
         card: scope, structure, source and licence.
     """
@@ -87,9 +88,16 @@ class Benchmark:
     corpus_language: str
     queries: Mapping[str, str]
     corpus: Source
-    corpus_ids: frozenset[str]
+    documents: Mapping[str, str]
     qrels: Qrels
     card: Card
+
+    @property
+    def sha256(self) -> str:
+        """Over everything that figures depend on: titles, ids, judgements and languages."""
+        facts = [self.name, self.split, self.pair, self.corpus.sha256(self.corpus_language)]
+        everything = json.dumps([facts, dict(self.queries), self.qrels], ensure_ascii=False)
+        return hashlib.sha256(everything.encode()).hexdigest()
 
     @property
     def pair(self) -> str:
@@ -125,7 +133,7 @@ def check_titles_are_there(titles: Mapping[str, str], file: str, what: str) -> N
 
 
 def read_qrels(
-    lines: Iterable[str], file: str, query_ids: Iterable[str], corpus_ids: frozenset[str]
+    lines: Iterable[str], file: str, query_ids: Iterable[str], corpus_ids: Container[str]
 ) -> dict[str, dict[str, int]]:
     """Read judgements in TREC format, ``q_id iteration doc_id relevance``.
 

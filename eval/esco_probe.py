@@ -85,7 +85,7 @@ def esco_probe(
         corpus_language=searched,
         queries={concept: titles[concept] for concept in drawn},
         corpus=corpus,
-        corpus_ids=corpus.ids,
+        documents=corpus.titles,
         qrels={concept: qrels[concept] for concept in drawn},
         card=_CARD,
     )

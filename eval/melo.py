@@ -66,8 +66,8 @@ def melo(path: str | Path) -> Benchmark:
         corpus_language=corpus_language,
         queries=queries,
         corpus=corpus,
-        corpus_ids=corpus.ids,
-        qrels=read_qrels(tree.lines("annotations.tsv"), annotations, queries, corpus.ids),
+        documents=corpus.titles,
+        qrels=read_qrels(tree.lines("annotations.tsv"), annotations, queries, corpus.titles),
         card=_CARD,
     )
 

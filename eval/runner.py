@@ -1,104 +1,58 @@
-"""Runs a benchmark: through the store, with the filters and the guard that search uses."""
+"""Runs a benchmark: a system's rankings, scored query by query."""
 
+import hashlib
+import json
+import platform
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from tqdm import tqdm
 
+from eval import statistics
 from eval.benchmarks import Benchmark
-from eval.metrics import Scores, score_ranking, summarize
+from eval.cells import KEPT_HITS, Cell, QueryResult, RankedTitle
+from eval.facts import copies_of_queries, facts_of
+from eval.metrics import MEASURES, score_ranking, summarize
+from eval.systems import Ranked, System
 from eval.trec import RunWriter, run_name, run_tag
 from ingest.language_guard import check_titles
-from ingest.pipeline import ingest
-from jobsearch.errors import BenchmarkError
-from jobsearch.models.encoder import TitleEncoder
-from jobsearch.search.exact import Ranking, exact_rankings, read_points
-from jobsearch.store import PointBatch, Store, check_collection
-from jobsearch.store.names import eval_namespace
-from jobsearch.types import Filters, Variant
+from jobsearch.search.exact import Ranking
 
 #: Rankings of corpora larger than this are cut in run files, at trec_eval's usual depth: a MELO
 #: set in full would be 60 million lines. Metrics are always those of the whole ranking.
 FULL_RUN_DOCUMENTS = 10_000
 CUT_RUN_DEPTH = 1_000
+# Raised when figures of the same rankings change.
+_VERSION = 1
+_HASHED_DEPTH = 100
 
 
-@dataclass(frozen=True, slots=True)
-class Cell:
-    """One cell of the leaderboard: a benchmark and an encoder.
-
-    Args:
-        benchmark, split, pair: what was measured on; ``pair`` is query and corpus language.
-        model, variant: what was measured.
-        queries, corpus: numbers of queries and of documents.
-        relevant: number of judgements that say relevant.
-        metrics: means over the judged queries, in [0, 1].
-        collection: physical name of the collection that was asked.
-        seconds: of the whole evaluation, with the ingest if there was one.
-        missing_queries: judged queries without a ranking, which score 0.
-        queries_without_relevant: queries for which no document is relevant.
-        run_file: the TREC run, if one was written.
-    """
-
-    benchmark: str
-    split: str
-    pair: str
-    model: str
-    variant: Variant
-    queries: int
-    corpus: int
-    relevant: int
-    metrics: dict[str, float]
-    collection: str
-    seconds: float
-    missing_queries: tuple[str, ...] = ()
-    queries_without_relevant: tuple[str, ...] = ()
-    run_file: Path | None = None
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain data for JSON."""
-        return {
-            "benchmark": self.benchmark,
-            "split": self.split,
-            "pair": self.pair,
-            "model": self.model,
-            "variant": self.variant,
-            "queries": self.queries,
-            "corpus": self.corpus,
-            "metrics": dict(self.metrics),
-            "relevant": self.relevant,
-            "collection": self.collection,
-            "seconds": self.seconds,
-            "missing_queries": list(self.missing_queries),
-            "queries_without_relevant": list(self.queries_without_relevant),
-            "run_file": str(self.run_file) if self.run_file else None,
-        }
+def cell_key(benchmark: Benchmark, system: System, depth: int | None = None) -> str:
+    """SHA-256 over everything that decides the figures: they are the same for the same key."""
+    facts = [_VERSION, benchmark.sha256, system.description, depth]
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
 def evaluate(
     benchmark: Benchmark,
-    store: Store,
-    encoder: TitleEncoder,
+    system: System,
     *,
     depth: int | None = None,
     runs_dir: Path | None = None,
     language_check: bool = True,
     progress: bool = False,
 ) -> Cell:
-    """Measure an encoder on a benchmark.
-
-    The corpus is ingested like any other source, into collections apart from those that are
-    searched, unless it is there already. Rankings are exact and come from the stored vectors.
+    """Measure a system on a benchmark.
 
     Args:
         benchmark: what to measure on.
-        store: holds the corpus.
-        encoder: what to measure.
+        system: what to measure.
         depth: length of the rankings; the whole corpus if None.
         runs_dir: folder for the TREC run file; none is written if None.
         language_check: refuse queries or documents that are plainly in another language than the
@@ -118,103 +72,143 @@ def evaluate(
     started = time.perf_counter()
     if language_check:
         _check_languages(benchmark)
-    collection, points = _corpus_points(benchmark, store, encoder, progress=progress)
-    vectors = encoder.encode_queries(list(benchmark.queries.values()))
-    run_file = runs_dir / run_name(benchmark, encoder.info) if runs_dir else None
+    ranked = system.rank(benchmark, depth=depth, progress=progress)
     rankings = tqdm(
-        exact_rankings(points, vectors, depth=depth),
+        ranked.rankings,
         total=len(benchmark.queries),
         desc=f"{benchmark.name} {benchmark.pair}",
         unit=" queries",
         disable=None if progress else True,  # None: only on a terminal
     )
-    scores = _rank_and_score(benchmark, points, rankings, run_file, run_tag(encoder.info))
+    tag = run_tag(system.model, system.variant)
+    run_file = runs_dir / run_name(benchmark, tag) if runs_dir else None
+    results, digest = _score(benchmark, ranked, rankings, run_file, tag)
+    scores = summarize({r.query_id: r.metrics for r in results}, benchmark.qrels, benchmark.queries)
     return Cell(
         benchmark=benchmark.name,
         split=benchmark.split,
         pair=benchmark.pair,
-        model=encoder.info.model,
-        variant=encoder.info.variant,
+        model=system.model,
+        variant=system.variant,
         queries=len(benchmark.queries),
-        corpus=len(benchmark.corpus_ids),
+        corpus=len(benchmark.documents),
         relevant=benchmark.relevant,
         metrics=dict(scores.means),
-        collection=collection,
+        collection=ranked.collection,
         seconds=time.perf_counter() - started,
         missing_queries=scores.missing_queries,
         queries_without_relevant=benchmark.queries_without_relevant,
         run_file=run_file,
+        intervals=_intervals(results),
+        without_copies=_means([r.without_copies for r in results if r.without_copies]),
+        facts=facts_of(benchmark),
+        per_query=results,
+        ranking_sha256=digest,
+        key=cell_key(benchmark, system, depth),
+        provenance={
+            "system": system.description,
+            "benchmark_sha256": benchmark.sha256,
+            "depth": depth,
+            "bootstrap": {"resamples": statistics.RESAMPLES, "seed": statistics.SEED},
+            "versions": {
+                name: version(name)
+                for name in ("jobsearch", "ir-measures", "numpy", "sentence-transformers", "torch")
+            },
+            "python": platform.python_version(),
+            "finished_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        },
     )
 
 
 def _check_languages(benchmark: Benchmark) -> None:
     of = f"{benchmark.name} {benchmark.split} {benchmark.pair}"
     check_titles(benchmark.queries.values(), benchmark.query_language, where=f"queries of {of}")
-    documents = (
-        record.title
-        for row in benchmark.corpus.rows(benchmark.corpus_language)
-        for record in row.records
-    )
+    documents = benchmark.documents.values()
     check_titles(documents, benchmark.corpus_language, where=f"corpus of {of}")
 
 
-def _corpus_points(
-    benchmark: Benchmark, store: Store, encoder: TitleEncoder, *, progress: bool
-) -> tuple[str, PointBatch]:
-    """Name of the collection with the corpus, and the corpus's points in it."""
-    language, corpus = benchmark.corpus_language, benchmark.corpus
-    summary = ingest(
-        corpus,
-        language,
-        store,
-        encoder,
-        namespace=eval_namespace(corpus.name, corpus.split),
-        # Done before, whether or not the corpus is stored already.
-        language_check=False,
-        # A document that is not stored could not be found.
-        max_rejects=0.0,
-        progress=progress,
-    )
-    info = store.describe(summary.collection)
-    check_collection(info.name, info.metadata, language=language, encoder=encoder.info)
-    filters = Filters(
-        languages=(language,),
-        sources=(corpus.name,),
-        splits=(corpus.split,) if corpus.split else (),
-    )
-    points = read_points(store, info.name, filters)
-    found = [payload.get("doc_id", "") for payload in points.payloads]
-    if len(found) != len(benchmark.corpus_ids) or set(found) != benchmark.corpus_ids:
-        raise BenchmarkError(
-            f"collection {info.name} holds {len(found)} documents of {corpus.name} "
-            f"{corpus.split}, the benchmark has {len(benchmark.corpus_ids)}: drop the collection "
-            "and evaluate again"
-        )
-    return info.name, points
-
-
-def _rank_and_score(
+def _score(
     benchmark: Benchmark,
-    points: PointBatch,
+    ranked: Ranked,
     rankings: Iterable[Ranking],
     run_file: Path | None,
     tag: str,
-) -> Scores:
-    """Score query by query: all rankings of a large corpus would not fit into memory."""
-    doc_ids = [payload["doc_id"] for payload in points.payloads]
+) -> tuple[tuple[QueryResult, ...], str]:
+    """Score query by query: all rankings of a large corpus would not fit into memory.
+
+    Returns:
+        The judged queries in the order of the judgements, and a checksum of all rankings.
+    """
+    doc_ids = ranked.doc_ids
     place_of = {doc_id: place for place, doc_id in enumerate(doc_ids)}
+    copies = copies_of_queries(benchmark)
     cut = CUT_RUN_DEPTH if len(doc_ids) > FULL_RUN_DOCUMENTS else None
-    per_query: dict[str, dict[str, float]] = {}
+    found: dict[str, QueryResult] = {}
+    digest = hashlib.sha256(json.dumps(doc_ids).encode())
     with RunWriter(run_file, tag) if run_file else nullcontext() as writer:
         for q_id, ranking in zip(benchmark.queries, rankings, strict=True):
+            digest.update(ranking.places[:_HASHED_DEPTH].astype(np.int64).tobytes())
             if writer:
-                ranked = map(doc_ids.__getitem__, ranking.places[:cut].tolist())
-                writer.add(q_id, zip(ranked, ranking.scores[:cut].tolist(), strict=True))
+                writer.add(q_id, _documents(doc_ids, ranking, cut))
             judged = benchmark.qrels.get(q_id)
-            if judged is not None:
-                # No metric depends on what comes after the last relevant document.
-                relevant = [place_of[doc_id] for doc_id, value in judged.items() if value > 0]
-                last = np.flatnonzero(np.isin(ranking.places, relevant))[-1:]
-                needed = ranking.places[: last[0] + 1 if last.size else 0]
-                per_query[q_id] = score_ranking([doc_ids[place] for place in needed], judged)
-    return summarize(per_query, benchmark.qrels, benchmark.queries)
+            if judged is None:
+                continue
+            relevant = {doc_id for doc_id, value in judged.items() if value > 0}
+            places = [place_of[doc_id] for doc_id in relevant]
+            needed = _down_to_last(ranking.places, places, doc_ids)
+            metrics = score_ranking(needed, judged)
+            found[q_id] = QueryResult(
+                query_id=q_id,
+                title=benchmark.queries[q_id],
+                relevant=len(relevant),
+                metrics=metrics,
+                without_copies=_without(copies.get(q_id), needed, judged, metrics),
+                best=tuple(
+                    RankedTitle(doc_id, benchmark.documents[doc_id], score, judged.get(doc_id))
+                    for doc_id, score in _documents(doc_ids, ranking, KEPT_HITS)
+                ),
+            )
+    return tuple(found[q_id] for q_id in benchmark.qrels if q_id in found), digest.hexdigest()
+
+
+def _documents(
+    doc_ids: list[str], ranking: Ranking, depth: int | None
+) -> Iterator[tuple[str, float]]:
+    places, scores = ranking.places[:depth].tolist(), ranking.scores[:depth].tolist()
+    return zip(map(doc_ids.__getitem__, places), scores, strict=True)
+
+
+def _down_to_last(
+    places: npt.NDArray[np.intp], relevant: Sequence[int], doc_ids: list[str]
+) -> list[str]:
+    """The ranking as far as metrics depend on it: to the last relevant document."""
+    last = np.flatnonzero(np.isin(places, relevant))[-1:]
+    return [doc_ids[place] for place in places[: last[0] + 1 if last.size else 0].tolist()]
+
+
+def _without(
+    copies: frozenset[str] | None,
+    needed: list[str],
+    judged: Mapping[str, int],
+    metrics: Mapping[str, float],
+) -> Mapping[str, float] | None:
+    """The metrics without the query's copies, of which ``needed`` may have any."""
+    if not copies:
+        return metrics
+    left = {doc_id: value for doc_id, value in judged.items() if doc_id not in copies}
+    if not any(value > 0 for value in left.values()):
+        return None
+    return score_ranking([doc_id for doc_id in needed if doc_id not in copies], left)
+
+
+def _means(values: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    if not values:
+        return {}
+    return {name: sum(value[name] for value in values) / len(values) for name in MEASURES}
+
+
+def _intervals(results: Sequence[QueryResult]) -> dict[str, tuple[float, float]]:
+    if not results:
+        return {}
+    values = np.array([[result.metrics[name] for result in results] for name in MEASURES])
+    return dict(zip(MEASURES, statistics.bootstrap_interval(values), strict=True))

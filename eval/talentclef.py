@@ -140,7 +140,7 @@ def _load(task: TaskFiles, split: str, pair: _Pair, name: str, card: Card) -> Be
     tree = task.tree
     corpus = Corpus(name, part, "2025", pair.corpus_language, tree.where(pair.corpus), documents)
     where = tree.where(pair.qrels)
-    qrels = read_qrels(tree.lines(pair.qrels), where, queries, corpus.ids)
+    qrels = read_qrels(tree.lines(pair.qrels), where, queries, corpus.titles)
     return Benchmark(
         name=name,
         split=split,
@@ -148,7 +148,7 @@ def _load(task: TaskFiles, split: str, pair: _Pair, name: str, card: Card) -> Be
         corpus_language=pair.corpus_language,
         queries=queries,
         corpus=corpus,
-        corpus_ids=corpus.ids,
+        documents=corpus.titles,
         qrels=qrels,
         card=card,
     )

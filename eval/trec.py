@@ -16,21 +16,19 @@ from typing import Self
 from eval.benchmarks import Benchmark
 from jobsearch.errors import BenchmarkError
 from jobsearch.store.names import slug
-from jobsearch.types import EncoderInfo
 
 # Single precision, in which trec_eval holds scores, tells such steps apart up to 8.
 _STEPS_PER_UNIT = 1_000_000
 
 
-def run_name(benchmark: Benchmark, encoder: EncoderInfo) -> str:
+def run_name(benchmark: Benchmark, tag: str) -> str:
     """Name of a run file: ``run_talentclef-2025-validation_en-es_builtin-pretrained.trec``."""
-    of = slug(f"{benchmark.name} {benchmark.split}")
-    return f"run_{of}_{benchmark.pair}_{run_tag(encoder)}.trec"
+    return f"run_{slug(f'{benchmark.name} {benchmark.split}')}_{benchmark.pair}_{tag}.trec"
 
 
-def run_tag(encoder: EncoderInfo) -> str:
-    """Name of a run, e.g. ``builtin-pretrained``."""
-    return f"{slug(encoder.model)}-{encoder.variant}"
+def run_tag(model: str, variant: str) -> str:
+    """Name of a run, e.g. ``builtin-pretrained``; baselines have no variant."""
+    return f"{slug(model)}-{variant}" if variant else slug(model)
 
 
 class RunWriter:

@@ -1,19 +1,24 @@
 """``jobsearch eval``: benchmarks measured through the store."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from jobsearch.cli.options import PAIRS, as_json, with_settings
+from jobsearch.cli.options import BASELINE_NAMES, METRICS, PAIRS, as_json, with_settings
 from jobsearch.cli.output import note, print_json
+from jobsearch.errors import BenchmarkError
 from jobsearch.settings import Settings
 
 if TYPE_CHECKING:
     from eval.benchmarks import Benchmark
+    from eval.cells import Cell
+    from eval.systems import System
 
 _EXISTING = click.Path(path_type=Path)
+_FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
 
 
 def _common(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -22,6 +27,17 @@ def _common(command: Callable[..., Any]) -> Callable[..., Any]:
             "--runs",
             type=click.Path(path_type=Path, file_okay=False),
             help="Folder for the TREC run files; none are written if left out.",
+        ),
+        click.option(
+            "--results",
+            type=click.Path(path_type=Path, file_okay=False),
+            help="Folder for the results, every query included, a file a cell; those that are "
+            "there and still hold are not measured again.",
+        ),
+        click.option(
+            "--baselines",
+            type=BASELINE_NAMES,
+            help="Rankings without a model to measure beside it: random, bm25, tfidf.",
         ),
         click.option(
             "--language-check",
@@ -36,6 +52,15 @@ def _common(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in reversed(options):
         command = option(command)
     return command
+
+
+_metrics = click.option(
+    "--metrics",
+    type=METRICS,
+    default="MAP,MRR",
+    show_default=True,
+    help="Of MAP, MRR, nDCG, P@5, P@10, P@100, R@100.",
+)
 
 
 @click.group("eval")
@@ -108,38 +133,126 @@ def sample(pairs: tuple[str, ...] | None, **common: Any) -> None:
     _run(load(pairs), **common)
 
 
+@evaluate.command()
+@click.argument("folder", type=_FOLDER)
+@_metrics
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "markdown", "latex"]),
+    default="text",
+    show_default=True,
+    help="How the tables are laid out.",
+)
+@as_json
+def leaderboard(folder: Path, metrics: tuple[str, ...], form: str, json_: bool) -> None:
+    """Print the tables of all results in FOLDER, as `--results` has written them."""
+    from eval.leaderboard import render, tables, tables_of_what_is_hidden
+    from eval.results import read_cells
+
+    cells = read_cells(folder)
+    if json_:
+        print_json({"cells": [cell.as_dict() for cell in cells]})
+        return
+    shown = [*tables(cells, metrics), *tables_of_what_is_hidden(cells, metrics)]
+    click.echo(render(shown, form))
+
+
+@evaluate.command()
+@click.argument("first", type=_FOLDER)
+@click.argument("second", type=_FOLDER)
+@_metrics
+@click.option(
+    "--queries",
+    type=click.IntRange(min=0),
+    default=3,
+    show_default=True,
+    help="Number of queries to show that gained most, and that lost most, by the first metric.",
+)
+@as_json
+def compare(first: Path, second: Path, metrics: tuple[str, ...], queries: int, json_: bool) -> None:
+    """Test the results of two systems against each other: SECOND less FIRST.
+
+    Both are folders that `--results DIR` has written, such as DIR/builtin-pretrained and
+    DIR/builtin-finetuned. For each pair of languages there is a 95% bootstrap interval of the
+    difference and a paired randomisation test, corrected by Holm over the pairs; then the queries
+    that gained and lost most, with both rankings.
+    """
+    from eval.compare import changes, paired_cells, tables
+    from eval.compare import compare as test
+    from eval.leaderboard import render
+    from eval.results import read_cells
+
+    pairs = paired_cells(read_cells(first), read_cells(second))
+    differences = test(pairs, metrics)
+    gained, lost = changes(pairs, metrics[0], queries)
+    names = pairs[0][0].system, pairs[0][1].system
+    if json_:
+        print_json(
+            {
+                "first": names[0],
+                "second": names[1],
+                "differences": [asdict(difference) for difference in differences],
+                "gained": [change.as_dict() for change in gained],
+                "lost": [change.as_dict() for change in lost],
+            }
+        )
+        return
+    click.echo(render(tables(*names, differences, gained, lost)))
+
+
 def _run(
     benchmarks: "Sequence[Benchmark]",
     *,
     settings: Settings,
     runs: Path | None,
+    results: Path | None,
+    baselines: tuple[str, ...] | None,
     language_check: str,
     json_: bool,
 ) -> None:
-    """Evaluate every variant on every benchmark, and print the cells or the leaderboard."""
-    from eval.leaderboard import render
+    """Measure every variant and baseline on every benchmark; print the cells or the tables."""
+    from eval.leaderboard import render, tables
+    from eval.plausible import implausible
+    from eval.results import find_cell, save_cell
     from eval.runner import evaluate as measure
-    from jobsearch.cli.session import encoder_of, store_of, variants_to_build
 
-    store = store_of(settings)
-    cells = []
-    for variant in variants_to_build(settings):
-        note(f"loading {settings.model} {variant}")
-        encoder = encoder_of(settings, variant)
-        cells += [
-            measure(
-                benchmark,
-                store,
-                encoder,
-                runs_dir=runs,
-                language_check=language_check == "on",
-                progress=True,
-            )
-            for benchmark in benchmarks
-        ]
+    cells: list[Cell] = []
+    for system in _systems(settings, baselines or ()):
+        for benchmark in benchmarks:
+            cell = find_cell(results, benchmark, system) if results and not runs else None
+            if cell:
+                note(f"{cell.system} on {cell.benchmark} {cell.pair}: as measured before")
+            else:
+                cell = measure(
+                    benchmark,
+                    system,
+                    runs_dir=runs,
+                    language_check=language_check == "on",
+                    progress=True,
+                )
+                if results:
+                    save_cell(results, cell)
+            cells.append(cell)
     if json_:
         print_json({"cells": [cell.as_dict() for cell in cells]})
-        return
-    click.echo(render(cells))
-    if runs:
-        note(f"runs are in {runs}")
+    else:
+        click.echo(render(tables(cells, ("MAP", "MRR"))))
+        for folder, what in ((runs, "runs are"), (results, "results are")):
+            if folder:
+                note(f"{what} in {folder}")
+    if wrong := implausible(cells):
+        raise BenchmarkError("these figures cannot be right. " + " ".join(wrong))
+
+
+def _systems(settings: Settings, baselines: tuple[str, ...]) -> "Iterator[System]":
+    """The baselines, then the variants, each loaded when it is needed."""
+    from eval.baselines import BASELINES
+    from eval.systems import VectorSearch
+    from jobsearch.cli.session import encoder_of, store_of, variants_to_build
+
+    yield from (BASELINES[name] for name in baselines)
+    store = store_of(settings)
+    for variant in variants_to_build(settings):
+        note(f"loading {settings.model} {variant}")
+        yield VectorSearch(store, encoder_of(settings, variant))

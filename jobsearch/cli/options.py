@@ -46,9 +46,26 @@ def check_pair(pair: str) -> str:
     return f"{check_language(query)}-{check_language(corpus)}"
 
 
+def _one_of(*names: str) -> Callable[[str], str]:
+    """A check that an entry is one of the names, whatever its case; gives it as it is written."""
+    known = {name.lower(): name for name in names}
+
+    def check(entry: str) -> str:
+        if (found := known.get(entry.strip().lower())) is None:
+            raise InvalidInput(f"{entry.strip()!r} is none of {', '.join(names)}")
+        return found
+
+    return check
+
+
 LANGUAGES = CheckedList("lang[,lang]", check_language)
 PAIRS = CheckedList("pair[,pair]", check_pair)
 ISCO_CODES = CheckedList("code[,code]", check_code)
+# Named here too, since the modules that know them are imported only to be used.
+METRICS = CheckedList(
+    "metric[,metric]", _one_of("MAP", "MRR", "nDCG", "P@5", "P@10", "P@100", "R@100")
+)
+BASELINE_NAMES = CheckedList("name[,name]", _one_of("random", "bm25", "tfidf"))
 
 
 def with_store(command: Command) -> Command:

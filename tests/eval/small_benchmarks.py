@@ -73,7 +73,7 @@ def make_benchmark(
         corpus_language=corpus_language,
         queries=queries,
         corpus=corpus,
-        corpus_ids=corpus.ids,
+        documents=corpus.titles,
         qrels=qrels,
         card=Card("test", "test", "test", "test"),
     )

@@ -53,7 +53,7 @@ def test_labels_of_the_corpus_are_not_split(export: Path) -> None:
 def test_documents_have_the_ids_of_the_points_that_ingest_makes(export: Path) -> None:
     benchmark = esco_probe(export, "de", "en")
     points = {record.point_id for row in EscoSource(export).rows("en") for record in row.records}
-    assert benchmark.corpus_ids <= points
+    assert benchmark.documents.keys() <= points
 
 
 def test_the_draw_is_fixed_by_its_seed() -> None:
@@ -86,4 +86,4 @@ def test_the_real_export(esco: Path) -> None:
     assert len(benchmark.queries) == 500
     assert not benchmark.queries_without_relevant
     # 16,763 labels, of which an occupation lists a few twice.
-    assert 16_700 < len(benchmark.corpus_ids) <= 16_763
+    assert 16_700 < len(benchmark.documents) <= 16_763

@@ -80,8 +80,8 @@ def test_a_missing_folder(tmp_path: Path) -> None:
 
 def test_the_real_sets(shared_data: Path) -> None:
     german = melo(shared_data / "melo" / "deu_q_de_c_en")
-    assert (len(german.queries), len(german.corpus_ids), german.relevant) == (1779, 33606, 19791)
+    assert (len(german.queries), len(german.documents), german.relevant) == (1779, 33606, 19791)
     spanish = melo(shared_data / "melo" / "esp_q_es_c_en")
-    assert (len(spanish.queries), len(spanish.corpus_ids), spanish.relevant) == (1580, 33580, 19159)
+    assert (len(spanish.queries), len(spanish.documents), spanish.relevant) == (1580, 33580, 19159)
     assert spanish.pair == "es-en"
     assert not spanish.queries_without_relevant

@@ -6,8 +6,10 @@ import pytest
 from small_benchmarks import FakeEncoder, encode, make_benchmark
 
 from eval.benchmarks import Benchmark
+from eval.cells import Cell
 from eval.metrics import score
-from eval.runner import Cell, evaluate
+from eval.runner import evaluate
+from eval.systems import VectorSearch
 from eval.talentclef import sample, talentclef
 from eval.trec import read_run
 from ingest.pipeline import ingest
@@ -50,7 +52,7 @@ def average_precision(benchmark: Benchmark, encoder: FakeEncoder | Encoder) -> f
 def test_figures_of_a_small_benchmark(
     benchmark: Benchmark, store: Store, encoder: FakeEncoder
 ) -> None:
-    cell = evaluate(benchmark, store, encoder, language_check=False)
+    cell = evaluate(benchmark, VectorSearch(store, encoder), language_check=False)
     assert (cell.queries, cell.corpus, cell.relevant) == (2, 5, 3)
     # "nurse" finds a and e at the top, in the order of their point ids, and then b.
     first = min("ae", key=lambda doc: points(benchmark)[doc])
@@ -67,7 +69,7 @@ def points(benchmark: Benchmark) -> dict[str, str]:
 
 def test_every_pair_of_the_sample_as_by_hand(store: Store, encoder: FakeEncoder) -> None:
     for benchmark in sample():
-        cell = evaluate(benchmark, store, encoder)
+        cell = evaluate(benchmark, VectorSearch(store, encoder))
         expected = average_precision(benchmark, FakeEncoder())
         assert cell.metrics["MAP"] == pytest.approx(expected, abs=1e-6), benchmark.pair
         assert cell.collection.startswith(
@@ -77,7 +79,7 @@ def test_every_pair_of_the_sample_as_by_hand(store: Store, encoder: FakeEncoder)
 
 
 def test_a_cell_as_plain_data(benchmark: Benchmark, store: Store, encoder: FakeEncoder) -> None:
-    data = evaluate(benchmark, store, encoder, language_check=False).as_dict()
+    data = evaluate(benchmark, VectorSearch(store, encoder), language_check=False).as_dict()
     assert list(data)[:8] == [
         "benchmark", "split", "pair", "model", "variant", "queries", "corpus", "metrics",
     ]  # fmt: skip
@@ -88,10 +90,10 @@ def test_a_cell_as_plain_data(benchmark: Benchmark, store: Store, encoder: FakeE
 
 def test_a_corpus_is_ingested_once(store: Store, encoder: FakeEncoder) -> None:
     (spanish, across) = sample(["es-es", "en-es"])
-    first = evaluate(spanish, store, encoder)
+    first = evaluate(spanish, VectorSearch(store, encoder))
     encoded = len(encoder.documents)
     assert encoded == len({r.records[0].title for r in spanish.corpus.rows("es")})
-    second = evaluate(across, store, encoder)
+    second = evaluate(across, VectorSearch(store, encoder))
     assert len(encoder.documents) == encoded
     assert first.collection == second.collection
     assert len(encoder.queries) == 60
@@ -102,12 +104,14 @@ def test_other_corpora_of_the_collection_are_filtered_out(
 ) -> None:
     other = make_benchmark(QUERIES, {"x": "nurse", "y": "cook"}, {"1": {"x": 1}}, name="other")
     test = make_benchmark(QUERIES, {"x": "nurse", "y": "cook"}, {"1": {"x": 1}}, split="test")
-    alone = evaluate(benchmark, store, encoder, language_check=False)
+    alone = evaluate(benchmark, VectorSearch(store, encoder), language_check=False)
     for neighbour in (other, test):
-        assert evaluate(neighbour, store, encoder, language_check=False).corpus == 2
+        assert evaluate(neighbour, VectorSearch(store, encoder), language_check=False).corpus == 2
         namespace = eval_namespace("test", "validation")
         ingest(neighbour.corpus, "en", store, encoder, namespace=namespace, language_check=False)
-    beside = evaluate(benchmark, store, encoder, runs_dir=tmp_path, language_check=False)
+    beside = evaluate(
+        benchmark, VectorSearch(store, encoder), runs_dir=tmp_path, language_check=False
+    )
     assert store.describe(beside.collection).points == 9
     assert beside.metrics == alone.metrics
     assert beside.run_file is not None
@@ -120,10 +124,10 @@ def test_the_run_file_gives_the_same_figures(
     store: Store, encoder: FakeEncoder, tmp_path: Path
 ) -> None:
     (benchmark,) = sample(["en-de"])
-    cell = evaluate(benchmark, store, encoder, runs_dir=tmp_path / "runs")
+    cell = evaluate(benchmark, VectorSearch(store, encoder), runs_dir=tmp_path / "runs")
     assert cell.run_file == tmp_path / "runs" / "run_sample-validation_en-de_fake-pretrained.trec"
     run = read_run(cell.run_file)
-    assert {len(ranking) for ranking in run.values()} == {len(benchmark.corpus_ids)}
+    assert {len(ranking) for ranking in run.values()} == {len(benchmark.documents)}
     assert score(run, benchmark.qrels).means == pytest.approx(cell.metrics)
 
 
@@ -134,30 +138,32 @@ def test_run_files_of_large_corpora_are_cut_but_not_their_figures(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    whole = evaluate(benchmark, store, encoder, language_check=False)
+    whole = evaluate(benchmark, VectorSearch(store, encoder), language_check=False)
     monkeypatch.setattr("eval.runner.FULL_RUN_DOCUMENTS", 4)
     monkeypatch.setattr("eval.runner.CUT_RUN_DEPTH", 2)
-    cut = evaluate(benchmark, store, encoder, runs_dir=tmp_path, language_check=False)
+    cut = evaluate(benchmark, VectorSearch(store, encoder), runs_dir=tmp_path, language_check=False)
     assert cut.run_file is not None
     assert {len(ranking) for ranking in read_run(cut.run_file).values()} == {2}
     assert cut.metrics == whole.metrics
 
 
 def test_depth(benchmark: Benchmark, store: Store, encoder: FakeEncoder, tmp_path: Path) -> None:
-    cell = evaluate(benchmark, store, encoder, depth=3, runs_dir=tmp_path, language_check=False)
+    cell = evaluate(
+        benchmark, VectorSearch(store, encoder), depth=3, runs_dir=tmp_path, language_check=False
+    )
     assert cell.run_file is not None
     assert {len(ranking) for ranking in read_run(cell.run_file).values()} == {3}
-    shallow = evaluate(benchmark, store, encoder, depth=1, language_check=False)
+    shallow = evaluate(benchmark, VectorSearch(store, encoder), depth=1, language_check=False)
     assert shallow.metrics["R@100"] < cell.metrics["R@100"] == 1.0
     with pytest.raises(ValueError, match="depth is 0"):
-        evaluate(benchmark, store, encoder, depth=0)
+        evaluate(benchmark, VectorSearch(store, encoder), depth=0)
 
 
 def test_queries_in_another_language_are_refused(store: Store, encoder: FakeEncoder) -> None:
     (english,) = sample(["en-en"])
     wrong = replace(english, query_language="es")
     with pytest.raises(LanguageMismatch, match=r"queries of sample validation es-en: of 30 titles"):
-        evaluate(wrong, store, encoder)
+        evaluate(wrong, VectorSearch(store, encoder))
     assert not encoder.documents
     assert store.aliases() == {}
 
@@ -171,10 +177,10 @@ def test_a_corpus_in_another_language_is_refused_even_if_it_is_stored(
     }
     wrong = make_benchmark(dict(english.queries), titles, dict(english.qrels), corpus_language="es")
     with pytest.raises(LanguageMismatch, match="corpus of test validation en-es"):
-        evaluate(wrong, store, encoder)
-    assert evaluate(wrong, store, encoder, language_check=False).pair == "en-es"
+        evaluate(wrong, VectorSearch(store, encoder))
+    assert evaluate(wrong, VectorSearch(store, encoder), language_check=False).pair == "en-es"
     with pytest.raises(LanguageMismatch, match="look English"):
-        evaluate(wrong, store, encoder)
+        evaluate(wrong, VectorSearch(store, encoder))
 
 
 def test_a_model_that_was_trained_again_is_measured_anew(
@@ -182,9 +188,9 @@ def test_a_model_that_was_trained_again_is_measured_anew(
 ) -> None:
     other = make_benchmark(QUERIES, {"x": "nurse"}, {"1": {"x": 1}}, name="other")
     for one in (benchmark, other):
-        evaluate(one, store, encoder, language_check=False)
+        evaluate(one, VectorSearch(store, encoder), language_check=False)
     retrained = FakeEncoder(weights="99")
-    cell = evaluate(benchmark, store, retrained, language_check=False)
+    cell = evaluate(benchmark, VectorSearch(store, retrained), language_check=False)
     assert len(retrained.documents) == 4
     info = store.describe(cell.collection)
     assert info.metadata.encoder == retrained.info
@@ -195,7 +201,10 @@ def test_variants_stand_side_by_side(
     benchmark: Benchmark, store: Store, encoder: FakeEncoder
 ) -> None:
     finetuned = FakeEncoder("finetuned")
-    cells = [evaluate(benchmark, store, e, language_check=False) for e in (encoder, finetuned)]
+    cells = [
+        evaluate(benchmark, VectorSearch(store, e), language_check=False)
+        for e in (encoder, finetuned)
+    ]
     assert [cell.variant for cell in cells] == ["pretrained", "finetuned"]
     assert sorted(store.aliases()) == [
         "eval-test-validation__en__fake__finetuned",
@@ -208,32 +217,36 @@ def test_a_corpus_that_cannot_be_stored_whole_is_refused(
 ) -> None:
     broken = make_benchmark(QUERIES, {**TITLES, "f": "???"}, QRELS)
     with pytest.raises(TooManyRejects):
-        evaluate(broken, store, encoder, language_check=False)
+        evaluate(broken, VectorSearch(store, encoder), language_check=False)
 
 
 def test_a_collection_that_is_not_the_corpus_is_refused(
     benchmark: Benchmark, store: Store, encoder: FakeEncoder
 ) -> None:
-    more = replace(benchmark, corpus_ids=benchmark.corpus_ids | {"f"})
+    more = replace(benchmark, documents={**benchmark.documents, "f": "vet"})
     with pytest.raises(BenchmarkError, match=r"holds 5 documents of test validation.*has 6"):
-        evaluate(more, store, encoder, language_check=False)
+        evaluate(more, VectorSearch(store, encoder), language_check=False)
 
 
 def test_a_store_that_fails(benchmark: Benchmark, tmp_path: Path, encoder: FakeEncoder) -> None:
     (tmp_path / "store").write_text("a file")
     with pytest.raises(StoreError):
-        evaluate(benchmark, open_store(str(tmp_path / "store")), encoder, language_check=False)
+        failing = VectorSearch(open_store(str(tmp_path / "store")), encoder)
+        evaluate(benchmark, failing, language_check=False)
 
 
 def test_a_query_without_judgements_is_ranked_but_not_averaged(
     store: Store, encoder: FakeEncoder, tmp_path: Path
 ) -> None:
     benchmark = make_benchmark({**QUERIES, "3": "clown"}, TITLES, QRELS)
-    cell = evaluate(benchmark, store, encoder, runs_dir=tmp_path, language_check=False)
+    cell = evaluate(
+        benchmark, VectorSearch(store, encoder), runs_dir=tmp_path, language_check=False
+    )
     assert cell.queries_without_relevant == ("3",)
     assert cell.run_file is not None
     assert list(read_run(cell.run_file)) == ["1", "2", "3"]
-    same = evaluate(make_benchmark(QUERIES, TITLES, QRELS), store, encoder, language_check=False)
+    judged = make_benchmark(QUERIES, TITLES, QRELS)
+    same = evaluate(judged, VectorSearch(store, encoder), language_check=False)
     assert cell.metrics == same.metrics
 
 
@@ -247,6 +260,6 @@ def test_the_builtin_model_on_the_real_english_set(
     shared_data: Path, builtin: Encoder, store: Store
 ) -> None:
     (benchmark,) = talentclef(shared_data / "talentclef-2025" / "TaskA", ["en-en"])
-    cell: Cell = evaluate(benchmark, store, builtin)
+    cell: Cell = evaluate(benchmark, VectorSearch(store, builtin))
     assert cell.metrics["MAP"] == pytest.approx(0.463, abs=0.01)
     assert cell.metrics["MAP"] == pytest.approx(average_precision(benchmark, builtin), abs=1e-4)

@@ -36,7 +36,7 @@ def test_every_pair_with_all_its_files(task: Path) -> None:
     english, spanish, across = talentclef(task)
     assert [b.pair for b in (english, spanish, across)] == ["en-en", "es-es", "en-es"]
     assert english.queries == {"1": "nurse", "2": "cook"}
-    assert english.corpus_ids == {"1", "2"}
+    assert english.documents.keys() == {"1", "2"}
     assert english.qrels == {"1": {"1": 1}, "2": {"2": 1}}
     assert (english.name, english.split) == ("talentclef-2025", "validation")
     titles = [row.records[0].title for row in english.corpus.rows("en")]
@@ -47,7 +47,7 @@ def test_across_languages_queries_and_documents_come_from_either_side(task: Path
     (across,) = talentclef(task, ["en-es"])
     assert (across.query_language, across.corpus_language) == ("en", "es")
     assert across.queries == {"1": "nurse", "2": "cook"}
-    assert across.corpus_ids == {"1", "2", "3"}
+    assert across.documents.keys() == {"1", "2", "3"}
     assert across.queries_without_relevant == ("2",)
     # The same corpus as within the language: it is stored once.
     (spanish,) = talentclef(task, ["es-es"])
@@ -63,7 +63,7 @@ def test_files_of_its_own_win(task: Path) -> None:
     write(task / "validation" / "english-spanish", {**own, "qrels.tsv": "7 0 9 1\n"})
     (across,) = talentclef(task, ["en-es"])
     assert across.queries == {"7": "baker"}
-    assert across.corpus_ids == {"9"}
+    assert across.documents.keys() == {"9"}
     assert across.split == "validation"
     # It must not take the place of the Spanish corpus in the store.
     assert across.corpus.split == "validation/en-es"
@@ -134,7 +134,7 @@ def test_the_sample_says_that_it_is_one() -> None:
 def test_the_real_validation_sets(talentclef_data: Path) -> None:
     german, english, spanish = talentclef(talentclef_data)
     figures = {
-        b.pair: (len(b.queries), len(b.corpus_ids), b.relevant) for b in (german, english, spanish)
+        b.pair: (len(b.queries), len(b.documents), b.relevant) for b in (german, english, spanish)
     }
     assert figures == {
         "de-de": (203, 4729, 8417),

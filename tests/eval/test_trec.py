@@ -9,9 +9,8 @@ from hypothesis import strategies as st
 from small_benchmarks import make_benchmark
 
 from eval.metrics import score
-from eval.trec import RunWriter, read_run, run_name, write_run
+from eval.trec import RunWriter, read_run, run_name, run_tag, write_run
 from jobsearch.errors import BenchmarkError
-from jobsearch.types import EncoderInfo
 
 RUN = {"1": [("a", 0.5), ("z", 0.5), ("b", 0.5 - 1e-9), ("c", -0.25)], "2": [("a", 1.0)]}
 
@@ -74,10 +73,10 @@ def test_the_official_scorer_gives_our_figures_from_the_file(
 
 
 def test_file_name() -> None:
-    info = EncoderInfo("My Model/v2", "finetuned", "x", "", "0", "0", 2, "mean")
     benchmark = make_benchmark({}, {}, {}, corpus_language="es", name="Talent CLEF")
     expected = "run_talent-clef-validation_en-es_my-model-v2-finetuned.trec"
-    assert run_name(benchmark, info) == expected
+    assert run_name(benchmark, run_tag("My Model/v2", "finetuned")) == expected
+    assert run_tag("bm25", "") == "bm25"
 
 
 def test_a_failure_leaves_what_was_there(tmp_path: Path) -> None:

@@ -1,0 +1,106 @@
+"""Cells on disk: ``<folder>/<system>/<benchmark>-<split>_<pair>.json``, one file each.
+
+A cell is written when it is complete and never in part, so an evaluation that was broken off goes
+on with what is missing, and a cell whose inputs have changed is measured again.
+"""
+
+import json
+import os
+from contextlib import suppress
+from pathlib import Path
+
+from eval.benchmarks import Benchmark
+from eval.cells import Cell
+from eval.runner import cell_key
+from eval.systems import System
+from eval.trec import run_tag
+from jobsearch.errors import BenchmarkError
+from jobsearch.store.names import slug
+
+#: Of the files; raised when their form changes.
+FORMAT = 1
+
+
+def cell_path(folder: Path, benchmark: str, split: str, pair: str, tag: str) -> Path:
+    """Where a cell is kept."""
+    return folder / tag / f"{slug(f'{benchmark} {split}')}_{pair}.json"
+
+
+def save_cell(folder: Path, cell: Cell) -> Path:
+    """Write a cell with all its queries, in the place of an earlier one.
+
+    Raises:
+        BenchmarkError: it cannot be written.
+    """
+    tag = run_tag(cell.model, cell.variant)
+    path = cell_path(folder, cell.benchmark, cell.split, cell.pair, tag)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    data = {"format": FORMAT, "cell": cell.as_dict(per_query=True)}
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_text(json.dumps(data, ensure_ascii=False), encoding="utf-8")
+        partial.replace(path)
+    except OSError as error:
+        raise BenchmarkError(
+            f"{path} cannot be written ({error.strerror or error}): choose another folder for "
+            "results"
+        ) from error
+    finally:
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
+    return path
+
+
+def find_cell(folder: Path, benchmark: Benchmark, system: System) -> Cell | None:
+    """The cell of an earlier evaluation, if it is there and nothing it depends on has changed."""
+    tag = run_tag(system.model, system.variant)
+    path = cell_path(folder, benchmark.name, benchmark.split, benchmark.pair, tag)
+    if not path.exists():
+        return None
+    try:
+        cell = read_cell(path)
+    except BenchmarkError:
+        # Written by another version, or damaged: it will be replaced.
+        return None
+    return cell if cell.key == cell_key(benchmark, system) else None
+
+
+def read_cell(path: Path) -> Cell:
+    """Read one file.
+
+    Raises:
+        BenchmarkError: it cannot be read or is something else.
+    """
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+        if data["format"] != FORMAT:
+            raise BenchmarkError(
+                f"{path} has format {data['format']!r}, this version reads {FORMAT}: "
+                "evaluate again into another folder"
+            )
+        return Cell.from_dict(data["cell"])
+    except OSError as error:
+        raise BenchmarkError(
+            f"{path} cannot be read ({error.strerror or error}): give a folder that "
+            "`jobsearch eval … --results` has written"
+        ) from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise BenchmarkError(
+            f"{path} is not a result of `jobsearch eval … --results`, or is damaged: delete it and "
+            "evaluate again"
+        ) from error
+
+
+def read_cells(folder: Path) -> list[Cell]:
+    """All cells of a folder of results, or of one system's folder in it, sorted by file name.
+
+    Raises:
+        BenchmarkError: there are none, or one cannot be read.
+    """
+    paths = sorted(folder.glob("*.json")) or sorted(folder.glob("*/*.json"))
+    if not paths:
+        raise BenchmarkError(
+            f"{folder} holds no results: write some with "
+            f"`jobsearch eval talentclef PATH --results {folder}`"
+        )
+    return [read_cell(path) for path in paths]

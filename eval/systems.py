@@ -1,0 +1,128 @@
+"""What can be measured: an encoder through the store, or a baseline that needs no model."""
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol
+
+from eval.benchmarks import Benchmark
+from ingest.pipeline import ingest
+from jobsearch.errors import BenchmarkError
+from jobsearch.models.encoder import TitleEncoder
+from jobsearch.search.exact import Ranking, exact_rankings, read_points
+from jobsearch.store import PointBatch, Store, check_collection
+from jobsearch.store.names import eval_namespace
+from jobsearch.types import Filters
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """The rankings of a benchmark's documents.
+
+    Args:
+        doc_ids: of the documents, by their places in the rankings.
+        rankings: one a query, in the order of the queries; may be made while they are taken.
+        collection: that was asked, if there is one.
+    """
+
+    doc_ids: list[str]
+    rankings: Iterable[Ranking]
+    collection: str = ""
+
+
+class System(Protocol):
+    """Anything that ranks the documents of a benchmark for its queries."""
+
+    @property
+    def model(self) -> str:
+        """Its name."""
+        ...
+
+    @property
+    def variant(self) -> str:
+        """Variant of the model; empty if there are none."""
+        ...
+
+    @property
+    def description(self) -> dict[str, Any]:
+        """Everything that decides its rankings, as plain data."""
+        ...
+
+    def rank(self, benchmark: Benchmark, *, depth: int | None, progress: bool) -> Ranked:
+        """Rank the documents for every query, down to ``depth``; all of them if None."""
+        ...
+
+
+class VectorSearch:
+    """An encoder, whose vectors are stored and read back as a search would.
+
+    The corpus is ingested like any other source, into collections apart from those that are
+    searched, unless it is there already. Rankings are exact and come from the stored vectors.
+
+    Args:
+        store: holds the corpus.
+        encoder: what is measured.
+    """
+
+    def __init__(self, store: Store, encoder: TitleEncoder) -> None:
+        self._store, self._encoder = store, encoder
+
+    @property
+    def model(self) -> str:
+        """Short name of the model."""
+        return self._encoder.info.model
+
+    @property
+    def variant(self) -> str:
+        """Variant of the model."""
+        return self._encoder.info.variant
+
+    @property
+    def description(self) -> dict[str, Any]:
+        """All of :class:`jobsearch.types.EncoderInfo`."""
+        return asdict(self._encoder.info)
+
+    def rank(self, benchmark: Benchmark, *, depth: int | None, progress: bool) -> Ranked:
+        """Rank by cosine; see :class:`System`.
+
+        Raises:
+            BenchmarkError: the collection does not hold exactly the corpus.
+            SourceError: the corpus cannot be ingested.
+            StoreError: the store failed; ``CollectionMismatch`` if the collection is not what was
+                asked for.
+        """
+        collection, points = self._corpus_points(benchmark, progress=progress)
+        queries = self._encoder.encode_queries(list(benchmark.queries.values()))
+        doc_ids = [payload["doc_id"] for payload in points.payloads]
+        return Ranked(doc_ids, exact_rankings(points, queries, depth=depth), collection)
+
+    def _corpus_points(self, benchmark: Benchmark, *, progress: bool) -> tuple[str, PointBatch]:
+        """Name of the collection with the corpus, and the corpus's points in it."""
+        language, corpus = benchmark.corpus_language, benchmark.corpus
+        summary = ingest(
+            corpus,
+            language,
+            self._store,
+            self._encoder,
+            namespace=eval_namespace(corpus.name, corpus.split),
+            # Done before, whether or not the corpus is stored already.
+            language_check=False,
+            # A document that is not stored could not be found.
+            max_rejects=0.0,
+            progress=progress,
+        )
+        info = self._store.describe(summary.collection)
+        check_collection(info.name, info.metadata, language=language, encoder=self._encoder.info)
+        filters = Filters(
+            languages=(language,),
+            sources=(corpus.name,),
+            splits=(corpus.split,) if corpus.split else (),
+        )
+        points = read_points(self._store, info.name, filters)
+        found = [payload.get("doc_id", "") for payload in points.payloads]
+        if len(found) != len(benchmark.documents) or set(found) != benchmark.documents.keys():
+            raise BenchmarkError(
+                f"collection {info.name} holds {len(found)} documents of {corpus.name} "
+                f"{corpus.split}, the benchmark has {len(benchmark.documents)}: drop the "
+                "collection and evaluate again"
+            )
+        return info.name, points

@@ -1,0 +1,76 @@
+import json
+from pathlib import Path
+
+import pytest
+
+PAIRS = ("--pairs", "en-en,de-de")
+
+
+@pytest.fixture
+def results(run, tmp_path: Path) -> Path:
+    done = run("eval", "sample", *PAIRS, "--results", "res", "--baselines", "random,TFIDF")
+    assert done.exit_code == 0, done.output
+    assert "results are in res" in done.stderr
+    return tmp_path / "res"
+
+
+def test_results_are_kept_and_laid_out(run, results: Path) -> None:
+    systems = ["builtin-finetuned", "builtin-pretrained", "random", "tfidf"]
+    assert sorted(path.name for path in results.iterdir()) == systems
+    again = run("eval", "sample", *PAIRS, "--results", "res", "--variant", "pretrained", "--json")
+    assert again.stderr.count("as measured before") == 2
+    cells = json.loads(again.stdout)["cells"]
+    assert [cell["pair"] for cell in cells] == ["en-en", "de-de"]
+    low, high = cells[0]["intervals"]["MAP"]
+    assert low <= cells[0]["metrics"]["MAP"] <= high
+
+    text = run("eval", "leaderboard", "res")
+    assert text.exit_code == 0, text.output
+    assert "sample: MAP within a language" in text.stdout
+    assert "sample: what the figures hide" in text.stdout
+    assert "sample: MRR with and without the copies of the query" in text.stdout
+    markdown = run("eval", "leaderboard", "res", "--format", "markdown", "--metrics", "nDCG").stdout
+    assert markdown.startswith("### sample: nDCG within a language\n\n| system")
+    latex = run("eval", "leaderboard", "res", "--format", "latex", "--metrics", "MAP").stdout
+    assert latex.count(r"\begin{tabular}") == latex.count(r"\end{tabular}") == 3
+    data = json.loads(run("eval", "leaderboard", "res", "--json").stdout)
+    assert len(data["cells"]) == 8
+
+
+def test_two_variants_are_compared(run, results: Path) -> None:
+    sides = ("res/builtin-pretrained", "res/builtin-finetuned")
+    text = run("eval", "compare", *sides, "--queries", "1")
+    assert text.exit_code == 0, text.output
+    assert text.stdout.startswith("MAP: builtin pretrained (first), builtin finetuned (second)")
+    assert text.stdout.count("gained: ") == 1
+    data = json.loads(run("eval", "compare", *sides, "--metrics", "MRR", "--json").stdout)
+    assert [d["pair"] for d in data["differences"]] == ["de-de", "en-en"]
+    assert all(0 < d["p"] <= d["p_holm"] <= 1 for d in data["differences"])
+    assert len(data["gained"]) <= 3
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (("eval", "leaderboard", "none"), 2, "Directory 'none' does not exist"),
+        (("eval", "leaderboard", "."), 1, "holds no results: write some with"),
+        (("eval", "compare", ".", "."), 1, "holds no results"),
+        (("eval", "sample", "--baselines", "bm26"), 2, "'bm26' is none of random, bm25, tfidf"),
+        (("eval", "leaderboard", ".", "--metrics", "F1"), 2, "'F1' is none of MAP, MRR"),
+    ],
+)
+def test_bad_input(run, words: tuple[str, ...], code: int, said: str) -> None:
+    done = run(*words)
+    assert done.exit_code == code, done.output
+    assert said in done.stderr
+
+
+def test_figures_that_cannot_be_right_fail(run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("eval.plausible.TIMES_CHANCE", 1000)
+    done = run("eval", "sample", "--pairs", "en-en", "--variant", "pretrained", "--json")
+    assert done.exit_code == 1
+    assert json.loads(done.stdout)["cells"][0]["pair"] == "en-en"
+    assert (
+        "these figures cannot be right. builtin pretrained on sample validation en-en: MAP is"
+        in (done.stderr)
+    )

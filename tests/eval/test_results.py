@@ -1,0 +1,182 @@
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from small_benchmarks import FakeEncoder, make_benchmark
+
+from eval.baselines import BASELINES
+from eval.cells import Cell
+from eval.compare import changes, compare, paired_cells, tables
+from eval.leaderboard import render, tables_of_what_is_hidden
+from eval.plausible import implausible
+from eval.results import find_cell, read_cell, read_cells, save_cell
+from eval.runner import evaluate
+from eval.systems import VectorSearch
+from eval.talentclef import sample
+from jobsearch.errors import BenchmarkError
+from jobsearch.store import open_store
+
+DOCUMENTS = {"a": "Nurse", "b": "staff nurse", "c": "cook", "d": "head cook", "e": "vet"}
+QUERIES = {"1": "nurse", "2": "cooks"}
+QRELS = {"1": {"b": 1}, "2": {"c": 1, "d": 1}}
+BENCHMARK = make_benchmark(QUERIES, DOCUMENTS, QRELS)
+
+
+def measured(name: str, benchmark=BENCHMARK) -> Cell:
+    return evaluate(benchmark, BASELINES[name], language_check=False)
+
+
+def test_a_cell_comes_back_as_it_was(tmp_path: Path) -> None:
+    cell = measured("tfidf")
+    path = save_cell(tmp_path, cell)
+    assert path == tmp_path / "tfidf" / "test-validation_en-en.json"
+    assert read_cell(path) == cell
+    assert read_cells(tmp_path) == read_cells(tmp_path / "tfidf") == [cell]
+    assert [p.name for p in path.parent.iterdir()] == [path.name]
+
+
+def test_metrics_without_the_copies_of_the_query() -> None:
+    nurse, cooks = measured("tfidf").per_query
+    # "Nurse" ranks before "staff nurse"; it is the query itself.
+    assert [hit.doc_id for hit in nurse.best[:2]] == ["a", "b"]
+    assert (nurse.metrics["MRR"], nurse.without_copies["MRR"]) == (0.5, 1.0)
+    assert cooks.metrics == cooks.without_copies
+    assert measured("tfidf").without_copies["MRR"] == 1.0
+    # If the copy is all that is relevant, nothing is left to find.
+    only = replace(BENCHMARK, qrels={"1": {"a": 1}, "2": {"c": 1}})
+    assert measured("tfidf", only).per_query[0].without_copies is None
+    assert measured("tfidf", only).without_copies == measured("tfidf", only).per_query[1].metrics
+
+
+def test_intervals_hold_the_means() -> None:
+    (english,) = sample(["en-en"])
+    cell = evaluate(english, BASELINES["tfidf"])
+    for name, (low, high) in cell.intervals.items():
+        assert 0 <= low <= cell.metrics[name] <= high <= 1
+    assert cell.intervals["MAP"][1] - cell.intervals["MAP"][0] > 0.05
+
+
+def test_what_holds_is_not_measured_again(tmp_path: Path) -> None:
+    cell = measured("tfidf")
+    save_cell(tmp_path, cell)
+    assert find_cell(tmp_path, BENCHMARK, BASELINES["tfidf"]) == cell
+    assert find_cell(tmp_path, BENCHMARK, BASELINES["bm25"]) is None
+    for changed in (
+        replace(BENCHMARK, queries={**QUERIES, "2": "cook"}),
+        replace(BENCHMARK, qrels={**QRELS, "1": {"a": 1}}),
+        make_benchmark(QUERIES, {**DOCUMENTS, "e": "baker"}, QRELS),
+    ):
+        assert find_cell(tmp_path, changed, BASELINES["tfidf"]) is None
+    other_settings = replace(BASELINES["tfidf"], settings={"ngrams": [3, 3]})
+    assert find_cell(tmp_path, BENCHMARK, other_settings) is None
+
+
+def test_new_weights_are_measured_again(tmp_path: Path) -> None:
+    store = open_store(str(tmp_path / "store"))
+    system = VectorSearch(store, FakeEncoder())
+    save_cell(tmp_path, evaluate(BENCHMARK, system, language_check=False))
+    assert find_cell(tmp_path, BENCHMARK, system)
+    assert find_cell(tmp_path, BENCHMARK, VectorSearch(store, FakeEncoder(weights="01"))) is None
+    store.close()
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"format": 1}', '{"format": 1, "cell": {}}'])
+def test_a_broken_file_is_named_and_measured_again(tmp_path: Path, text: str) -> None:
+    path = save_cell(tmp_path, measured("tfidf"))
+    path.write_text(text)
+    with pytest.raises(BenchmarkError, match=r"_en-en\.json .*evaluate again"):
+        read_cells(tmp_path)
+    assert find_cell(tmp_path, BENCHMARK, BASELINES["tfidf"]) is None
+
+
+def test_a_file_of_another_format(tmp_path: Path) -> None:
+    path = save_cell(tmp_path, measured("tfidf"))
+    path.write_text(json.dumps({**json.loads(path.read_text()), "format": 99}))
+    with pytest.raises(BenchmarkError, match="has format 99, this version reads 1"):
+        read_cell(path)
+
+
+def test_nothing_there_and_nowhere_to_write(tmp_path: Path) -> None:
+    with pytest.raises(BenchmarkError, match="holds no results"):
+        read_cells(tmp_path)
+    with pytest.raises(BenchmarkError, match="cannot be read"):
+        read_cell(tmp_path / "none.json")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(BenchmarkError, match="cannot be written"):
+        save_cell(tmp_path / "file", measured("random"))
+
+
+def test_a_comparison_by_hand() -> None:
+    pairs = paired_cells([measured("bm25")], [measured("tfidf")])
+    (difference,) = compare(pairs, ["MRR"])
+    # bm25 knows no "cooks" and keeps the order of the corpus: c is third. tfidf finds it first.
+    assert (difference.first, difference.second) == pytest.approx(((1 / 2 + 1 / 3) / 2, 3 / 4))
+    assert difference.difference == pytest.approx(1 / 3)
+    assert (difference.better, difference.worse, difference.queries) == (1, 0, 2)
+    # Two queries can be exchanged in four ways, half of which are as far apart.
+    assert difference.p == difference.p_holm == pytest.approx(1.0)
+    gained, lost = changes(pairs, "MRR", 3)
+    assert [change.first.title for change in gained] == ["cooks"]
+    assert gained[0].difference == pytest.approx(2 / 3)
+    assert lost == []
+    text = render(tables("bm25", "tfidf", [difference], gained, lost))
+    assert "MRR: bm25 (first), tfidf (second)" in text
+    assert "gained: 'cooks' (test en-en), 2 relevant: MRR 0.333 to 1.000" in text
+    assert "* cook" in text
+
+
+def test_p_values_are_corrected_over_the_pairs() -> None:
+    benchmarks = sample(["en-en", "es-es", "de-de", "zh-zh"])
+    sides = [[evaluate(b, BASELINES[name]) for b in benchmarks] for name in ("bm25", "tfidf")]
+    differences = compare(paired_cells(*sides), ["MAP", "MRR"])
+    assert [d.metric for d in differences] == ["MAP"] * 4 + ["MRR"] * 4
+    smallest = min(d.p for d in differences[:4])
+    assert min(d.p_holm for d in differences[:4]) == pytest.approx(4 * smallest)
+    assert all(d.p <= d.p_holm <= 1 for d in differences)
+
+
+def test_what_cannot_be_compared() -> None:
+    german = make_benchmark(QUERIES, DOCUMENTS, QRELS, query_language="de")
+    with pytest.raises(BenchmarkError, match="no benchmark and pair of languages in common"):
+        paired_cells([measured("bm25")], [measured("tfidf", german)])
+    changed = replace(BENCHMARK, qrels={**QRELS, "1": {"a": 1}})
+    with pytest.raises(BenchmarkError, match="en-en was measured on different data"):
+        paired_cells([measured("bm25")], [measured("tfidf", changed)])
+    with pytest.raises(BenchmarkError, match=r"several systems.*bm25, random"):
+        paired_cells([measured("bm25"), measured("random")], [measured("tfidf")])
+
+
+def test_a_table_of_what_the_figures_hide() -> None:
+    text = render(tables_of_what_is_hidden([measured("tfidf")], ["MRR"]))
+    facts, scores = text.split("\n\n")
+    assert facts.startswith("test: what the figures hide")
+    assert "1 (1)" in facts
+    assert "0.750 (1.000)" in scores
+
+
+def model_cell(pair: str, value: float, digest: str, variant: str = "pretrained") -> Cell:
+    (english,) = sample(["en-en"])
+    cell = evaluate(english, BASELINES["random"], language_check=False)
+    metrics = {**cell.metrics, "MAP": value}
+    return replace(
+        cell, model="m", variant=variant, pair=pair, metrics=metrics, ranking_sha256=digest
+    )
+
+
+def test_figures_near_chance_are_called_out() -> None:
+    chance = model_cell("en-en", 0.5, "0").facts.random_map
+    good, bad = 5.1 * chance, 4.9 * chance
+    assert implausible([model_cell("en-en", good, "1")]) == []
+    (problem,) = implausible([model_cell("en-es", bad, "1")])
+    assert problem.startswith("m pretrained on sample validation en-es: MAP is 0.2")
+    # Chance itself may be as bad as it is.
+    assert implausible([measured("random"), measured("random")]) == []
+
+
+def test_the_same_run_twice_is_called_out() -> None:
+    one, two = model_cell("en-en", 0.9, "1"), model_cell("en-en", 0.9, "1", "finetuned")
+    (problem,) = implausible([one, two])
+    assert "m finetuned ranks every query alike" in problem
+    assert implausible([one, replace(two, ranking_sha256="2")]) == []
+    assert implausible([one, replace(two, pair="en-es")]) == []
