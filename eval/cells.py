@@ -5,6 +5,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
+from eval.gender import GenderReport
+
 #: Documents of each ranking that a cell keeps, to be looked at.
 KEPT_HITS = 10
 
@@ -92,6 +94,7 @@ class Cell:
         without_copies: means after the documents that are the query word for word are taken out.
         facts: what the benchmark hides.
         per_query: the judged queries, in the order of the judgements.
+        gender: masculine and feminine queries; None if the benchmark has no such pairs.
         ranking_sha256: over all rankings down to rank 100; equal only for equal rankings.
         key: over everything that decides the figures; see :func:`eval.runner.cell_key`.
         provenance: what else one needs to know to do it again.
@@ -115,6 +118,7 @@ class Cell:
     without_copies: Mapping[str, float] = field(default_factory=dict)
     facts: BenchmarkFacts | None = None
     per_query: Sequence[QueryResult] = ()
+    gender: GenderReport | None = None
     ranking_sha256: str = ""
     key: str = ""
     provenance: Mapping[str, Any] = field(default_factory=dict)
@@ -139,6 +143,7 @@ class Cell:
             "without_copies": dict(self.without_copies),
             "relevant": self.relevant,
             "facts": asdict(self.facts) if self.facts else None,
+            "gender": self.gender.as_dict() if self.gender else None,
             "collection": self.collection,
             "seconds": self.seconds,
             "missing_queries": list(self.missing_queries),
@@ -164,6 +169,7 @@ class Cell:
                 **data,
                 "intervals": {name: (low, high) for name, (low, high) in data["intervals"].items()},
                 "facts": BenchmarkFacts(**data["facts"]) if data["facts"] else None,
+                "gender": GenderReport.from_dict(data["gender"]) if data["gender"] else None,
                 "missing_queries": tuple(data["missing_queries"]),
                 "queries_without_relevant": tuple(data["queries_without_relevant"]),
                 "run_file": Path(data["run_file"]) if data["run_file"] else None,

@@ -94,6 +94,48 @@ def _facts_table(benchmark: str, cells: Sequence[Cell]) -> Table:
     return Table(f"{benchmark}: what the figures hide", headers, rows, notes, words=2)
 
 
+def tables_of_gender(cells: Sequence[Cell]) -> list[Table]:
+    """For each benchmark whose queries stand in both genders: how alike they are answered."""
+    found: list[Table] = []
+    for benchmark in dict.fromkeys(cell.benchmark for cell in cells):
+        own = [cell for cell in cells if cell.benchmark == benchmark and cell.gender]
+        if own:
+            found.append(_gender_table(benchmark, own))
+    return found
+
+
+def _gender_table(benchmark: str, cells: Sequence[Cell]) -> Table:
+    rows = []
+    for cell in cells:
+        if not (report := cell.gender):
+            continue
+        means = report.means
+        figures = [
+            _figure(means[name])
+            for name in (
+                "overlap", "overlap_of_jobs", "masculine_map", "feminine_map", "masculine_share",
+                "feminine_share",
+            )
+        ]  # fmt: skip
+        corpus = _figure(report.corpus_share)
+        rows.append(
+            (cell.system, _set_of(cell), cell.pair, str(len(report.pairs)), *figures, corpus)
+        )
+    report = next(cell.gender for cell in cells if cell.gender)
+    headers = (
+        "system", "measured on", "pair", "queries in both forms", "overlap", "overlap of jobs",
+        "MAP masculine", "MAP feminine", "masculine of masculine", "masculine of feminine",
+        "masculine in corpus",
+    )  # fmt: skip
+    notes = (
+        f"overlap: rank-biased overlap (p = {report.persistence:g}, {report.depth} ranks) of the "
+        "rankings for both forms of a query; of jobs: both forms of a document count as one",
+        f"masculine of …: share of masculine titles among the first {report.share_depth} "
+        "documents that have a gender, for the masculine and the feminine query",
+    )
+    return Table(f"{benchmark}: gender", headers, tuple(rows), notes, words=3)
+
+
 def _depths(cells: Sequence[Cell]) -> tuple[str, ...]:
     return next((tuple(cell.facts.best_map) for cell in cells if cell.facts), ())
 

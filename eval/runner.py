@@ -18,6 +18,7 @@ from eval import statistics
 from eval.benchmarks import Benchmark
 from eval.cells import KEPT_HITS, Cell, QueryResult, RankedTitle
 from eval.facts import copies_of_queries, facts_of
+from eval.gender import DEPTH, GenderProbe
 from eval.metrics import MEASURES, score_ranking, summarize
 from eval.systems import Ranked, System
 from eval.trec import RunWriter, run_name, run_tag
@@ -82,7 +83,8 @@ def evaluate(
     )
     tag = run_tag(system.model, system.variant)
     run_file = runs_dir / run_name(benchmark, tag) if runs_dir else None
-    results, digest = _score(benchmark, ranked, rankings, run_file, tag)
+    gender = GenderProbe(benchmark)
+    results, digest = _score(benchmark, ranked, rankings, run_file, tag, gender)
     scores = summarize({r.query_id: r.metrics for r in results}, benchmark.qrels, benchmark.queries)
     return Cell(
         benchmark=benchmark.name,
@@ -103,6 +105,7 @@ def evaluate(
         without_copies=_means([r.without_copies for r in results if r.without_copies]),
         facts=facts_of(benchmark),
         per_query=results,
+        gender=gender.report({r.query_id: r.metrics["MAP"] for r in results}),
         ranking_sha256=digest,
         key=cell_key(benchmark, system, depth),
         provenance={
@@ -133,8 +136,11 @@ def _score(
     rankings: Iterable[Ranking],
     run_file: Path | None,
     tag: str,
+    gender: GenderProbe,
 ) -> tuple[tuple[QueryResult, ...], str]:
     """Score query by query: all rankings of a large corpus would not fit into memory.
+
+    Run file and ``gender`` get what they need on the way.
 
     Returns:
         The judged queries in the order of the judgements, and a checksum of all rankings.
@@ -150,6 +156,9 @@ def _score(
             digest.update(ranking.places[:_HASHED_DEPTH].astype(np.int64).tobytes())
             if writer:
                 writer.add(q_id, _documents(doc_ids, ranking, cut))
+            if gender.wants(q_id):
+                best = _documents(doc_ids, ranking, DEPTH)
+                gender.add(q_id, [doc_id for doc_id, _ in best])
             judged = benchmark.qrels.get(q_id)
             if judged is None:
                 continue

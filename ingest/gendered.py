@@ -12,7 +12,7 @@ spelling mistake in one half, or agrees with a word that stands once.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 #: Part of a source's digest; raise it whenever :func:`split_forms` changes its output.
 RULES_VERSION = 1
@@ -72,6 +72,39 @@ def split_forms(label: str, language: str) -> tuple[str, ...]:
     return _two_full_titles(text, language) or _shared_words(text, language)
 
 
+def find_form_pairs(titles: Iterable[str], language: str) -> list[tuple[str, str]]:
+    """The titles that stand in both genders, as (masculine, feminine), sorted.
+
+    Two titles pair up by the rule that slash forms are split by: word for word they are equal or
+    the masculine and the feminine of one another, all in the same order, and one word at least
+    differs. Case and, in Spanish, accents are not looked at. No title is in two pairs.
+    """
+    if language not in _ENDINGS:
+        return []
+    alike: dict[tuple[str, ...], list[str]] = {}
+    for title in sorted(set(titles)):
+        # Both forms of a word begin alike; so few titles have to be compared with one another.
+        words = (_fold(word, language).translate(_UMLAUTS) for word in title.split())
+        alike.setdefault(tuple(word[:2] for word in words), []).append(title)
+    paired: dict[str, str] = {}
+    for group in alike.values():
+        free = list(group)
+        for masculine in group:
+            for feminine in free:
+                if masculine in free and _is_masculine_of(masculine, feminine, language):
+                    paired[masculine] = feminine
+                    free.remove(masculine)
+                    free.remove(feminine)
+                    break
+    return sorted(paired.items())
+
+
+def _is_masculine_of(masculine: str, feminine: str, language: str) -> bool:
+    first = [_fold(word, language) for word in masculine.split()]
+    second = [_fold(word, language) for word in feminine.split()]
+    return first != second and _in_order(first, second, language)
+
+
 def _two_full_titles(text: str, language: str) -> tuple[str, ...]:
     """A whole title on either side: "technischer Leiter/technische Leiterin"."""
     for found in re.finditer("/", text):
@@ -126,10 +159,11 @@ def _are_pair(first: list[str], second: list[str], language: str) -> bool:
     """Whether the words are equal or pairs, all in the same order of genders."""
     one = [_fold(word, language) for word in first]
     other = [_fold(word, language) for word in second]
-    return one == other or any(
-        all(a == b or _is_pair(a, b, language) for a, b in zip(m, f, strict=True))
-        for m, f in ((one, other), (other, one))
-    )
+    return one == other or _in_order(one, other, language) or _in_order(other, one, language)
+
+
+def _in_order(masculine: list[str], feminine: list[str], language: str) -> bool:
+    return all(m == f or _is_pair(m, f, language) for m, f in zip(masculine, feminine, strict=True))
 
 
 def _is_pair(masculine: str, feminine: str, language: str) -> bool:

@@ -147,14 +147,18 @@ def sample(pairs: tuple[str, ...] | None, **common: Any) -> None:
 @as_json
 def leaderboard(folder: Path, metrics: tuple[str, ...], form: str, json_: bool) -> None:
     """Print the tables of all results in FOLDER, as `--results` has written them."""
-    from eval.leaderboard import render, tables, tables_of_what_is_hidden
+    from eval.leaderboard import render, tables, tables_of_gender, tables_of_what_is_hidden
     from eval.results import read_cells
 
     cells = read_cells(folder)
     if json_:
         print_json({"cells": [cell.as_dict() for cell in cells]})
         return
-    shown = [*tables(cells, metrics), *tables_of_what_is_hidden(cells, metrics)]
+    shown = [
+        *tables(cells, metrics),
+        *tables_of_what_is_hidden(cells, metrics),
+        *tables_of_gender(cells),
+    ]
     click.echo(render(shown, form))
 
 

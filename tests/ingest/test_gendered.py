@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from ingest.gendered import split_forms
+from ingest.gendered import find_form_pairs, split_forms
 from ingest.sources import EscoSource
 from ingest.sources.delimited import read_cells, read_header
 
@@ -117,3 +117,29 @@ def test_counts_on_esco(esco: Path, language: str, split: int, with_slash: int) 
     labels = [label for cell in cells for label in cell.split("\n") if "/" in label]
     assert len(labels) == with_slash
     assert sum(bool(split_forms(label, language)) for label in labels) == split
+
+
+@pytest.mark.parametrize(
+    ("language", "titles", "expected"),
+    [
+        ("es", ["abogada", "Abogado", "juez"], [("Abogado", "abogada")]),
+        (
+            "es",
+            ["técnica de rayos", "tecnico de rayos"],
+            [("tecnico de rayos", "técnica de rayos")],
+        ),
+        ("de", ["Ärztin", "Arzt", "Tierarzt"], [("Arzt", "Ärztin")]),
+        ("de", ["zweite Köchin", "zweiter Koch"], [("zweiter Koch", "zweite Köchin")]),
+        # The genders must not cross, and a title stands in one pair only.
+        ("de", ["zweiter Köchin", "zweite Koch"], []),
+        ("es", ["actor", "actora", "actriz"], [("actor", "actora")]),
+        ("en", ["waiter", "waitress", "cook"], [("waiter", "waitress")]),
+        ("zh", ["护士", "医生"], []),
+        ("de", ["Koch", "Koch"], []),
+    ],
+)
+def test_pairs_among_titles(
+    language: str, titles: list[str], expected: list[tuple[str, str]]
+) -> None:
+    assert find_form_pairs(titles, language) == expected
+    assert find_form_pairs(reversed(titles), language) == expected

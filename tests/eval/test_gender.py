@@ -1,0 +1,91 @@
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from small_benchmarks import make_benchmark
+
+from eval.baselines import BASELINES
+from eval.gender import GenderProbe, GenderReport, rank_biased_overlap
+from eval.leaderboard import render, tables_of_gender
+from eval.runner import evaluate
+from eval.talentclef import sample
+
+rankings = st.permutations("abcdefgh")
+
+
+def test_overlap_on_paper() -> None:
+    # agreements at ranks 1 to 3: 0, 2/2, 2/3; p = .5
+    by_hand = 2 / 3 * 0.5**3 + (0.5 / 0.5) * (0 + 1 * 0.5**2 + 2 / 3 * 0.5**3)
+    assert rank_biased_overlap("abc", "bad", 0.5) == pytest.approx(by_hand)
+    # The first rank weighs most.
+    assert rank_biased_overlap("abcd", "abdc", 0.9) > rank_biased_overlap("abcd", "bacd", 0.9)
+
+
+@given(rankings, rankings, st.floats(0.01, 0.99))
+def test_overlap_is_a_similarity(first: list[str], second: list[str], p: float) -> None:
+    overlap = rank_biased_overlap(first, second, p)
+    assert 0 <= overlap <= 1 + 1e-9
+    assert overlap == pytest.approx(rank_biased_overlap(second, first, p))
+    assert rank_biased_overlap(first, first, p) == pytest.approx(1.0)
+    assert (overlap > 1 - 1e-9) == (first == second) or p < 0.05
+    assert rank_biased_overlap(first, [d.upper() for d in second], p) == 0
+
+
+def test_overlap_of_nothing() -> None:
+    assert rank_biased_overlap([], [], 0.9) == 1.0
+    assert rank_biased_overlap("a", [], 0.9) == 0.0
+
+
+DOCUMENTS = {"m": "Arzt", "f": "ärztin", "k": "Koch", "n": "Notarzt", "nf": "Notärztin"}
+BENCHMARK = make_benchmark(
+    {"1": "arzt", "2": "Ärztin", "3": "Bäcker"},
+    DOCUMENTS,
+    {"1": {"m": 1, "n": 1}, "2": {"f": 1}},
+    query_language="de",
+    corpus_language="de",
+)
+
+
+def test_a_report_by_hand() -> None:
+    probe = GenderProbe(BENCHMARK)
+    assert [q_id for q_id in "123" if probe.wants(q_id)] == ["1", "2"]
+    probe.add("1", ["m", "n", "k", "f", "nf"])
+    probe.add("2", ["f", "nf", "k", "m", "n"])
+    report = probe.report({"1": 1.0, "2": 0.5})
+    assert report is not None
+    (pair,) = report.pairs
+    assert (pair.masculine_title, pair.feminine_title) == ("arzt", "Ärztin")
+    assert pair.overlap == pytest.approx(rank_biased_overlap("mnkfx", "fxkmn", 0.9))
+    # arzt, notarzt, koch: the same jobs in the same order
+    assert pair.overlap_of_jobs == pytest.approx(1.0)
+    assert (pair.masculine_map, pair.feminine_map) == (1.0, 0.5)
+    assert (pair.masculine_share, report.corpus_share) == (0.5, 0.5)
+    assert report.means["masculine_map"] == 1.0
+    assert GenderReport.from_dict(report.as_dict()) == report
+
+
+def test_shares_are_of_the_first_ten_that_have_a_gender() -> None:
+    documents = DOCUMENTS | {str(n): f"Beruf {n}" for n in range(10)}
+    probe = GenderProbe(replace(BENCHMARK, documents=documents))
+    probe.add("1", ["m", "n", "f", *map(str, range(10)), "nf"])
+    probe.add("2", [*map(str, range(10)), "f"])
+    report = probe.report({})
+    assert report is not None
+    assert report.pairs[0].masculine_share == pytest.approx(2 / 3)
+    assert report.pairs[0].feminine_share is report.means["feminine_share"] is None
+    assert report.pairs[0].masculine_map is None
+
+
+def test_a_language_without_forms_has_no_report() -> None:
+    (english, chinese) = sample(["en-en", "zh-zh"])
+    for benchmark in (english, chinese):
+        assert evaluate(benchmark, BASELINES["random"], language_check=False).gender is None
+
+
+def test_letters_see_more_of_a_gender_than_chance_does() -> None:
+    cells = [evaluate(BENCHMARK, BASELINES[name], language_check=False) for name in ("tfidf",)]
+    text = render(tables_of_gender(cells))
+    assert text.startswith("test: gender")
+    assert "rank-biased overlap (p = 0.9, 100 ranks)" in text
+    assert render(tables_of_gender([])) == ""
