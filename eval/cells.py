@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from eval.gender import GenderReport
+from eval.index_loss import IndexMode
 
 #: Documents of each ranking that a cell keeps, to be looked at.
 KEPT_HITS = 10
@@ -95,6 +96,7 @@ class Cell:
         facts: what the benchmark hides.
         per_query: the judged queries, in the order of the judgements.
         gender: masculine and feminine queries; None if the benchmark has no such pairs.
+        index: what the live index loses, if that was measured.
         ranking_sha256: over all rankings down to rank 100; equal only for equal rankings.
         key: over everything that decides the figures; see :func:`eval.runner.cell_key`.
         provenance: what else one needs to know to do it again.
@@ -119,6 +121,7 @@ class Cell:
     facts: BenchmarkFacts | None = None
     per_query: Sequence[QueryResult] = ()
     gender: GenderReport | None = None
+    index: tuple[IndexMode, ...] = ()
     ranking_sha256: str = ""
     key: str = ""
     provenance: Mapping[str, Any] = field(default_factory=dict)
@@ -144,6 +147,7 @@ class Cell:
             "relevant": self.relevant,
             "facts": asdict(self.facts) if self.facts else None,
             "gender": self.gender.as_dict() if self.gender else None,
+            "index": [asdict(mode) for mode in self.index],
             "collection": self.collection,
             "seconds": self.seconds,
             "missing_queries": list(self.missing_queries),
@@ -170,6 +174,7 @@ class Cell:
                 "intervals": {name: (low, high) for name, (low, high) in data["intervals"].items()},
                 "facts": BenchmarkFacts(**data["facts"]) if data["facts"] else None,
                 "gender": GenderReport.from_dict(data["gender"]) if data["gender"] else None,
+                "index": tuple(IndexMode(**mode) for mode in data["index"]),
                 "missing_queries": tuple(data["missing_queries"]),
                 "queries_without_relevant": tuple(data["queries_without_relevant"]),
                 "run_file": Path(data["run_file"]) if data["run_file"] else None,

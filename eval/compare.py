@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from eval.cells import Cell, QueryResult
-from eval.leaderboard import Table
 from eval.statistics import holm, paired_test
+from eval.tables import Table
 from jobsearch.errors import BenchmarkError
 
 # Documents of each ranking that are printed.

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
 from eval.benchmarks import Benchmark
+from eval.index_loss import IndexMode, measure_index
 from ingest.pipeline import ingest
 from jobsearch.errors import BenchmarkError
 from jobsearch.models.encoder import TitleEncoder
@@ -94,6 +95,10 @@ class VectorSearch:
         queries = self._encoder.encode_queries(list(benchmark.queries.values()))
         doc_ids = [payload["doc_id"] for payload in points.payloads]
         return Ranked(doc_ids, exact_rankings(points, queries, depth=depth), collection)
+
+    def measure_index(self, benchmark: Benchmark, collection: str) -> tuple[IndexMode, ...]:
+        """What the collection's index loses; see :func:`eval.index_loss.measure_index`."""
+        return measure_index(benchmark, self._store, collection, self._encoder)
 
     def _corpus_points(self, benchmark: Benchmark, *, progress: bool) -> tuple[str, PointBatch]:
         """Name of the collection with the corpus, and the corpus's points in it."""

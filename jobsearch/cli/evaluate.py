@@ -1,7 +1,7 @@
 """``jobsearch eval``: benchmarks measured through the store."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +38,12 @@ def _common(command: Callable[..., Any]) -> Callable[..., Any]:
             "--baselines",
             type=BASELINE_NAMES,
             help="Rankings without a model to measure beside it: random, bm25, tfidf.",
+        ),
+        click.option(
+            "--index-loss",
+            is_flag=True,
+            help="Also ask every query of the live index, as a search would: what it loses "
+            "against an exact search, and how long it takes.",
         ),
         click.option(
             "--language-check",
@@ -147,18 +153,16 @@ def sample(pairs: tuple[str, ...] | None, **common: Any) -> None:
 @as_json
 def leaderboard(folder: Path, metrics: tuple[str, ...], form: str, json_: bool) -> None:
     """Print the tables of all results in FOLDER, as `--results` has written them."""
-    from eval.leaderboard import render, tables, tables_of_gender, tables_of_what_is_hidden
+    from eval.leaderboard import tables
     from eval.results import read_cells
+    from eval.side_tables import details
+    from eval.tables import render
 
     cells = read_cells(folder)
     if json_:
         print_json({"cells": [cell.as_dict() for cell in cells]})
         return
-    shown = [
-        *tables(cells, metrics),
-        *tables_of_what_is_hidden(cells, metrics),
-        *tables_of_gender(cells),
-    ]
+    shown = [*tables(cells, metrics), *details(cells, metrics)]
     click.echo(render(shown, form))
 
 
@@ -184,8 +188,8 @@ def compare(first: Path, second: Path, metrics: tuple[str, ...], queries: int, j
     """
     from eval.compare import changes, paired_cells, tables
     from eval.compare import compare as test
-    from eval.leaderboard import render
     from eval.results import read_cells
+    from eval.tables import render
 
     pairs = paired_cells(read_cells(first), read_cells(second))
     differences = test(pairs, metrics)
@@ -212,19 +216,24 @@ def _run(
     runs: Path | None,
     results: Path | None,
     baselines: tuple[str, ...] | None,
+    index_loss: bool,
     language_check: str,
     json_: bool,
 ) -> None:
     """Measure every variant and baseline on every benchmark; print the cells or the tables."""
-    from eval.leaderboard import render, tables
+    from eval.leaderboard import tables
     from eval.plausible import implausible
     from eval.results import find_cell, save_cell
     from eval.runner import evaluate as measure
+    from eval.side_tables import tables_of_index_loss
+    from eval.systems import VectorSearch
+    from eval.tables import render
 
     cells: list[Cell] = []
     for system in _systems(settings, baselines or ()):
         for benchmark in benchmarks:
             cell = find_cell(results, benchmark, system) if results and not runs else None
+            is_new = cell is None
             if cell:
                 note(f"{cell.system} on {cell.benchmark} {cell.pair}: as measured before")
             else:
@@ -235,13 +244,17 @@ def _run(
                     language_check=language_check == "on",
                     progress=True,
                 )
-                if results:
-                    save_cell(results, cell)
+            if index_loss and isinstance(system, VectorSearch) and not cell.index:
+                cell = replace(cell, index=system.measure_index(benchmark, cell.collection))
+                is_new = True
+            if results and is_new:
+                save_cell(results, cell)
             cells.append(cell)
     if json_:
         print_json({"cells": [cell.as_dict() for cell in cells]})
     else:
-        click.echo(render(tables(cells, ("MAP", "MRR"))))
+        shown = [*tables(cells, ("MAP", "MRR")), *tables_of_index_loss(cells)]
+        click.echo(render(shown))
         for folder, what in ((runs, "runs are"), (results, "results are")):
             if folder:
                 note(f"{what} in {folder}")

@@ -37,6 +37,16 @@ def test_results_are_kept_and_laid_out(run, results: Path) -> None:
     assert len(data["cells"]) == 8
 
 
+def test_what_the_index_loses_is_added_to_what_is_there(run, results: Path) -> None:
+    words = ("eval", "sample", *PAIRS, "--results", "res", "--variant", "pretrained")
+    done = run(*words, "--index-loss")
+    assert done.exit_code == 0, done.output
+    assert done.stderr.count("as measured before") == 2
+    assert "what the live index loses" in done.stdout
+    cells = json.loads(run(*words, "--json").stdout)["cells"]
+    assert [mode["mode"] for mode in cells[0]["index"]] == ["exact", "index", "index, filtered"]
+
+
 def test_two_variants_are_compared(run, results: Path) -> None:
     sides = ("res/builtin-pretrained", "res/builtin-finetuned")
     text = run("eval", "compare", *sides, "--queries", "1")

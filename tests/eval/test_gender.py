@@ -7,8 +7,9 @@ from small_benchmarks import make_benchmark
 
 from eval.baselines import BASELINES
 from eval.gender import GenderProbe, GenderReport, rank_biased_overlap
-from eval.leaderboard import render, tables_of_gender
 from eval.runner import evaluate
+from eval.side_tables import tables_of_gender
+from eval.tables import render
 from eval.talentclef import sample
 
 rankings = st.permutations("abcdefgh")

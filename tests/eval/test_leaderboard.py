@@ -1,8 +1,8 @@
 from eval.cells import Cell
-from eval.leaderboard import render as lay_out
 from eval.leaderboard import tables
 from eval.metrics import MEASURES
 from eval.published import CROSS_LINGUAL, MONOLINGUAL, PUBLISHED
+from eval.tables import render as lay_out
 from jobsearch.types import Variant
 
 

@@ -8,11 +8,12 @@ from small_benchmarks import FakeEncoder, make_benchmark
 from eval.baselines import BASELINES
 from eval.cells import Cell
 from eval.compare import changes, compare, paired_cells, tables
-from eval.leaderboard import render, tables_of_what_is_hidden
 from eval.plausible import implausible
 from eval.results import find_cell, read_cell, read_cells, save_cell
 from eval.runner import evaluate
+from eval.side_tables import tables_of_what_is_hidden
 from eval.systems import VectorSearch
+from eval.tables import render
 from eval.talentclef import sample
 from jobsearch.errors import BenchmarkError
 from jobsearch.store import open_store

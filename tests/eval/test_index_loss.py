@@ -1,0 +1,76 @@
+from pathlib import Path
+
+import pytest
+from small_benchmarks import FakeEncoder, make_benchmark
+
+from eval.cells import Cell
+from eval.index_loss import DEPTH
+from eval.runner import evaluate
+from eval.side_tables import tables_of_index_loss
+from eval.systems import VectorSearch
+from eval.tables import render
+from eval.talentclef import sample
+from jobsearch.store.edge import EdgeStore
+
+
+def test_a_scan_of_everything_loses_nothing(tmp_path: Path) -> None:
+    store = EdgeStore(tmp_path)
+    (spanish,) = sample(["es-es"])
+    system = VectorSearch(store, FakeEncoder())
+    cell = evaluate(spanish, system)
+    exact, index, filtered = system.measure_index(spanish, cell.collection)
+    assert [mode.mode for mode in (exact, index, filtered)] == ["exact", "index", "index, filtered"]
+    for mode in (index, filtered):
+        assert mode.recall == {"10": 1.0, "100": 1.0}
+        assert mode.map_at_depth == exact.map_at_depth
+    # The corpus has 176 documents: what lies below rank 100 is lost to every mode alike.
+    assert exact.map_at_depth == pytest.approx(cell.metrics["MAP"], abs=0.01)
+    assert exact.map_at_depth <= cell.metrics["MAP"]
+    assert 0 < exact.milliseconds["50"] <= exact.milliseconds["95"] <= exact.milliseconds["99"]
+    store.close()
+
+
+def test_an_index_may_lose_documents_and_it_shows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = EdgeStore(tmp_path)
+    documents = {str(n): f"job title number {n}" for n in range(120)}
+    benchmark = make_benchmark({"1": "job title number 7"}, documents, {"1": {"7": 1, "70": 1}})
+    system = VectorSearch(store, FakeEncoder())
+    cell = evaluate(benchmark, system, language_check=False)
+    query = store.query
+
+    def forgetful(name, vectors, *, limit, filters=None, exact=False):
+        [hits] = query(name, vectors, limit=limit, filters=filters, exact=exact)
+        return [hits if exact else hits[1:6]]
+
+    monkeypatch.setattr(store, "query", forgetful)
+    exact, index, _ = system.measure_index(benchmark, cell.collection)
+    assert exact.recall == {"10": 1.0, "100": 1.0}
+    assert index.recall == {"10": 0.5, "100": 5 / DEPTH}
+    assert index.map_at_depth < exact.map_at_depth
+    store.close()
+
+
+def test_the_table(tmp_path: Path) -> None:
+    store = EdgeStore(tmp_path)
+    (english,) = sample(["en-en"])
+    system = VectorSearch(store, FakeEncoder())
+    cell = evaluate(english, system)
+    assert tables_of_index_loss([cell]) == []
+    modes = system.measure_index(english, cell.collection)
+    measured = Cell.from_dict({**cell.as_dict(per_query=True), "index": [*map(as_dict, modes)]})
+    assert measured.index == modes
+    text = render(tables_of_index_loss([measured, cell]))
+    assert text.count("fake pretrained") == 3
+    assert "+0.0000" in text
+    store.close()
+
+
+def as_dict(mode):
+    return {
+        "mode": mode.mode,
+        "recall": mode.recall,
+        "map_at_depth": mode.map_at_depth,
+        "milliseconds": mode.milliseconds,
+    }
