@@ -209,6 +209,32 @@ def compare(first: Path, second: Path, metrics: tuple[str, ...], queries: int, j
     click.echo(render(tables(*names, differences, gained, lost)))
 
 
+@evaluate.command()
+@click.argument("folder", type=_FOLDER)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default="report.html",
+    show_default=True,
+    help="File to write; an earlier one is replaced.",
+)
+@click.option(
+    "--figure",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="SVG or PNG file to show, as `jobsearch models plot` draws it.",
+)
+def report(folder: Path, out: Path, figure: Path | None) -> None:
+    """Make one HTML page of all results in FOLDER: tables, intervals, comparisons, what is hidden.
+
+    The page needs no network and runs no code.
+    """
+    from eval.report import write_report
+    from eval.results import read_cells
+
+    write_report(read_cells(folder), out, figure=figure)
+    click.echo(out)
+
+
 def _run(
     benchmarks: "Sequence[Benchmark]",
     *,

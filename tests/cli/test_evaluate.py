@@ -47,6 +47,13 @@ def test_what_the_index_loses_is_added_to_what_is_there(run, results: Path) -> N
     assert [mode["mode"] for mode in cells[0]["index"]] == ["exact", "index", "index, filtered"]
 
 
+def test_a_report(run, results: Path) -> None:
+    done = run("eval", "report", "res")
+    assert (done.exit_code, done.stdout) == (0, "report.html\n"), done.output
+    text = Path("report.html").read_text(encoding="utf-8")
+    assert "builtin pretrained and builtin finetuned" in text
+
+
 def test_two_variants_are_compared(run, results: Path) -> None:
     sides = ("res/builtin-pretrained", "res/builtin-finetuned")
     text = run("eval", "compare", *sides, "--queries", "1")
