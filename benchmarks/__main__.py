@@ -1,7 +1,8 @@
 """Run all benchmarks and print a table: figure, value, limit.
 
-Data: an ESCO export (``ESCO``, default ../shared/data/esco-1.2.0) and the TalentCLEF 2025 task A
-folder (``TALENTCLEF``, default ../shared/data/talentclef-2025/TaskA). Exits 1 if a limit is missed.
+Data: an ESCO export (``ESCO``, default ../shared/data/esco-1.2.0), the TalentCLEF 2025 task A folder
+(``TALENTCLEF``, default ../shared/data/talentclef-2025/TaskA) and a folder of MELO sets (``MELO``,
+default ../shared/data/melo). Exits 1 if a limit is missed.
 """
 
 import json
@@ -15,18 +16,18 @@ from tabulate import tabulate
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared" / "data"
-PARTS = ("encode", "ingest", "ingest_memory", "query", "evaluate")
+PARTS = (
+    "encode", "ingest", "ingest_memory", "query", "evaluate", "significance", "melo", "metrics",
+)  # fmt: skip
+DATA = {"ESCO": "esco-1.2.0", "TALENTCLEF": "talentclef-2025/TaskA", "MELO": "melo"}
 
 
 def main() -> int:
-    env = {
-        **os.environ,
-        "ESCO": os.environ.get("ESCO", str(SHARED / "esco-1.2.0")),
-        "TALENTCLEF": os.environ.get("TALENTCLEF", str(SHARED / "talentclef-2025" / "TaskA")),
-    }
-    missing = [env[name] for name in ("ESCO", "TALENTCLEF") if not Path(env[name]).is_dir()]
-    if missing:
-        print(f"not found: {', '.join(missing)}; set ESCO and TALENTCLEF", file=sys.stderr)
+    env = {**os.environ}
+    for name, folder in DATA.items():
+        env.setdefault(name, str(SHARED / folder))
+    if missing := [env[name] for name in DATA if not Path(env[name]).is_dir()]:
+        print(f"not found: {', '.join(missing)}; set {', '.join(DATA)}", file=sys.stderr)
         return 2
     rows = []
     for part in sys.argv[1:] or PARTS:

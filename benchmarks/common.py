@@ -14,6 +14,7 @@ from jobsearch.text import normalize_title
 
 ESCO = Path(os.environ["ESCO"])
 TALENTCLEF = Path(os.environ["TALENTCLEF"])
+MELO = Path(os.environ["MELO"])
 LANGUAGES = ("en", "es", "de")
 
 

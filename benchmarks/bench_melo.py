@@ -1,0 +1,37 @@
+"""MELO deu_q_de_c_en, 1,779 queries x 33,606 documents at full depth, and how time grows."""
+
+import tempfile
+from dataclasses import replace
+from itertools import islice
+
+from benchmarks.common import MELO, figure, peak_memory_gb, report, seconds
+from eval.melo import melo
+from eval.runner import evaluate
+from eval.systems import VectorSearch
+from jobsearch.models import load_encoder
+from jobsearch.store import open_store
+
+benchmark = melo(MELO / "deu_q_de_c_en")
+encoder = load_encoder("builtin", "pretrained")
+with tempfile.TemporaryDirectory() as folder:
+    store = open_store(folder)
+    system = VectorSearch(store, encoder)
+
+    def part(size: int):
+        queries = dict(islice(benchmark.queries.items(), size))
+        judged = {q_id: benchmark.qrels[q_id] for q_id in queries if q_id in benchmark.qrels}
+        return replace(benchmark, queries=queries, qrels=judged)
+
+    evaluate(part(10), system)  # ingests
+    sizes = [len(benchmark.queries) // n for n in (4, 2, 1)]
+    took = [seconds(lambda s=s: evaluate(part(s), system)) for s in sizes]
+    peak = peak_memory_gb()
+detail = ", ".join(f"{size:,}: {s:.1f} s" for size, s in zip(sizes, took, strict=True))
+report(
+    figure("MELO de-en, full depth, after ingest", took[-1], "s", "at most", 30, detail),
+    figure(
+        "its time over that of half the queries", took[-1] / took[-2], "x", "at most", 2.2,
+        "2 is linear",
+    ),
+    figure("its peak memory", peak, "GB", "at most", 2, "with the ingest"),
+)  # fmt: skip
