@@ -92,12 +92,16 @@ def talentclef(path: Path, pairs: tuple[str, ...] | None, split: str, **common: 
 
 @evaluate.command()
 @click.argument("path", type=_EXISTING)
+@click.option("--set", "set_name", metavar="NAME", help="The one to take where PATH has several.")
 @_common
-def melo(path: Path, **common: Any) -> None:
-    """Evaluate on a MELO set: PATH is its folder, such as deu_q_de_c_en."""
+def melo(path: Path, set_name: str | None, **common: Any) -> None:
+    """Evaluate on a MELO set.
+
+    PATH is its folder, such as deu_q_de_c_en, or a folder or zip that has it or several.
+    """
     from eval.melo import melo as load
 
-    _run([load(path)], **common)
+    _run([load(path, set_name)], **common)
 
 
 @evaluate.command()
