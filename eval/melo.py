@@ -10,11 +10,18 @@ Source: Retyk et al. 2024, arXiv:2410.08319, https://github.com/Avature/melo-ben
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
-from eval.benchmarks import Benchmark, Card, Corpus, check_titles_are_there, read_qrels
-from ingest.sources.archive import NOT_UTF8, FileTree, is_undecoded, open_tree
+from eval.benchmarks import (
+    Benchmark,
+    Card,
+    Corpus,
+    TitleLine,
+    check_titles_are_there,
+    read_qrels,
+    read_title_lines,
+)
+from ingest.sources.archive import FileTree, open_tree
 from jobsearch.errors import BenchmarkError
 from jobsearch.languages import NAMES
 from jobsearch.types import TitleRecord
@@ -30,13 +37,6 @@ _CARD = Card(
 _LOOKED_FOR = "a MELO set, a folder such as deu_q_de_c_en, or a folder or zip of several"
 _FOLDER = re.compile(r"[a-z]{3}_q_([a-z]{2})_c_([a-z]{2}(?:_[a-z]{2})*)", re.IGNORECASE)
 _FILES = ("queries.tsv", "corpus_elements.tsv", "annotations.tsv", "concept_mapping.tsv")
-
-
-@dataclass(frozen=True, slots=True)
-class _Line:
-    number: int
-    id: str
-    text: str
 
 
 def melo(path: str | Path, set_name: str | None = None) -> Benchmark:
@@ -61,7 +61,7 @@ def melo(path: str | Path, set_name: str | None = None) -> Benchmark:
             f"{tree.where(folder) if folder else path} has no {', '.join(missing)}: "
             f"give {_LOOKED_FOR}"
         )
-    queries = {line.id: line.text for line in _lines(tree, f"{folder}queries.tsv")}
+    queries = {line.id: line.title for line in _lines(tree, f"{folder}queries.tsv")}
     check_titles_are_there(queries, tree.where(f"{folder}queries.tsv"), "queries")
     corpus = _corpus(tree, folder, name, corpus_language)
     annotations = f"{folder}annotations.tsv"
@@ -126,13 +126,13 @@ def _languages(folder: str) -> tuple[str, str]:
 def _corpus(tree: FileTree, folder: str, split: str, language: str) -> Corpus:
     lines = list(_lines(tree, f"{folder}corpus_elements.tsv"))
     where = tree.where(f"{folder}corpus_elements.tsv")
-    check_titles_are_there({line.id: line.text for line in lines}, where, "corpus elements")
-    concepts = {line.id: line.text for line in _lines(tree, f"{folder}concept_mapping.tsv")}
+    check_titles_are_there({line.id: line.title for line in lines}, where, "corpus elements")
+    concepts = {line.id: line.title for line in _lines(tree, f"{folder}concept_mapping.tsv")}
     documents = tuple(
         (
             line.number,
             TitleRecord(
-                line.text,
+                line.title,
                 language,
                 NAME,
                 "corpus",
@@ -146,22 +146,5 @@ def _corpus(tree: FileTree, folder: str, split: str, language: str) -> Corpus:
     return Corpus(NAME, split, "", language, where, documents)
 
 
-def _lines(tree: FileTree, name: str) -> Iterator[_Line]:
-    """The lines of a file of ids and texts, with distinct ids."""
-    seen: set[str] = set()
-    for number, raw in enumerate(tree.lines(name), start=1):
-        line = raw.rstrip("\r\n")
-        fields = line.split("\t")
-        problem = ""
-        if is_undecoded(line):
-            problem = NOT_UTF8
-        elif len(fields) != 2 or not fields[0] or not fields[1].strip():
-            problem = "not an id, a tab and a title"
-        elif fields[0] in seen:
-            problem = f"id {fields[0]!r} stands twice"
-        if problem:
-            raise BenchmarkError(
-                f"{tree.where(name)}, line {number}: {problem}: {line[:60]!r}. Correct the file"
-            )
-        seen.add(fields[0])
-        yield _Line(number, *fields)
+def _lines(tree: FileTree, name: str) -> Iterator[TitleLine]:
+    return read_title_lines(tree.lines(name), tree.where(name))
