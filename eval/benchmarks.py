@@ -5,6 +5,7 @@ import json
 from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+from ingest.sources.archive import NOT_UTF8, is_undecoded
 from ingest.sources.base import Row, Source
 from jobsearch.errors import BenchmarkError
 from jobsearch.text import normalize_title
@@ -117,6 +118,46 @@ class Benchmark:
             for q_id in self.queries
             if not any(value > 0 for value in self.qrels.get(q_id, {}).values())
         )
+
+
+@dataclass(frozen=True, slots=True)
+class TitleLine:
+    """A line of a file of ids and titles; the first line of a file is 1."""
+
+    number: int
+    id: str
+    title: str
+
+
+def read_title_lines(lines: Iterable[str], file: str) -> Iterator[TitleLine]:
+    """Read ids and titles, tab-separated and without quoting; blank lines are skipped.
+
+    Args:
+        lines: of the file; a header, if it has one, is a line like the others.
+        file: its name, for messages.
+
+    Raises:
+        BenchmarkError: with file and line, for a line of another form or an id that stands twice.
+    """
+    seen: set[str] = set()
+    for number, raw in enumerate(lines, start=1):
+        line = raw.rstrip("\r\n")
+        if not line:
+            continue
+        fields = line.split("\t")
+        problem = ""
+        if is_undecoded(line):
+            problem = NOT_UTF8
+        elif len(fields) != 2 or not fields[0] or not fields[1].strip():
+            problem = "not an id, a tab and a title"
+        elif fields[0] in seen:
+            problem = f"id {fields[0]!r} stands twice"
+        if problem:
+            raise BenchmarkError(
+                f"{file}, line {number}: {problem}: {line[:60]!r}. Correct the file"
+            )
+        seen.add(fields[0])
+        yield TitleLine(number, *fields)
 
 
 def check_titles_are_there(titles: Mapping[str, str], file: str, what: str) -> None:

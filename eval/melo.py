@@ -10,11 +10,18 @@ Source: Retyk et al. 2024, arXiv:2410.08319, https://github.com/Avature/melo-ben
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
-from eval.benchmarks import Benchmark, Card, Corpus, check_titles_are_there, read_qrels
-from ingest.sources.archive import NOT_UTF8, FileTree, is_undecoded, open_tree
+from eval.benchmarks import (
+    Benchmark,
+    Card,
+    Corpus,
+    TitleLine,
+    check_titles_are_there,
+    read_qrels,
+    read_title_lines,
+)
+from ingest.sources.archive import FileTree, open_tree
 from jobsearch.errors import BenchmarkError
 from jobsearch.languages import NAMES
 from jobsearch.types import TitleRecord
@@ -27,49 +34,76 @@ _CARD = Card(
     source="MELO, arXiv:2410.08319, https://github.com/Avature/melo-benchmark",
     licence="MIT (annotations and code), ESCO with attribution (labels)",
 )
-_LOOKED_FOR = "a MELO set, a folder such as deu_q_de_c_en"
+_LOOKED_FOR = "a MELO set, a folder such as deu_q_de_c_en, or a folder or zip of several"
 _FOLDER = re.compile(r"[a-z]{3}_q_([a-z]{2})_c_([a-z]{2}(?:_[a-z]{2})*)", re.IGNORECASE)
 _FILES = ("queries.tsv", "corpus_elements.tsv", "annotations.tsv", "concept_mapping.tsv")
 
 
-@dataclass(frozen=True, slots=True)
-class _Line:
-    number: int
-    id: str
-    text: str
-
-
-def melo(path: str | Path) -> Benchmark:
+def melo(path: str | Path, set_name: str | None = None) -> Benchmark:
     """Load a MELO set.
 
     Args:
-        path: its folder, whose name gives the languages.
+        path: its folder, whose name gives the languages; or a folder or zip file with sets in it,
+            at any depth.
+        set_name: the wanted one of several, e.g. ``deu_q_de_c_en``.
 
     Raises:
-        BenchmarkError: the name gives no languages or several for the corpus, a file is missing or
-            empty, or the files do not fit together, with file and line.
+        BenchmarkError: no set or several are there, its name gives no languages or several for the
+            corpus, a file is missing or empty, or the files do not fit together, with file and
+            line.
         SourceError: the path cannot be read.
     """
-    folder = Path(path).resolve()
-    query_language, corpus_language = _languages(folder.name)
     tree = open_tree(path, _LOOKED_FOR)
-    if missing := [name for name in _FILES if name not in tree.names]:
-        raise BenchmarkError(f"{path} has no {', '.join(missing)}: give {_LOOKED_FOR}")
-    queries = {line.id: line.text for line in _lines(tree, "queries.tsv")}
-    check_titles_are_there(queries, tree.where("queries.tsv"), "queries")
-    corpus = _corpus(tree, folder.name, corpus_language)
-    annotations = tree.where("annotations.tsv")
+    name, folder = _find_set(tree, set_name)
+    query_language, corpus_language = _languages(name)
+    if missing := [file for file in _FILES if folder + file not in tree.names]:
+        raise BenchmarkError(
+            f"{tree.where(folder) if folder else path} has no {', '.join(missing)}: "
+            f"give {_LOOKED_FOR}"
+        )
+    queries = {line.id: line.title for line in _lines(tree, f"{folder}queries.tsv")}
+    check_titles_are_there(queries, tree.where(f"{folder}queries.tsv"), "queries")
+    corpus = _corpus(tree, folder, name, corpus_language)
+    annotations = f"{folder}annotations.tsv"
     return Benchmark(
         name=NAME,
-        split=folder.name,
+        split=name,
         query_language=query_language,
         corpus_language=corpus_language,
         queries=queries,
         corpus=corpus,
         documents=corpus.titles,
-        qrels=read_qrels(tree.lines("annotations.tsv"), annotations, queries, corpus.titles),
+        qrels=read_qrels(tree.lines(annotations), tree.where(annotations), queries, corpus.titles),
         card=_CARD,
     )
+
+
+def _find_set(tree: FileTree, wanted: str | None) -> tuple[str, str]:
+    """Name of the set, and its folder in the tree: empty, or with a slash at the end."""
+    root = tree.root.resolve()
+    own = root.stem if tree.zipped else root.name
+    sets: dict[str, list[str]] = {}
+    parts = (name.rpartition("/") for name in tree.names)
+    for folder in dict.fromkeys(folder for folder, _, file in parts if file in _FILES):
+        name = folder.rpartition("/")[2] if folder else own
+        if _FOLDER.fullmatch(name):
+            sets.setdefault(name, []).append(f"{folder}/" if folder else "")
+    listed = ", ".join(sorted(sets))
+    if wanted in (None, own) and (not sets or "" in sets.get(own, ())):
+        return own, ""
+    if not wanted and len(sets) > 1:
+        raise BenchmarkError(
+            f"{tree.root} holds {len(sets)} sets: choose one with --set, of {listed}"
+        )
+    name = wanted or listed
+    if name not in sets:
+        raise BenchmarkError(f"{tree.root} has no set {name!r}: its sets are {listed or 'none'}")
+    if len(sets[name]) > 1:
+        raise BenchmarkError(
+            f"{tree.root} holds {name} {len(sets[name])} times ({', '.join(sets[name])}): give a "
+            "folder with one of them"
+        )
+    return name, sets[name][0]
 
 
 def _languages(folder: str) -> tuple[str, str]:
@@ -89,16 +123,16 @@ def _languages(folder: str) -> tuple[str, str]:
     return query, corpora[0]
 
 
-def _corpus(tree: FileTree, split: str, language: str) -> Corpus:
-    lines = list(_lines(tree, "corpus_elements.tsv"))
-    where = tree.where("corpus_elements.tsv")
-    check_titles_are_there({line.id: line.text for line in lines}, where, "corpus elements")
-    concepts = {line.id: line.text for line in _lines(tree, "concept_mapping.tsv")}
+def _corpus(tree: FileTree, folder: str, split: str, language: str) -> Corpus:
+    lines = list(_lines(tree, f"{folder}corpus_elements.tsv"))
+    where = tree.where(f"{folder}corpus_elements.tsv")
+    check_titles_are_there({line.id: line.title for line in lines}, where, "corpus elements")
+    concepts = {line.id: line.title for line in _lines(tree, f"{folder}concept_mapping.tsv")}
     documents = tuple(
         (
             line.number,
             TitleRecord(
-                line.text,
+                line.title,
                 language,
                 NAME,
                 "corpus",
@@ -112,22 +146,5 @@ def _corpus(tree: FileTree, split: str, language: str) -> Corpus:
     return Corpus(NAME, split, "", language, where, documents)
 
 
-def _lines(tree: FileTree, name: str) -> Iterator[_Line]:
-    """The lines of a file of ids and texts, with distinct ids."""
-    seen: set[str] = set()
-    for number, raw in enumerate(tree.lines(name), start=1):
-        line = raw.rstrip("\r\n")
-        fields = line.split("\t")
-        problem = ""
-        if is_undecoded(line):
-            problem = NOT_UTF8
-        elif len(fields) != 2 or not fields[0] or not fields[1].strip():
-            problem = "not an id, a tab and a title"
-        elif fields[0] in seen:
-            problem = f"id {fields[0]!r} stands twice"
-        if problem:
-            raise BenchmarkError(
-                f"{tree.where(name)}, line {number}: {problem}: {line[:60]!r}. Correct the file"
-            )
-        seen.add(fields[0])
-        yield _Line(number, *fields)
+def _lines(tree: FileTree, name: str) -> Iterator[TitleLine]:
+    return read_title_lines(tree.lines(name), tree.where(name))

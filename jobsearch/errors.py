@@ -14,7 +14,8 @@ the command line exits with.
     │   ├── SourceFormatError       not the layout that was announced
     │   ├── UnsafeArchive           zip bomb, path that climbs out
     │   ├── TooManyRejects          more bad rows than allowed
-    │   └── LanguageMismatch        the titles are plainly in another language
+    │   ├── LanguageMismatch        the titles are plainly in another language
+    │   └── DownloadFailed          a data set that cannot be fetched
     ├── StoreError              1
     │   ├── CollectionNotFound
     │   ├── CollectionExists
@@ -78,6 +79,10 @@ class TooManyRejects(SourceError):
 
 class LanguageMismatch(SourceError):
     """The titles are plainly not in the language that was announced."""
+
+
+class DownloadFailed(SourceError):
+    """A data set cannot be fetched, or not be written where it should go."""
 
 
 class StoreError(JobSearchError):

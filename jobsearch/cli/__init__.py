@@ -5,6 +5,7 @@ from typing import Any
 import click
 
 from jobsearch.cli.collections import collections
+from jobsearch.cli.data import data
 from jobsearch.cli.demo import demo
 from jobsearch.cli.evaluate import evaluate
 from jobsearch.cli.ingest import ingest
@@ -52,5 +53,5 @@ def main(debug: bool) -> None:
     """Match job titles across languages: ingest, search, evaluate."""
 
 
-for _command in (demo, ingest, search, evaluate, collections, models, train):
+for _command in (demo, data, ingest, search, evaluate, collections, models, train):
     main.add_command(_command)

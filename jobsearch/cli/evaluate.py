@@ -92,12 +92,55 @@ def talentclef(path: Path, pairs: tuple[str, ...] | None, split: str, **common: 
 
 @evaluate.command()
 @click.argument("path", type=_EXISTING)
+@click.option("--set", "set_name", metavar="NAME", help="The one to take where PATH has several.")
 @_common
-def melo(path: Path, **common: Any) -> None:
-    """Evaluate on a MELO set: PATH is its folder, such as deu_q_de_c_en."""
+def melo(path: Path, set_name: str | None, **common: Any) -> None:
+    """Evaluate on a MELO set.
+
+    PATH is its folder, such as deu_q_de_c_en, or a folder or zip that has it or several.
+    """
     from eval.melo import melo as load
 
-    _run([load(path)], **common)
+    _run([load(path, set_name)], **common)
+
+
+@evaluate.command()
+@click.option("--queries", required=True, type=_EXISTING, metavar="FILE", help="Ids and titles.")
+@click.option("--corpus", required=True, type=_EXISTING, metavar="FILE", help="Ids and titles.")
+@click.option("--qrels", required=True, type=_EXISTING, metavar="FILE", help="TREC judgements.")
+@click.option("--query-language", required=True, metavar="LANG", help="Of all queries.")
+@click.option("--corpus-language", required=True, metavar="LANG", help="Of all documents.")
+@click.option(
+    "--name",
+    default="trec",
+    show_default=True,
+    help="Of the benchmark; its corpus is stored under it.",
+)
+@_common
+def trec(
+    queries: Path,
+    corpus: Path,
+    qrels: Path,
+    query_language: str,
+    corpus_language: str,
+    name: str,
+    **common: Any,
+) -> None:
+    """Evaluate on a benchmark of your own: queries, a corpus and TREC judgements.
+
+    Queries and corpus are tab-separated ids and titles, with a header or without.
+    """
+    from eval.triple import triple
+
+    benchmark = triple(
+        queries,
+        corpus,
+        qrels,
+        query_language=query_language,
+        corpus_language=corpus_language,
+        name=name,
+    )
+    _run([benchmark], **common)
 
 
 @evaluate.command()

@@ -1,3 +1,4 @@
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -78,6 +79,92 @@ def test_a_missing_folder(tmp_path: Path) -> None:
         melo(tmp_path / "deu_q_de_c_en")
 
 
+@pytest.fixture(params=["folder", "zip"])
+def several(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """Two sets as they lie in MELO's repository, and what else is there."""
+    files = {
+        **{f"data/processed/melo/deu_q_de_c_en/{name}": text for name, text in FILES.items()},
+        **{f"data/processed/melo/aut_q_de_c_en/{name}": text for name, text in FILES.items()},
+        "data/processed/melo/aut_q_de_c_en/queries.tsv": "Q1\tKellner\nQ2\tPfleger\n",
+        "data/raw/queries.tsv": "none of a set",
+        "data/processed/melo/fra_q_fr_c_en/logged_stats.txt": "nothing else",
+    }
+    if request.param == "folder":
+        return write(tmp_path / "melo-benchmark", files)
+    with zipfile.ZipFile(tmp_path / "melo-benchmark.zip", "w") as archive:
+        for name, text in files.items():
+            archive.writestr(f"melo-benchmark/{name}", text)
+    return tmp_path / "melo-benchmark.zip"
+
+
+def test_one_of_several_sets(several: Path) -> None:
+    benchmark = melo(several, "aut_q_de_c_en")
+    assert (benchmark.split, benchmark.pair) == ("aut_q_de_c_en", "de-en")
+    assert benchmark.queries == {"Q1": "Kellner", "Q2": "Pfleger"}
+    assert set(benchmark.documents) == {"C1_en_0", "C1_en_1", "C2_en_0"}
+    assert benchmark.relevant == 3
+    assert melo(several, "deu_q_de_c_en").queries["Q1"] == "Koch"
+
+
+def test_several_sets_are_listed(several: Path) -> None:
+    with pytest.raises(
+        BenchmarkError,
+        match=r"holds 2 sets: choose one with --set, of aut_q_de_c_en, deu_q_de_c_en$",
+    ):
+        melo(several)
+    with pytest.raises(
+        BenchmarkError, match=r"no set 'fra_q_fr_c_en': its sets are aut_q_de_c_en, deu_q_de_c_en$"
+    ):
+        melo(several, "fra_q_fr_c_en")
+
+
+def test_a_bad_file_of_one_of_several(several: Path) -> None:
+    if several.is_file():
+        with zipfile.ZipFile(several, "a") as archive:
+            archive.writestr("more/est_q_et_c_et/queries.tsv", "Q1\tkokk\n")
+    else:
+        write(several / "more" / "est_q_et_c_et", {"queries.tsv": "Q1\tkokk\n"})
+    with pytest.raises(
+        BenchmarkError, match=r"more/est_q_et_c_et/? has no corpus_elements\.tsv, annotations\.tsv"
+    ):
+        melo(several, "est_q_et_c_et")
+
+
+def test_the_only_set_needs_no_name(folder: Path, tmp_path: Path) -> None:
+    assert melo(tmp_path).split == "deu_q_de_c_en"
+    # The files of a set, zipped as they are.
+    with zipfile.ZipFile(tmp_path / "aut_q_de_c_en.zip", "w") as archive:
+        for name, text in FILES.items():
+            archive.writestr(name, text)
+    assert melo(tmp_path / "aut_q_de_c_en.zip").split == "aut_q_de_c_en"
+
+
+def test_a_set_named_too(folder: Path) -> None:
+    assert melo(folder, "deu_q_de_c_en").queries == melo(folder).queries
+    with pytest.raises(
+        BenchmarkError, match=r"no set 'fra_q_fr_c_en': its sets are deu_q_de_c_en$"
+    ):
+        melo(folder, "fra_q_fr_c_en")
+
+
+def test_a_set_in_a_set_does_not_hide_it(folder: Path) -> None:
+    write(folder / "old" / "deu_q_de_c_en", FILES)
+    write(folder / "old" / "deu_q_de_c_en", {"queries.tsv": "Q1\tKellner\nQ2\tPfleger\n"})
+    assert melo(folder).queries["Q1"] == melo(folder, "deu_q_de_c_en").queries["Q1"] == "Koch"
+    with pytest.raises(
+        BenchmarkError, match=r"2 times \(deu_q_de_c_en/, deu_q_de_c_en/old/deu_q_de_c_en/\)"
+    ):
+        melo(folder.parent)
+
+
+def test_a_mixed_corpus_of_several(tmp_path: Path) -> None:
+    write(tmp_path / "sets" / "usa_q_en_c_en_de", FILES)
+    write(tmp_path / "sets" / "usa_q_en_c_en", FILES)
+    with pytest.raises(BenchmarkError, match=r"mixes en, de.*such as usa_q_en_c_en$"):
+        melo(tmp_path / "sets", "usa_q_en_c_en_de")
+    assert melo(tmp_path / "sets", "usa_q_en_c_en").pair == "en-en"
+
+
 def test_the_real_sets(shared_data: Path) -> None:
     german = melo(shared_data / "melo" / "deu_q_de_c_en")
     assert (len(german.queries), len(german.documents), german.relevant) == (1779, 33606, 19791)
@@ -85,3 +172,4 @@ def test_the_real_sets(shared_data: Path) -> None:
     assert (len(spanish.queries), len(spanish.documents), spanish.relevant) == (1580, 33580, 19159)
     assert spanish.pair == "es-en"
     assert not spanish.queries_without_relevant
+    assert melo(shared_data / "melo", "esp_q_es_c_en").qrels == spanish.qrels

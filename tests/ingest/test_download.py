@@ -1,0 +1,376 @@
+import hashlib
+import json
+import random
+import resource
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+from zenodo_server import NAME, Zenodo, serving
+
+from ingest.download import Fetched, fetch
+from ingest.zenodo import ATTEMPTS, TALENTCLEF_2025, ZenodoFile
+from jobsearch.errors import DownloadFailed
+
+CONTENT = random.Random(0).randbytes(700_001)
+CHUNK = 16 * 1024
+HALF = len(CONTENT) // 2
+BY_HAND = rf"download {NAME} by hand from http\S*/records/15292308 and .*jobsearch eval talentclef"
+
+
+@pytest.fixture(autouse=True)
+def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_PROXY", "*")
+
+
+@pytest.fixture
+def zenodo() -> Iterator[Zenodo]:
+    with serving(CONTENT) as server:
+        yield server
+
+
+@pytest.fixture
+def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Nothing waits; what would have been waited for."""
+    pauses: list[float] = []
+    monkeypatch.setattr(time, "sleep", pauses.append)
+    return pauses
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "data"
+
+
+def partial(zenodo: Zenodo, folder: Path) -> Path:
+    return folder / f".{NAME}.{zenodo.md5}.partial"
+
+
+def in_chunks(arrived: int) -> int:
+    """What is saved of a connection that breaks after so many bytes."""
+    return arrived // CHUNK * CHUNK
+
+
+def leave_partial(zenodo: Zenodo, folder: Path, content: bytes) -> None:
+    folder.mkdir()
+    partial(zenodo, folder).write_bytes(content)
+
+
+def is_whole(fetched: Fetched, folder: Path) -> bool:
+    """The file is right, and nothing but its receipt and hidden locks lies beside it."""
+    assert fetched.path == folder / NAME
+    assert fetched.path.read_bytes() == CONTENT
+    assert not list(folder.glob("*.partial")) and not list(folder.glob(".*.partial"))
+    assert sorted(p.name for p in folder.iterdir() if p.name[0] != ".") == [NAME, f"{NAME}.json"]
+    return True
+
+
+def test_what_is_fetched_by_default() -> None:
+    assert TALENTCLEF_2025.record_url == "https://zenodo.org/api/records/15292308"
+    assert "https://zenodo.org/records/15292308" in TALENTCLEF_2025.by_hand
+    assert TALENTCLEF_2025.name == "TaskA.zip"
+
+
+def test_a_file_and_its_receipt(zenodo: Zenodo, folder: Path) -> None:
+    fetched = fetch(zenodo.file, folder)
+    assert is_whole(fetched, folder)
+    assert fetched.downloaded
+    receipt = json.loads((folder / f"{NAME}.json").read_text())
+    assert receipt.pop("verified_at").endswith("+00:00")
+    assert receipt == {
+        "url": f"{zenodo.site}/api/records/15292308/files/{NAME}/content",
+        "size_bytes": len(CONTENT),
+        "md5": hashlib.md5(CONTENT).hexdigest(),
+        "sha256": hashlib.sha256(CONTENT).hexdigest(),
+    }
+    assert zenodo.user_agents == {f"jobsearch/{version('jobsearch')}"}
+    assert zenodo.asked == [None]
+
+
+def test_a_second_call_asks_nobody(zenodo: Zenodo, folder: Path) -> None:
+    first = fetch(zenodo.file, folder)
+    zenodo.requests.clear()
+    said: list[str] = []
+    second = fetch(zenodo.file, folder, say=said.append)
+    assert (second.downloaded, second.sha256) == (False, first.sha256)
+    assert second.verified_at == first.verified_at
+    assert (zenodo.requests, said) == ([], [])
+
+
+def test_a_file_put_there_by_hand_is_compared_with_the_record(zenodo: Zenodo, folder: Path) -> None:
+    folder.mkdir()
+    (folder / NAME).write_bytes(CONTENT)
+    fetched = fetch(zenodo.file, folder)
+    assert is_whole(fetched, folder)
+    assert not fetched.downloaded
+    assert zenodo.asked == []
+
+
+@pytest.mark.parametrize("damaged", [CONTENT[:-1], CONTENT[::-1], b""])
+def test_a_damaged_file_is_said_and_fetched_again(
+    zenodo: Zenodo, folder: Path, damaged: bytes
+) -> None:
+    fetch(zenodo.file, folder)
+    (folder / NAME).write_bytes(damaged)
+    said: list[str] = []
+    fetched = fetch(zenodo.file, folder, say=said.append)
+    assert is_whole(fetched, folder)
+    assert fetched.downloaded
+    (line,) = said
+    assert line.startswith(f"{folder / NAME} is damaged")
+
+
+@pytest.mark.parametrize("receipt", ["{", "[]", "{}", '{"sha256": "00"}'])
+def test_a_damaged_receipt_is_written_again(zenodo: Zenodo, folder: Path, receipt: str) -> None:
+    first = fetch(zenodo.file, folder)
+    (folder / f"{NAME}.json").write_text(receipt)
+    assert not fetch(zenodo.file, folder).downloaded
+    assert json.loads((folder / f"{NAME}.json").read_text())["sha256"] == first.sha256
+
+
+def test_a_broken_connection_is_gone_on_with(
+    zenodo: Zenodo, folder: Path, pauses: list[float]
+) -> None:
+    zenodo.ills = ["cut", "cut"]
+    assert is_whole(fetch(zenodo.file, folder), folder)
+    first = in_chunks(HALF)
+    second = first + in_chunks((len(CONTENT) - first) // 2)
+    assert zenodo.asked == [None, f"bytes={first}-", f"bytes={second}-"]
+    assert pauses == [1, 2]
+
+
+def test_a_broken_connection_on_every_attempt_keeps_what_arrived(
+    zenodo: Zenodo, folder: Path, pauses: list[float]
+) -> None:
+    zenodo.ills = ["cut"] * ATTEMPTS
+    with pytest.raises(DownloadFailed, match=r"broke off 5 times.*run the command again.*by hand"):
+        fetch(zenodo.file, folder)
+    assert pauses == [1, 2, 3, 4]
+    assert not (folder / NAME).exists()
+    arrived = partial(zenodo, folder).stat().st_size
+    assert HALF < arrived < len(CONTENT)
+    assert is_whole(fetch(zenodo.file, folder), folder)
+    assert zenodo.asked[-1] == f"bytes={arrived}-"
+
+
+def test_a_server_that_ignores_ranges(zenodo: Zenodo, folder: Path, pauses: list[float]) -> None:
+    zenodo.ills = ["cut", "no-range"]
+    assert is_whole(fetch(zenodo.file, folder), folder)
+    assert zenodo.asked == [None, f"bytes={in_chunks(HALF)}-"]
+
+
+@pytest.mark.parametrize("ill", ["moved", 416])
+def test_a_range_that_is_not_given_begins_anew(
+    zenodo: Zenodo, folder: Path, pauses: list[float], ill: str | int
+) -> None:
+    leave_partial(zenodo, folder, CONTENT[:1000])
+    zenodo.ills = [ill]
+    assert is_whole(fetch(zenodo.file, folder), folder)
+    assert zenodo.asked == ["bytes=1000-", None]
+
+
+def test_a_partial_file_of_other_bytes_begins_anew(
+    zenodo: Zenodo, folder: Path, pauses: list[float]
+) -> None:
+    leave_partial(zenodo, folder, b"x" * 1000)
+    assert is_whole(fetch(zenodo.file, folder), folder)
+    assert zenodo.asked == ["bytes=1000-", None]
+
+
+def test_a_partial_file_that_is_complete_is_not_asked_for(zenodo: Zenodo, folder: Path) -> None:
+    leave_partial(zenodo, folder, CONTENT)
+    assert is_whole(fetch(zenodo.file, folder), folder)
+    assert zenodo.asked == []
+
+
+def test_a_partial_file_that_is_too_long_begins_anew(zenodo: Zenodo, folder: Path) -> None:
+    leave_partial(zenodo, folder, CONTENT + b"x")
+    assert is_whole(fetch(zenodo.file, folder), folder)
+    assert zenodo.asked == [None]
+
+
+def test_a_file_that_changed_is_not_mixed_with_the_one_before(
+    zenodo: Zenodo, folder: Path, pauses: list[float]
+) -> None:
+    leave_partial(zenodo, folder, CONTENT[:1000])
+    zenodo.content = random.Random(1).randbytes(5000)
+    zenodo.md5 = hashlib.md5(zenodo.content).hexdigest()
+    fetched = fetch(zenodo.file, folder)
+    assert fetched.path.read_bytes() == zenodo.content
+    assert zenodo.asked == [None]
+
+
+@pytest.mark.parametrize("status", [500, 503, 429])
+def test_a_busy_server_is_asked_again(
+    zenodo: Zenodo, folder: Path, pauses: list[float], status: int
+) -> None:
+    zenodo.ills = [status] * (ATTEMPTS - 1)
+    zenodo.record_ills = [status] * (ATTEMPTS - 1)
+    assert is_whole(fetch(zenodo.file, folder), folder)
+    assert pauses == [1, 2, 4, 1, 2, 4]  # the first repetition is immediate
+
+
+def test_a_server_that_says_how_long_to_wait(
+    zenodo: Zenodo, folder: Path, pauses: list[float]
+) -> None:
+    zenodo.record_ills, zenodo.retry_after = [429], "17"
+    fetch(zenodo.file, folder)
+    assert pauses == [17]
+    (folder / NAME).unlink()
+    zenodo.record_ills, zenodo.retry_after = [429], "86400"
+    fetch(zenodo.file, folder)
+    assert pauses == [17, 60]
+
+
+@pytest.mark.parametrize(("status", "attempts"), [(503, ATTEMPTS), (404, 1), (403, 1)])
+def test_a_server_that_does_not_give_the_file(
+    zenodo: Zenodo, folder: Path, pauses: list[float], status: int, attempts: int
+) -> None:
+    zenodo.ills = [status] * 100
+    with pytest.raises(DownloadFailed, match=rf"content answered {status} .*{BY_HAND}"):
+        fetch(zenodo.file, folder)
+    assert len(zenodo.asked) == attempts
+    assert not (folder / NAME).exists()
+
+
+def test_a_server_that_does_not_give_the_record(
+    zenodo: Zenodo, folder: Path, pauses: list[float]
+) -> None:
+    zenodo.record_ills = [500] * 100
+    with pytest.raises(DownloadFailed, match=rf"records/15292308 answered 500 .*{BY_HAND}"):
+        fetch(zenodo.file, folder)
+    assert len(zenodo.requests) == ATTEMPTS
+
+
+def test_wrong_bytes_are_never_kept(zenodo: Zenodo, folder: Path, pauses: list[float]) -> None:
+    zenodo.ills = ["other"]
+    assert is_whole(fetch(zenodo.file, folder), folder)
+    (folder / NAME).unlink()
+    zenodo.ills = ["other"] * 100
+    with pytest.raises(
+        DownloadFailed, match=f"gave 5 times other bytes than those of MD5 {zenodo.md5}"
+    ):
+        fetch(zenodo.file, folder)
+    assert [p.name for p in folder.iterdir() if p.name[0] != "."] == [f"{NAME}.json"]
+    assert not partial(zenodo, folder).exists()
+
+
+def test_wrong_bytes_do_not_take_the_place_of_what_is_there(
+    zenodo: Zenodo, folder: Path, pauses: list[float]
+) -> None:
+    folder.mkdir()
+    (folder / NAME).write_bytes(b"of my own")
+    zenodo.ills = ["other"] * 100
+    with pytest.raises(DownloadFailed):
+        fetch(zenodo.file, folder)
+    assert (folder / NAME).read_bytes() == b"of my own"
+
+
+def test_a_body_without_end_is_cut(zenodo: Zenodo, folder: Path, pauses: list[float]) -> None:
+    zenodo.ills = ["endless"]
+    assert is_whole(fetch(zenodo.file, folder), folder)
+    assert zenodo.asked == [None, None]
+    assert zenodo.sent < 100  # what fits into the buffers of the connection
+
+
+@pytest.mark.parametrize(
+    ("record", "message"),
+    [
+        ({"files": [{"key": "TaskC.zip"}]}, f"has no {NAME}, its files are TaskC.zip"),
+        (b"<html>please log in</html>", "no record of Zenodo's"),
+        ({"files": [{"key": NAME}]}, "no record of Zenodo's .KeyError: 'checksum'"),
+        ({"message": "gone"}, "no record of Zenodo's .KeyError: 'files'"),
+        ({"files": [{"key": NAME, "checksum": "sha1:00"}]}, "'sha1:00' and no MD5"),
+    ],
+)
+def test_a_record_that_does_not_tell(
+    zenodo: Zenodo, folder: Path, record: object, message: str
+) -> None:
+    zenodo.record = record
+    with pytest.raises(DownloadFailed, match=f"{message}.*{BY_HAND}"):
+        fetch(zenodo.file, folder)
+
+
+def test_no_network(folder: Path, pauses: list[float]) -> None:
+    nobody = ZenodoFile(15292308, NAME, "jobsearch eval talentclef", "http://127.0.0.1:9")
+    with pytest.raises(DownloadFailed, match=rf"cannot be reached .ConnectionError.*{BY_HAND}"):
+        fetch(nobody, folder)
+    assert pauses == [1]  # three attempts, the second at once
+    assert not folder.exists()
+
+
+def test_a_folder_that_cannot_be_written_to(zenodo: Zenodo, tmp_path: Path) -> None:
+    (tmp_path / "data").write_text("a file")
+    with pytest.raises(DownloadFailed, match=r"data/TaskA\.zip cannot be written .*another folder"):
+        fetch(zenodo.file, tmp_path / "data")
+    (tmp_path / "folder" / NAME).mkdir(parents=True)
+    with pytest.raises(DownloadFailed, match=r"TaskA\.zip cannot be written \(Is a directory\)"):
+        fetch(zenodo.file, tmp_path / "folder")
+
+
+def test_a_full_disk(zenodo: Zenodo, folder: Path) -> None:
+    """The operating system refuses to write more than half of the file."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (HALF, limits[1]))
+    try:
+        with pytest.raises(DownloadFailed, match=r"TaskA\.zip cannot be written .*make room"):
+            fetch(zenodo.file, folder)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert not (folder / NAME).exists()
+    assert len(zenodo.asked) == 1
+    assert is_whole(fetch(zenodo.file, folder), folder)
+    assert zenodo.asked[-1] == f"bytes={HALF}-"
+
+
+def test_two_at_once_download_once(zenodo: Zenodo, folder: Path) -> None:
+    zenodo.ills = ["hang"]
+    done: list[Fetched] = []
+    threads = [
+        threading.Thread(target=lambda: done.append(fetch(zenodo.file, folder))) for _ in range(2)
+    ]
+    for thread in threads:
+        thread.start()
+    assert zenodo.halfway.wait(10)
+    # Both have read the record: one is downloading, the other waits for it.
+    for _ in range(200):
+        if len(zenodo.requests) == 3:
+            break
+        time.sleep(0.05)
+    zenodo.released.set()
+    for thread in threads:
+        thread.join(30)
+    assert sorted(fetched.downloaded for fetched in done) == [False, True]
+    assert is_whole(done[0], folder)
+    # The one that hung ended early, and was gone on with by the same.
+    assert len(zenodo.asked) == 2
+
+
+def test_a_killed_download_is_gone_on_with(zenodo: Zenodo, folder: Path) -> None:
+    zenodo.ills = ["hang"]
+    code = (
+        "import sys; from ingest.download import fetch; from ingest.zenodo import ZenodoFile; "
+        f"fetch(ZenodoFile(15292308, '{NAME}', '', sys.argv[1]), sys.argv[2])"
+    )
+    child = subprocess.Popen(
+        [sys.executable, "-c", code, zenodo.site, str(folder)], stderr=subprocess.DEVNULL
+    )
+    try:
+        assert zenodo.halfway.wait(30)
+        for _ in range(200):
+            if partial(zenodo, folder).exists() and partial(zenodo, folder).stat().st_size:
+                break
+            time.sleep(0.05)
+    finally:
+        child.kill()
+        child.wait()
+    arrived = partial(zenodo, folder).stat().st_size
+    assert 0 < arrived <= HALF
+    assert [p.name for p in folder.iterdir() if p.name[0] != "."] == []
+    assert is_whole(fetch(zenodo.file, folder), folder)
+    assert zenodo.asked == [None, f"bytes={arrived}-"]
