@@ -1,7 +1,7 @@
 """Run all benchmarks and print a table: figure, value, limit.
 
-Data: an ESCO export (``ESCO``, default ../shared/data/esco-1.2.0), the TalentCLEF 2025 task A folder
-(``TALENTCLEF``, default ../shared/data/talentclef-2025/TaskA) and a folder of MELO sets (``MELO``,
+Data: an ESCO export (``ESCO``, default ../shared/data/esco-1.2.0), the TalentCLEF 2025 task A
+folder (``TALENTCLEF``, default ../shared/data/talentclef-2025/TaskA) and a folder of MELO sets (``MELO``,
 default ../shared/data/melo). Exits 1 if a limit is missed.
 """
 

@@ -1,14 +1,15 @@
 """``jobsearch eval``: benchmarks measured through the store."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from jobsearch.cli.options import BASELINE_NAMES, METRICS, PAIRS, as_json, with_settings
+from jobsearch.cli.options import BASELINE_NAMES, PAIRS, as_json, with_settings
 from jobsearch.cli.output import note, print_json
+from jobsearch.cli.results import compare, leaderboard, report
 from jobsearch.errors import BenchmarkError
 from jobsearch.settings import Settings
 
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from eval.systems import System
 
 _EXISTING = click.Path(path_type=Path)
-_FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
 
 
 def _common(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -58,15 +58,6 @@ def _common(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in reversed(options):
         command = option(command)
     return command
-
-
-_metrics = click.option(
-    "--metrics",
-    type=METRICS,
-    default="MAP,MRR",
-    show_default=True,
-    help="Of MAP, MRR, nDCG, P@5, P@10, P@100, R@100.",
-)
 
 
 @click.group("eval")
@@ -182,102 +173,6 @@ def sample(pairs: tuple[str, ...] | None, **common: Any) -> None:
     _run(load(pairs), **common)
 
 
-@evaluate.command()
-@click.argument("folder", type=_FOLDER)
-@_metrics
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["text", "markdown", "latex"]),
-    default="text",
-    show_default=True,
-    help="How the tables are laid out.",
-)
-@as_json
-def leaderboard(folder: Path, metrics: tuple[str, ...], form: str, json_: bool) -> None:
-    """Print the tables of all results in FOLDER, as `--results` has written them."""
-    from eval.leaderboard import tables
-    from eval.results import read_cells
-    from eval.side_tables import details
-    from eval.tables import render
-
-    cells = read_cells(folder)
-    if json_:
-        print_json({"cells": [cell.as_dict() for cell in cells]})
-        return
-    shown = [*tables(cells, metrics), *details(cells, metrics)]
-    click.echo(render(shown, form))
-
-
-@evaluate.command()
-@click.argument("first", type=_FOLDER)
-@click.argument("second", type=_FOLDER)
-@_metrics
-@click.option(
-    "--queries",
-    type=click.IntRange(min=0),
-    default=3,
-    show_default=True,
-    help="Number of queries to show that gained most, and that lost most, by the first metric.",
-)
-@as_json
-def compare(first: Path, second: Path, metrics: tuple[str, ...], queries: int, json_: bool) -> None:
-    """Test the results of two systems against each other: SECOND less FIRST.
-
-    Both are folders that `--results DIR` has written, such as DIR/builtin-pretrained and
-    DIR/builtin-finetuned. For each pair of languages there is a 95% bootstrap interval of the
-    difference and a paired randomisation test, corrected by Holm over the pairs; then the queries
-    that gained and lost most, with both rankings.
-    """
-    from eval.compare import changes, paired_cells, tables
-    from eval.compare import compare as test
-    from eval.results import read_cells
-    from eval.tables import render
-
-    pairs = paired_cells(read_cells(first), read_cells(second))
-    differences = test(pairs, metrics)
-    gained, lost = changes(pairs, metrics[0], queries)
-    names = pairs[0][0].system, pairs[0][1].system
-    if json_:
-        print_json(
-            {
-                "first": names[0],
-                "second": names[1],
-                "differences": [asdict(difference) for difference in differences],
-                "gained": [change.as_dict() for change in gained],
-                "lost": [change.as_dict() for change in lost],
-            }
-        )
-        return
-    click.echo(render(tables(*names, differences, gained, lost)))
-
-
-@evaluate.command()
-@click.argument("folder", type=_FOLDER)
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path, dir_okay=False),
-    default="report.html",
-    show_default=True,
-    help="File to write; an earlier one is replaced.",
-)
-@click.option(
-    "--figure",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="SVG or PNG file to show, as `jobsearch models plot` draws it.",
-)
-def report(folder: Path, out: Path, figure: Path | None) -> None:
-    """Make one HTML page of all results in FOLDER: tables, intervals, comparisons, what is hidden.
-
-    The page needs no network and runs no code.
-    """
-    from eval.report import write_report
-    from eval.results import read_cells
-
-    write_report(read_cells(folder), out, figure=figure)
-    click.echo(out)
-
-
 def _run(
     benchmarks: "Sequence[Benchmark]",
     *,
@@ -342,3 +237,7 @@ def _systems(settings: Settings, baselines: tuple[str, ...]) -> "Iterator[System
     for variant in variants_to_build(settings):
         note(f"loading {settings.model} {variant}")
         yield VectorSearch(store, encoder_of(settings, variant))
+
+
+for _command in (leaderboard, compare, report):
+    evaluate.add_command(_command)
