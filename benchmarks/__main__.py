@@ -1,8 +1,9 @@
 """Run all benchmarks and print a table: figure, value, limit.
 
-Data: an ESCO export (``ESCO``, default ../shared/data/esco-1.2.0), the TalentCLEF 2025 task A
-folder (``TALENTCLEF``, default ../shared/data/talentclef-2025/TaskA) and a folder of MELO sets (``MELO``,
-default ../shared/data/melo). Exits 1 if a limit is missed.
+Data, each with the variable that names its folder: an ESCO export (``ESCO``, default
+../shared/data/esco-1.2.0), TalentCLEF 2025 task A (``TALENTCLEF``, default
+../shared/data/talentclef-2025/TaskA) and MELO sets (``MELO``, default ../shared/data/melo). Exits 1
+if a limit is missed.
 """
 
 import json
