@@ -1,16 +1,27 @@
 """What stands beside the leaderboard: what its figures hide, gender, and the loss of the index."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from statistics import fmean
 
-from eval.cells import Cell
+from eval.cells import Cell, QueryResult
 from eval.leaderboard import pairs_in_order, set_of
 from eval.tables import Table, figure
+from jobsearch.text import normalize_title
 
 
-def details(cells: Sequence[Cell], metrics: Sequence[str]) -> list[Table]:
-    """All tables of this module, as far as there is something to say."""
+def details(
+    cells: Sequence[Cell], metrics: Sequence[str], trained_on: Collection[str] = ()
+) -> list[Table]:
+    """All tables of this module, as far as there is something to say.
+
+    Args:
+        cells: what was measured.
+        metrics: names as in :data:`eval.metrics.MEASURES`.
+        trained_on: titles as :func:`ingest.training_titles.titles_in` gives them.
+    """
     return [
         *tables_of_what_is_hidden(cells, metrics),
+        *(tables_of_seen_queries(cells, metrics, trained_on) if trained_on else ()),
         *tables_of_gender(cells),
         *tables_of_index_loss(cells),
     ]
@@ -54,6 +65,32 @@ def _facts_table(benchmark: str, cells: Sequence[Cell]) -> Table:
         "highest MAP@10: no run of ten documents a query can have more",
     )
     return Table(f"{benchmark}: what the figures hide", headers, rows, notes, words=2)
+
+
+def tables_of_seen_queries(
+    cells: Sequence[Cell], metrics: Sequence[str], trained_on: Collection[str]
+) -> list[Table]:
+    """Figures of the queries that stand among the titles of a training, and of the others."""
+    rows = []
+    for cell in cells:
+        seen: list[QueryResult] = []
+        new: list[QueryResult] = []
+        for result in cell.per_query:
+            known = normalize_title(result.title).casefold() in trained_on
+            (seen if known else new).append(result)
+        figures = [
+            figure(fmean(result.metrics[metric] for result in part) if part else None)
+            for metric in metrics
+            for part in (seen, new)
+        ]
+        counts = str(len(seen)), str(len(new))
+        rows.append((cell.system, f"{cell.benchmark} {cell.split}", cell.pair, *counts, *figures))
+    headers = (
+        "system", "benchmark", "pair", "seen", "new",
+        *(f"{metric} {part}" for metric in metrics for part in ("seen", "new")),
+    )  # fmt: skip
+    notes = ("seen: queries that are, case aside, a title of the training data",)
+    return [Table("queries seen in training", headers, tuple(rows), notes, words=3)]
 
 
 def tables_of_gender(cells: Sequence[Cell]) -> list[Table]:

@@ -91,17 +91,21 @@ class VectorSearch:
             StoreError: the store failed; ``CollectionMismatch`` if the collection is not what was
                 asked for.
         """
-        collection, points = self._corpus_points(benchmark, progress=progress)
+        collection = self._ingested(benchmark, progress=progress)
+        points = self._points(benchmark, collection)
         queries = self._encoder.encode_queries(list(benchmark.queries.values()))
         doc_ids = [payload["doc_id"] for payload in points.payloads]
         return Ranked(doc_ids, exact_rankings(points, queries, depth=depth), collection)
 
-    def measure_index(self, benchmark: Benchmark, collection: str) -> tuple[IndexMode, ...]:
-        """What the collection's index loses; see :func:`eval.index_loss.measure_index`."""
+    def measure_index(
+        self, benchmark: Benchmark, *, progress: bool = False
+    ) -> tuple[IndexMode, ...]:
+        """What the live index loses; see :func:`eval.index_loss.measure_index`."""
+        collection = self._ingested(benchmark, progress=progress)
         return measure_index(benchmark, self._store, collection, self._encoder)
 
-    def _corpus_points(self, benchmark: Benchmark, *, progress: bool) -> tuple[str, PointBatch]:
-        """Name of the collection with the corpus, and the corpus's points in it."""
+    def _ingested(self, benchmark: Benchmark, *, progress: bool) -> str:
+        """Name of the collection with the corpus, which is ingested unless it is there."""
         language, corpus = benchmark.corpus_language, benchmark.corpus
         summary = ingest(
             corpus,
@@ -117,17 +121,22 @@ class VectorSearch:
         )
         info = self._store.describe(summary.collection)
         check_collection(info.name, info.metadata, language=language, encoder=self._encoder.info)
+        return info.name
+
+    def _points(self, benchmark: Benchmark, collection: str) -> PointBatch:
+        """The corpus's points, every one of them."""
+        language, corpus = benchmark.corpus_language, benchmark.corpus
         filters = Filters(
             languages=(language,),
             sources=(corpus.name,),
             splits=(corpus.split,) if corpus.split else (),
         )
-        points = read_points(self._store, info.name, filters)
+        points = read_points(self._store, collection, filters)
         found = [payload.get("doc_id", "") for payload in points.payloads]
         if len(found) != len(benchmark.documents) or set(found) != benchmark.documents.keys():
             raise BenchmarkError(
-                f"collection {info.name} holds {len(found)} documents of {corpus.name} "
+                f"collection {collection} holds {len(found)} documents of {corpus.name} "
                 f"{corpus.split}, the benchmark has {len(benchmark.documents)}: drop the "
                 "collection and evaluate again"
             )
-        return info.name, points
+        return points

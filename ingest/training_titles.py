@@ -25,7 +25,7 @@ def training_source(path: str | Path, languages: Sequence[str] | None = None) ->
         SourceError: nothing of these, or a language is missing.
     """
     if str(path) == SAMPLE:
-        return SampleSource()
+        return SampleSource(languages)
     if TalentClefPairsSource.is_at(path):
         return TalentClefPairsSource(path, languages)
     return EscoSource(path, languages=languages)
@@ -53,3 +53,19 @@ def read_training_titles(sources: Sequence[Source], *, max_rejects: float = 0.01
                 if len(forms) == 2:
                     gendered.add((language, forms[0], forms[1]))
     return TrainingTitles.of(records, gendered)
+
+
+def titles_in(sources: Sequence[Source]) -> frozenset[str]:
+    """Every title of some sources, normalised and without case, both halves of slash forms too.
+
+    Raises:
+        SourceError: a source cannot be read.
+    """
+    titles: set[str] = set()
+    for source in sources:
+        for language in source.languages:
+            for row in source.rows(language):
+                for record in row.records:
+                    forms = (record.title, *split_forms(record.title, language))
+                    titles.update(normalize_title(form).casefold() for form in forms)
+    return frozenset(titles)

@@ -2,7 +2,7 @@
 
 import base64
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from itertools import combinations
@@ -26,18 +26,26 @@ _SHOWN_QUERIES = 5
 _LARGEST_FIGURE = 20 * 1024**2
 
 
-def write_report(cells: Sequence[Cell], path: Path, *, figure: Path | None = None) -> None:
+def write_report(
+    cells: Sequence[Cell],
+    path: Path,
+    *,
+    figure: Path | None = None,
+    trained_on: Collection[str] = (),
+) -> None:
     """Write the page.
 
     Args:
         cells: what was measured.
         path: of the HTML file; an earlier one is replaced when the new one is complete.
         figure: SVG or PNG file to show, as ``jobsearch models plot`` draws it.
+        trained_on: titles as :func:`ingest.training_titles.titles_in` gives them: queries among
+            them are shown apart.
 
     Raises:
         BenchmarkError: the page cannot be written, or the figure cannot be read.
     """
-    page = _render(cells, _data_uri(figure) if figure else None)
+    page = _render(cells, _data_uri(figure) if figure else None, trained_on)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -52,7 +60,7 @@ def write_report(cells: Sequence[Cell], path: Path, *, figure: Path | None = Non
             partial.unlink(missing_ok=True)
 
 
-def _render(cells: Sequence[Cell], figure: str | None) -> str:
+def _render(cells: Sequence[Cell], figure: str | None, trained_on: Collection[str]) -> str:
     import jinja2
 
     environment = jinja2.Environment(
@@ -64,7 +72,7 @@ def _render(cells: Sequence[Cell], figure: str | None) -> str:
     )
     return environment.get_template("page.html.j2").render(
         leaderboard=tables(cells, METRICS),
-        details=details(cells, METRICS),
+        details=details(cells, METRICS, trained_on),
         problems=implausible(cells),
         colours=colours_of(cells),
         bars=bar_charts(cells, METRICS),

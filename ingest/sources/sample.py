@@ -1,5 +1,6 @@
 """The sample that ships with the package: few occupations, in ESCO's layout."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from ingest.sources.esco import EscoSource
@@ -13,7 +14,7 @@ class SampleSource(EscoSource):
 
     licence = "Apache License 2.0"
 
-    def __init__(self) -> None:
-        super().__init__(SAMPLE_FOLDER)
+    def __init__(self, languages: Sequence[str] | None = None) -> None:
+        super().__init__(SAMPLE_FOLDER, languages=languages)
         self.name = "sample"
         self.version = __version__

@@ -209,7 +209,7 @@ def _run(
                     progress=True,
                 )
             if index_loss and isinstance(system, VectorSearch) and not cell.index:
-                cell = replace(cell, index=system.measure_index(benchmark, cell.collection))
+                cell = replace(cell, index=system.measure_index(benchmark, progress=True))
                 is_new = True
             if results and is_new:
                 save_cell(results, cell)

@@ -18,9 +18,18 @@ _metrics = click.option(
 )
 
 
+_trained_on = click.option(
+    "--trained-on",
+    type=click.Path(path_type=Path, exists=True),
+    help="ESCO export or TalentCLEF training pairs: also show the queries that are titles of "
+    "these apart from the others.",
+)
+
+
 @click.command()
 @click.argument("folder", type=_FOLDER)
 @_metrics
+@_trained_on
 @click.option(
     "--format",
     "form",
@@ -30,7 +39,9 @@ _metrics = click.option(
     help="How the tables are laid out.",
 )
 @as_json
-def leaderboard(folder: Path, metrics: tuple[str, ...], form: str, json_: bool) -> None:
+def leaderboard(
+    folder: Path, metrics: tuple[str, ...], trained_on: Path | None, form: str, json_: bool
+) -> None:
     """Print the tables of all results in FOLDER, as `--results` has written them."""
     from eval.leaderboard import tables
     from eval.results import read_cells
@@ -41,7 +52,7 @@ def leaderboard(folder: Path, metrics: tuple[str, ...], form: str, json_: bool) 
     if json_:
         print_json({"cells": [cell.as_dict() for cell in cells]})
         return
-    shown = [*tables(cells, metrics), *details(cells, metrics)]
+    shown = [*tables(cells, metrics), *details(cells, metrics, _titles_in(trained_on))]
     click.echo(render(shown, form))
 
 
@@ -102,7 +113,8 @@ def compare(first: Path, second: Path, metrics: tuple[str, ...], queries: int, j
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help="SVG or PNG file to show, as `jobsearch models plot` draws it.",
 )
-def report(folder: Path, out: Path, figure: Path | None) -> None:
+@_trained_on
+def report(folder: Path, out: Path, figure: Path | None, trained_on: Path | None) -> None:
     """Make one HTML page of all results in FOLDER: tables, intervals, comparisons, what is hidden.
 
     The page needs no network and runs no code.
@@ -110,5 +122,12 @@ def report(folder: Path, out: Path, figure: Path | None) -> None:
     from eval.report import write_report
     from eval.results import read_cells
 
-    write_report(read_cells(folder), out, figure=figure)
+    titles = _titles_in(trained_on)
+    write_report(read_cells(folder), out, figure=figure, trained_on=titles)
     click.echo(out)
+
+
+def _titles_in(trained_on: Path | None) -> frozenset[str]:
+    from ingest.training_titles import titles_in, training_source
+
+    return titles_in([training_source(trained_on)]) if trained_on else frozenset()

@@ -1,4 +1,5 @@
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ def results(run, tmp_path: Path) -> Path:
     return tmp_path / "res"
 
 
-def test_results_are_kept_and_laid_out(run, results: Path) -> None:
+def test_results_are_kept_and_laid_out(run, results: Path, tmp_path: Path) -> None:
     systems = ["builtin-finetuned", "builtin-pretrained", "random", "tfidf"]
     assert sorted(path.name for path in results.iterdir()) == systems
     again = run("eval", "sample", *PAIRS, "--results", "res", "--variant", "pretrained", "--json")
@@ -33,12 +34,21 @@ def test_results_are_kept_and_laid_out(run, results: Path) -> None:
     assert markdown.startswith("### sample: nDCG within a language\n\n| system")
     latex = run("eval", "leaderboard", "res", "--format", "latex", "--metrics", "MAP").stdout
     assert latex.count(r"\begin{tabular}") == latex.count(r"\end{tabular}") == 3
+    pairs = tmp_path / "training" / "german"
+    pairs.mkdir(parents=True)
+    rows = "C2221\turn:1\tKoch\tKöchin\nC2221\turn:1\tKoch\tKüchenhilfe\n"
+    (pairs / "taskA_training_de.tsv").write_text(rows)
+    seen = run("eval", "leaderboard", "res", "--trained-on", "training")
+    assert "queries seen in training" in seen.stdout, seen.output
+    assert "queries seen in training" not in text.stdout
     data = json.loads(run("eval", "leaderboard", "res", "--json").stdout)
     assert len(data["cells"]) == 8
 
 
 def test_what_the_index_loses_is_added_to_what_is_there(run, results: Path) -> None:
     words = ("eval", "sample", *PAIRS, "--results", "res", "--variant", "pretrained")
+    # The collection that was measured may be gone, or be replaced by another build.
+    shutil.rmtree(".jobsearch")
     done = run(*words, "--index-loss")
     assert done.exit_code == 0, done.output
     assert done.stderr.count("as measured before") == 2

@@ -18,7 +18,7 @@ def test_a_scan_of_everything_loses_nothing(tmp_path: Path) -> None:
     (spanish,) = sample(["es-es"])
     system = VectorSearch(store, FakeEncoder())
     cell = evaluate(spanish, system)
-    exact, index, filtered = system.measure_index(spanish, cell.collection)
+    exact, index, filtered = system.measure_index(spanish)
     assert [mode.mode for mode in (exact, index, filtered)] == ["exact", "index", "index, filtered"]
     for mode in (index, filtered):
         assert mode.recall == {"10": 1.0, "100": 1.0}
@@ -45,7 +45,7 @@ def test_an_index_may_lose_documents_and_it_shows(
         return [hits if exact else hits[1:6]]
 
     monkeypatch.setattr(store, "query", forgetful)
-    exact, index, _ = system.measure_index(benchmark, cell.collection)
+    exact, index, _ = system.measure_index(benchmark)
     assert exact.recall == {"10": 1.0, "100": 1.0}
     assert index.recall == {"10": 0.5, "100": 5 / DEPTH}
     assert index.map_at_depth < exact.map_at_depth
@@ -58,7 +58,7 @@ def test_the_table(tmp_path: Path) -> None:
     system = VectorSearch(store, FakeEncoder())
     cell = evaluate(english, system)
     assert tables_of_index_loss([cell]) == []
-    modes = system.measure_index(english, cell.collection)
+    modes = system.measure_index(english)
     measured = Cell.from_dict({**cell.as_dict(per_query=True), "index": [*map(as_dict, modes)]})
     assert measured.index == modes
     text = render(tables_of_index_loss([measured, cell]))

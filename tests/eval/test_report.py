@@ -30,7 +30,7 @@ def cells(tmp_path_factory: pytest.TempPathFactory) -> list[Cell]:
     found = []
     for benchmark in sample(["de-de", "en-es"]):
         cell = evaluate(benchmark, pretrained)
-        cell = replace(cell, index=pretrained.measure_index(benchmark, cell.collection))
+        cell = replace(cell, index=pretrained.measure_index(benchmark))
         # A second variant that puts the rankings of the first in another order.
         better = [
             replace(r, metrics={name: value**0.5 for name, value in r.metrics.items()})

@@ -11,7 +11,7 @@ from eval.compare import changes, compare, paired_cells, tables
 from eval.plausible import implausible
 from eval.results import find_cell, read_cell, read_cells, save_cell
 from eval.runner import evaluate
-from eval.side_tables import tables_of_what_is_hidden
+from eval.side_tables import tables_of_seen_queries, tables_of_what_is_hidden
 from eval.systems import VectorSearch
 from eval.tables import render
 from eval.talentclef import sample
@@ -181,3 +181,12 @@ def test_the_same_run_twice_is_called_out() -> None:
     assert "m finetuned ranks every query alike" in problem
     assert implausible([one, replace(two, ranking_sha256="2")]) == []
     assert implausible([one, replace(two, pair="en-es")]) == []
+
+
+def test_queries_seen_in_training_stand_apart() -> None:
+    cell = measured("tfidf")
+    (table,) = tables_of_seen_queries([cell], ["MRR"], {"cooks"})
+    # "nurse" is new and has its copy before it; "cooks" was seen.
+    assert table.rows == (("tfidf", "test validation", "en-en", "1", "1", "1.000", "0.500"),)
+    (table,) = tables_of_seen_queries([cell], ["MRR"], {"nurse", "cooks"})
+    assert table.rows[0][3:] == ("2", "0", "0.750", "")
