@@ -14,6 +14,9 @@ from jobsearch.types import TitleRecord
 #: Query id -> document id -> relevance; 1 and more is relevant.
 Qrels = Mapping[str, Mapping[str, int]]
 
+#: Columns of a line of TREC judgements, and of a line of a TREC run.
+QRELS_COLUMNS, RUN_COLUMNS = 4, 6
+
 
 @dataclass(frozen=True, slots=True)
 class Card:
@@ -174,32 +177,36 @@ def check_titles_are_there(titles: Mapping[str, str], file: str, what: str) -> N
 
 
 def read_qrels(
-    lines: Iterable[str], file: str, query_ids: Iterable[str], corpus_ids: Container[str]
+    lines: Iterable[str],
+    file: str,
+    query_ids: Container[str] | None = None,
+    corpus_ids: Container[str] | None = None,
 ) -> dict[str, dict[str, int]]:
     """Read judgements in TREC format, ``q_id iteration doc_id relevance``.
 
     Args:
         lines: of the file; there is no header.
         file: its name, for messages.
-        query_ids: the queries that may be judged.
-        corpus_ids: the documents that may be judged.
+        query_ids: the queries that may be judged; any if None.
+        corpus_ids: the documents that may be judged; any if None.
 
     Raises:
         BenchmarkError: with file and line, for a line of another form, an id that is not among the
             queries or in the corpus, or a second judgement of the same two; for an empty file.
     """
-    known = frozenset(query_ids)
     qrels: dict[str, dict[str, int]] = {}
     for number, line in enumerate(lines, start=1):
         fields = line.split()
         if not fields:
             continue
         problem = ""
-        if len(fields) != 4 or not fields[3].isdecimal():
+        if len(fields) != QRELS_COLUMNS or not fields[3].isdecimal():
             problem = "not 'q_id 0 doc_id relevance' with a relevance of 0 or more"
-        elif fields[0] not in known:
+            if len(fields) == RUN_COLUMNS:
+                problem += " (this looks like a line of a run)"
+        elif query_ids is not None and fields[0] not in query_ids:
             problem = f"judges query {fields[0]!r}, which is not among the queries"
-        elif fields[2] not in corpus_ids:
+        elif corpus_ids is not None and fields[2] not in corpus_ids:
             problem = f"judges document {fields[2]!r}, which is not in the corpus"
         elif fields[2] in qrels.get(fields[0], {}):
             problem = f"judges document {fields[2]!r} for query {fields[0]!r} a second time"

@@ -97,6 +97,33 @@ def talentclef(
     return [_load(task, split, there[pair], name, card) for pair in wanted]
 
 
+def ids_of_split(path: str | Path, split: str) -> dict[str, tuple[frozenset[str], frozenset[str]]]:
+    """Query ids and document ids by language, judgements or not: the test split has none.
+
+    Raises:
+        BenchmarkError: the split has no language with both.
+        SourceError: no such layout, or a file of titles cannot be read.
+    """
+    task = find_task(path)
+    both = [
+        language
+        for language in task.languages(split, "queries")
+        if language in task.languages(split, "corpus")
+    ]
+    if not both:
+        raise BenchmarkError(
+            f"{path} has no queries and corpora in split {split!r}: its splits are "
+            f"{', '.join(task.splits)}"
+        )
+    return {
+        language: (
+            frozenset(read_titles(task, split, language, "queries")),
+            frozenset(read_titles(task, split, language, "corpus")),
+        )
+        for language in both
+    }
+
+
 def sample(pairs: Sequence[str] | None = None) -> list[Benchmark]:
     """The benchmark that ships with jobsearch, to try it; its figures measure nothing."""
     return talentclef(SAMPLE_FOLDER / "benchmark", pairs)

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from eval.benchmarks import Benchmark
+from eval.benchmarks import QRELS_COLUMNS, RUN_COLUMNS, Benchmark
 from jobsearch.errors import BenchmarkError
 from jobsearch.store.names import slug
 
@@ -117,6 +117,8 @@ def read_run(path: Path) -> dict[str, list[tuple[str, float]]]:
         problem = ""
         if score is None:
             problem = "not 'q_id Q0 doc_id rank score tag' with a score that is a number"
+            if len(fields) == QRELS_COLUMNS:
+                problem += " (this looks like a line of judgements)"
         elif fields[2] in run.get(fields[0], {}):
             problem = f"document {fields[2]!r} stands twice for query {fields[0]!r}"
         if problem or score is None:
@@ -132,7 +134,7 @@ def _sorted(documents: Iterable[tuple[str, float]]) -> list[tuple[str, float]]:
 
 
 def _score(fields: Sequence[str]) -> float | None:
-    if len(fields) != 6:
+    if len(fields) != RUN_COLUMNS:
         return None
     try:
         score = float(fields[4])

@@ -10,6 +10,7 @@ import click
 from jobsearch.cli.options import BASELINE_NAMES, PAIRS, as_json, with_settings
 from jobsearch.cli.output import note, print_json
 from jobsearch.cli.results import compare, leaderboard, report
+from jobsearch.cli.trec_files import package, score, validate
 from jobsearch.errors import BenchmarkError
 from jobsearch.settings import Settings
 
@@ -239,5 +240,5 @@ def _systems(settings: Settings, baselines: tuple[str, ...]) -> "Iterator[System
         yield VectorSearch(store, encoder_of(settings, variant))
 
 
-for _command in (leaderboard, compare, report):
+for _command in (leaderboard, compare, report, validate, package, score):
     evaluate.add_command(_command)

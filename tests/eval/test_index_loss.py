@@ -37,7 +37,7 @@ def test_an_index_may_lose_documents_and_it_shows(
     documents = {str(n): f"job title number {n}" for n in range(120)}
     benchmark = make_benchmark({"1": "job title number 7"}, documents, {"1": {"7": 1, "70": 1}})
     system = VectorSearch(store, FakeEncoder())
-    cell = evaluate(benchmark, system, language_check=False)
+    evaluate(benchmark, system, language_check=False)
     query = store.query
 
     def forgetful(name, vectors, *, limit, filters=None, exact=False):

@@ -8,7 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_benchmarks import make_benchmark
 
+from eval.baselines import BASELINES
 from eval.metrics import score
+from eval.runner import evaluate
+from eval.talentclef import talentclef as load_talentclef
 from eval.trec import RunWriter, read_run, run_name, run_tag, write_run
 from jobsearch.errors import BenchmarkError
 
@@ -70,6 +73,25 @@ def test_the_official_scorer_gives_our_figures_from_the_file(
     assert ours.means["MRR"] == pytest.approx(theirs["mrr"], abs=1e-6)
     assert ours.means["MAP"] == pytest.approx((0.5 + 1.0 + 0.0) / 3)
     assert score(read_run(path), qrels).means == ours.means
+
+
+@pytest.mark.parametrize("pair", ["en-en", "es-es", "de-de"])
+def test_the_official_scorer_agrees_on_the_validation_sets(
+    talentclef: Path, tmp_path: Path, ranx: ModuleType, pair: str
+) -> None:
+    (benchmark,) = load_talentclef(talentclef, [pair])
+    cell = evaluate(benchmark, BASELINES["tfidf"], runs_dir=tmp_path, language_check=False)
+    assert cell.run_file is not None
+    language = {"en": "english", "es": "spanish", "de": "german"}[pair[:2]]
+    # As the task's script calls it.
+    theirs = ranx.evaluate(
+        ranx.Qrels.from_file(str(talentclef / "validation" / language / "qrels.tsv"), kind="trec"),
+        ranx.Run.from_file(str(cell.run_file), kind="trec"),
+        ["map", "mrr", "ndcg", "precision@5", "precision@10", "precision@100"],
+    )
+    for ours, name in (("MAP", "map"), ("MRR", "mrr"), ("P@5", "precision@5"),
+                       ("P@10", "precision@10"), ("P@100", "precision@100")):  # fmt: skip
+        assert cell.metrics[ours] == pytest.approx(theirs[name], abs=1e-6), ours
 
 
 def test_file_name() -> None:

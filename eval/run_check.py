@@ -1,0 +1,272 @@
+"""What the official scorer, or a careless reader, trips over in a TREC run file.
+
+The scorer of TalentCLEF is ranx over TREC files. It looks at scores and not at ranks, breaks ties
+by the order of the file, and fails on a header, on scores that all look like whole numbers and on
+queries that have no ranking.
+"""
+
+import math
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from itertools import chain
+from pathlib import Path
+from typing import Literal
+
+from eval.benchmarks import QRELS_COLUMNS, RUN_COLUMNS
+from jobsearch.errors import BenchmarkError
+
+Severity = Literal["error", "warning"]
+
+#: Findings of one kind that are listed; the others are counted.
+LISTED = 1_000
+
+_PAIR = re.compile(r"(?:^|[_.-])([a-z]{2}-[a-z]{2})(?=[_.-]|$)")
+_FORM = "q_id Q0 doc_id rank score tag"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something wrong with a run.
+
+    Args:
+        kind: what it is, the same for all findings of a kind.
+        severity: an ``error`` makes the scorer fail or its figure wrong; a ``warning`` may.
+        where: line of the file, or the query.
+        what: is wrong there.
+        fix: what to do.
+        count: how many of the kind this stands for.
+    """
+
+    kind: str
+    severity: Severity
+    where: str
+    what: str
+    fix: str
+    count: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What a run for a pair of languages has to hold.
+
+    Args:
+        pair: e.g. ``en-es``.
+        query_ids, doc_ids: of that pair.
+        others: other pairs of the data, with their query ids and document ids.
+    """
+
+    pair: str
+    query_ids: frozenset[str]
+    doc_ids: frozenset[str]
+    others: Mapping[str, tuple[frozenset[str], frozenset[str]]] = field(default_factory=dict)
+
+
+def expected_for(pair: str, ids: Mapping[str, tuple[frozenset[str], frozenset[str]]]) -> Expected:
+    """What a run for ``pair`` has to hold, of the ids that ``ids_of_split`` gives.
+
+    Raises:
+        BenchmarkError: the data have no such language.
+    """
+    query, corpus = pair.split("-")
+    if missing := [language for language in (query, corpus) if language not in ids]:
+        raise BenchmarkError(
+            f"there is no data in {', '.join(missing)} to check a run for {pair} against: "
+            f"its languages are {', '.join(ids)}"
+        )
+    sets = {f"{q}-{c}": (ids[q][0], ids[c][1]) for q in ids for c in ids}
+    query_ids, doc_ids = sets.pop(pair)
+    return Expected(pair, query_ids, doc_ids, sets)
+
+
+def pair_of_name(path: Path) -> str | None:
+    """The pair that a file name tells, as in ``run_en-es_TEAM.trec``."""
+    found = _PAIR.search(path.stem)
+    return found[1] if found else None
+
+
+def check_run(
+    path: Path, expected: Expected | None = None, depth: int | None = None
+) -> list[Finding]:
+    """Look for everything that is wrong with a run.
+
+    Args:
+        path: the file.
+        expected: the ids to compare with; without it only the file itself is looked at.
+        depth: length that every ranking should have; that of the corpus if None and ``expected``.
+
+    Raises:
+        BenchmarkError: the file cannot be read.
+    """
+    run = _Run()
+    try:
+        with path.open("rb") as lines:
+            for number, raw in enumerate(lines, start=1):
+                run.read(number, raw)
+    except OSError as error:
+        raise BenchmarkError(
+            f"{path} cannot be read ({error.strerror or error}): give a TREC run file"
+        ) from error
+    if no_run := run.no_run():
+        return [no_run]
+    depth = depth or (len(expected.doc_ids) if expected else None)
+    found = chain(
+        run.of_lines,
+        run.of_the_whole(depth),
+        _against(run, expected, pair_of_name(path)) if expected else (),
+    )
+    return list(_listed(found, run.more))
+
+
+def _listed(findings: Iterable[Finding], more: Counter[str]) -> Iterator[Finding]:
+    """At most ``LISTED`` of each kind, and how many there are beyond.
+
+    Args:
+        findings: those that are there.
+        more: kind -> number of those that were counted only.
+    """
+    counts: Counter[str] = Counter()
+    last: dict[str, Finding] = {}
+    for finding in findings:
+        counts[finding.kind] += 1
+        last[finding.kind] = finding
+        if counts[finding.kind] <= LISTED:
+            yield finding
+    for kind, finding in last.items():
+        if (hidden := counts[kind] + more[kind] - LISTED) > 0:
+            what = f"{hidden:,} more of these"
+            yield replace(finding, where="file", what=what, count=hidden)
+
+
+class _Run:
+    """What is read of a run, line by line."""
+
+    def __init__(self) -> None:
+        self.of_lines: list[Finding] = []
+        #: Kind -> findings of lines that were counted and not kept.
+        self.more: Counter[str] = Counter()
+        self._kept: Counter[str] = Counter()
+        self.rankings: dict[str, dict[str, int]] = {}
+        self._last_score: dict[str, float] = {}
+        self._tags: dict[str, int] = {}
+        self._columns: dict[int, int] = {}
+        self._whole_scores = True
+        self._carriage_returns = 0
+
+    def _find(self, kind: str, severity: Severity, number: int, what: str, fix: str) -> None:
+        if self._kept[kind] == LISTED:
+            self.more[kind] += 1
+            return
+        self._kept[kind] += 1
+        self.of_lines.append(Finding(kind, severity, f"line {number}", what, fix))
+
+    def read(self, number: int, raw: bytes) -> None:
+        """Take one line."""
+        try:
+            line = raw.decode("utf-8")
+        except UnicodeDecodeError:
+            self._find("encoding", "error", number, "not UTF-8", "save the file as UTF-8")
+            return
+        self._carriage_returns += line.endswith("\r\n")
+        fields = line.split()
+        if not fields:
+            return
+        self._columns[len(fields)] = self._columns.get(len(fields), 0) + 1
+        if len(fields) != RUN_COLUMNS:
+            what = f"{len(fields)} columns"
+            self._find("columns", "error", number, what, f"write '{_FORM}', six columns")
+            return
+        query, _, document, _, score, tag = fields
+        value = _number(score)
+        if value is None and number == 1:
+            self._find("header", "error", 1, "a header", "delete the line: a run has none")
+            return
+        if value is None or not math.isfinite(value):
+            self._find("score", "error", number, f"score {score!r}", "write a finite number")
+            return
+        self._tags.setdefault(tag, number)
+        self._whole_scores &= score.lstrip("+-").isdecimal()
+        ranking = self.rankings.setdefault(query, {})
+        if document in ranking:
+            what = f"document {document!r} again for query {query!r} (line {ranking[document]})"
+            self._find("duplicate", "error", number, what, "keep the better of the two")
+            return
+        ranking[document] = number
+        last = self._last_score.get(query, math.inf)
+        if value == last:
+            fix = "give every document of a query a score of its own"
+            self._find("tie", "warning", number, f"score {score} as the document before", fix)
+        elif value > last:
+            what = f"score {score} is higher than that before it: the scorer sorts by score"
+            self._find("order", "warning", number, what, "sort each query by falling score")
+        self._last_score[query] = value
+
+    def no_run(self) -> Finding | None:
+        """What makes the file no run at all."""
+        lines = sum(self._columns.values())
+        if not lines:
+            what, fix = "empty", f"write lines of '{_FORM}'"
+        elif self._columns.get(QRELS_COLUMNS, 0) > lines / 2:
+            what = "its lines have four columns: these are judgements (qrels) and no run"
+            fix = "give the run"
+        else:
+            return None
+        return Finding("no run", "error", "file", what, fix)
+
+    def of_the_whole(self, depth: int | None) -> Iterator[Finding]:
+        """What shows once every line is read."""
+        if self.rankings and self._whole_scores:
+            what = "all scores look like whole numbers, on which the scorer fails"
+            yield Finding("whole scores", "error", "file", what, "write them with decimals: 3.0")
+        if len(self._tags) > 1:
+            what = f"{len(self._tags)} tags: {', '.join(list(self._tags)[:5])}"
+            yield Finding("tags", "warning", "file", what, "a run has one tag, its name")
+        if self._carriage_returns:
+            what = f"{self._carriage_returns} lines end with a carriage return"
+            yield Finding("line ends", "warning", "file", what, "save the file with Unix line ends")
+        for query, ranking in self.rankings.items():
+            if depth and len(ranking) < depth:
+                what = (
+                    f"{len(ranking)} of {depth} documents: what is not ranked counts as not found"
+                )
+                fix = "rank the whole corpus"
+                yield Finding("short", "warning", f"query {query}", what, fix)
+
+
+def _against(run: _Run, expected: Expected, named: str | None) -> Iterator[Finding]:
+    """Ids that are not those of the pair."""
+    if named and named != expected.pair:
+        what = f"the file name says {named}, it is checked as {expected.pair}"
+        yield Finding("pair", "error", "file", what, "rename the file, or give the right --pairs")
+    queries = run.rankings.keys()
+    documents = {document for ranking in run.rankings.values() for document in ranking}
+    strangers = queries - expected.query_ids, documents - expected.doc_ids
+    if any(strangers):
+        fits = [
+            pair
+            for pair, (query_ids, doc_ids) in expected.others.items()
+            if queries <= query_ids and documents <= doc_ids
+        ]
+        if fits:
+            what = f"its ids are not those of {expected.pair}, but fit {', '.join(fits)}"
+            yield Finding("pair", "error", "file", what, "search the corpus of the right language")
+    for query in sorted(strangers[0]):
+        first = min(run.rankings[query].values())
+        what = f"query {query!r} is none of {expected.pair}"
+        yield Finding("foreign query", "error", f"line {first}", what, "leave it out")
+    for query, ranking in run.rankings.items():
+        for document in sorted(ranking.keys() & strangers[1], key=ranking.__getitem__):
+            what = f"document {document!r} (query {query}) is not in the corpus of {expected.pair}"
+            where = f"line {ranking[document]}"
+            yield Finding("foreign document", "error", where, what, "leave it out")
+    for query in sorted(expected.query_ids - queries):
+        what = "has no ranking, on which the scorer fails"
+        yield Finding("missing query", "error", f"query {query}", what, "rank it as well")
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None

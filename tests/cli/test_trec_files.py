@@ -1,0 +1,99 @@
+import json
+from pathlib import Path
+
+import pytest
+
+GOOD = "1 Q0 a 1 0.9 me\n1 Q0 b 2 0.5 me\n2 Q0 b 1 1e-3 me\n2 Q0 a 2 -0.25 me\n"
+
+
+@pytest.fixture
+def run_file(tmp_path: Path):
+    def write(text: str, name: str = "run_en-en_me.trec") -> Path:
+        path = tmp_path / name
+        path.write_text(text)
+        return path
+
+    return write
+
+
+def three(run_file) -> dict[str, Path]:
+    return {pair: run_file(GOOD, f"run_{pair}_x.trec") for pair in ("en-en", "es-es", "de-de")}
+
+
+@pytest.fixture
+def task(tmp_path: Path) -> Path:
+    for language in ("english", "spanish", "german"):
+        folder = tmp_path / "TaskA" / "test" / language
+        folder.mkdir(parents=True)
+        (folder / "queries").write_text("q_id\tjobtitle\n1\tnurse\n2\tcook\n")
+        (folder / "corpus_elements").write_text("c_id\tjobtitle\na\tnurse\nb\tcook\n")
+    return tmp_path / "TaskA"
+
+
+def test_commands(run, run_file, task: Path) -> None:
+    paths = list(three(run_file).values())
+    done = run("eval", "validate", *paths, "--against", task)
+    assert (done.exit_code, done.stdout.count("nothing found")) == (0, 3), done.output
+    done = run("eval", "package", *paths, "--team", "T", "--out", "t.zip", "--against", task)
+    assert done.exit_code == 0, done.output
+    assert done.stdout.split() == [f"run_{p}_T.trec" for p in ("en-en", "es-es", "de-de")]
+    assert run("eval", "package", *paths, "--team", "T", "--out", "t.zip").exit_code == 1
+
+    bad = run_file(GOOD.replace("1 Q0 a", "7 Q0 a"), "run_en-en_bad.trec")
+    done = run("eval", "validate", bad, "--against", task)
+    assert done.exit_code == 1
+    assert "query '7' is none of en-en" in done.stdout
+    assert "errors: correct the runs" in done.stderr
+    data = json.loads(run("eval", "validate", bad, "--against", task, "--json").stdout)
+    found = {finding["kind"]: finding["severity"] for finding in data["runs"][0]["findings"]}
+    assert found == {"short": "warning", "foreign query": "error"}
+    done = run("eval", "package", bad, *paths[1:], "--team", "T", "--out", "u.zip",
+               "--against", task)  # fmt: skip
+    assert "see `jobsearch eval validate" in done.stderr
+    assert not Path("u.zip").exists()
+
+
+def test_pairs_by_hand(run, run_file, task: Path) -> None:
+    plain = run_file(GOOD, "mine.trec")
+    done = run("eval", "validate", plain, "--against", task)
+    assert "the name does not tell the languages" in done.stderr
+    assert run("eval", "validate", plain, "--against", task, "--pairs", "en-es").exit_code == 0
+    done = run("eval", "validate", plain, "--against", task, "--pairs", "en-es,es-en")
+    assert "2 --pairs for 1 runs" in done.stderr
+    done = run("eval", "package", plain, plain, "--pairs", "en-en,en-en", "--team", "T",
+               "--out", "t.zip")  # fmt: skip
+    assert "are both for en-en" in done.stderr
+    assert "ids were not checked" in run("eval", "validate", plain).stderr
+    done = run("eval", "validate", plain, "--against", task, "--split", "none", "--pairs", "en-en")
+    assert "its splits are test" in done.stderr
+
+
+def test_scores_of_a_run_by_hand(run, run_file) -> None:
+    path = run_file(GOOD)
+    qrels = run_file("1 0 b 1\n2 0 b 1\n3 0 a 1\n", "qrels.tsv")
+    done = run("eval", "score", path, qrels, "--json", "--per-query")
+    data = json.loads(done.stdout)
+    # 1/2, 1 and a query without a ranking
+    assert data["metrics"]["MRR"] == pytest.approx(0.5)
+    assert data["missing_queries"] == ["3"]
+    assert data["per_query"]["1"]["MRR"] == 0.5
+    text = run("eval", "score", path, qrels, "--per-query")
+    assert "0.5000" in text.stdout
+    assert "1 judged queries have no ranking and score 0: 3" in text.stderr
+
+
+@pytest.mark.parametrize(
+    ("run_text", "qrels_text", "said"),
+    [
+        (GOOD, "1 0 a 1\n2 0 b", "qrels.tsv, line 2: not 'q_id 0 doc_id relevance'"),
+        (GOOD, "8 0 a 1\n", "no query of"),
+        (GOOD, GOOD, "this looks like a line of a run"),
+        ("1 0 a 1\n", "1 0 a 1\n", "this looks like a line of judgements"),
+        (GOOD, "", "has no judgements"),
+        (GOOD, "1 0 a x\n", "line 1"),
+    ],
+)
+def test_what_cannot_be_scored(run, run_file, run_text: str, qrels_text: str, said: str) -> None:
+    done = run("eval", "score", run_file(run_text), run_file(qrels_text, "qrels.tsv"))
+    assert done.exit_code == 1
+    assert said in done.stderr

@@ -1,0 +1,179 @@
+import zipfile
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from eval import run_check
+from eval.run_check import Expected, check_run, expected_for, pair_of_name
+from eval.submission import package
+from eval.trec import read_run
+from jobsearch.errors import BenchmarkError, InvalidInput
+
+GOOD = "1 Q0 a 1 0.9 me\n1 Q0 b 2 0.5 me\n2 Q0 b 1 1e-3 me\n2 Q0 a 2 -0.25 me\n"
+EXPECTED = Expected("en-en", frozenset("12"), frozenset("ab"))
+
+
+@pytest.fixture
+def run_file(tmp_path: Path):
+    def write(text: str | bytes, name: str = "run_en-en_me.trec") -> Path:
+        path = tmp_path / name
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+        return path
+
+    return write
+
+
+def kinds(findings) -> list[tuple[str, str, str]]:
+    return [(f.kind, f.severity, f.where) for f in findings]
+
+
+def test_nothing_is_found_in_a_good_run(run_file) -> None:
+    assert check_run(run_file(GOOD)) == []
+    assert check_run(run_file(GOOD), EXPECTED) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("q_id Q0 doc_id rank score tag\n" + GOOD, ("header", "error", "line 1")),
+        (GOOD + "1 Q0 c 3 0.1\n", ("columns", "error", "line 5")),
+        (GOOD + "1 Q0 c 3 high me\n", ("score", "error", "line 5")),
+        (GOOD + "1 Q0 c 3 nan me\n", ("score", "error", "line 5")),
+        (GOOD + "1 Q0 c 3 -inf me\n", ("score", "error", "line 5")),
+        (GOOD + "1 Q0 a 3 0.1 me\n", ("duplicate", "error", "line 5")),
+        (GOOD + "1 Q0 c 3 0.5 me\n", ("tie", "warning", "line 5")),
+        (GOOD + "1 Q0 c 3 0.6 me\n", ("order", "warning", "line 5")),
+        (GOOD + "1 Q0 c 3 0.1 you\n", ("tags", "warning", "file")),
+        (GOOD.replace("\n", "\r\n"), ("line ends", "warning", "file")),
+        (GOOD.encode() + b"1 Q0 \xff 3 0.1 me\n", ("encoding", "error", "line 5")),
+        ("1 Q0 a 1 2 me\n1 Q0 b 2 1 me\n", ("whole scores", "error", "file")),
+        ("", ("no run", "error", "file")),
+        ("\n \n", ("no run", "error", "file")),
+        ("1 0 a 1\n1 0 b 0\n2 0 a 1\n", ("no run", "error", "file")),
+    ],
+)
+def test_what_a_file_shows_by_itself(run_file, text: str | bytes, expected) -> None:
+    assert kinds(check_run(run_file(text))) == [expected]
+
+
+def test_blank_lines_and_whole_numbers_among_others_are_no_matter(run_file) -> None:
+    assert check_run(run_file(GOOD + "\n3 Q0 a 1 7 me\n")) == []
+
+
+def test_ids_that_are_not_those_of_the_data(run_file) -> None:
+    text = GOOD.replace("2 Q0 b", "9 Q0 b").replace("2 Q0 a", "9 Q0 z")
+    assert kinds(check_run(run_file(text), EXPECTED)) == [
+        ("foreign query", "error", "line 3"),
+        ("foreign document", "error", "line 4"),
+        ("missing query", "error", "query 2"),
+    ]
+
+
+def test_short_rankings(run_file) -> None:
+    text = GOOD.replace("2 Q0 a 2 -0.25 me\n", "")
+    assert kinds(check_run(run_file(text), EXPECTED)) == [("short", "warning", "query 2")]
+    assert kinds(check_run(run_file(text), depth=1)) == []
+    assert len(check_run(run_file(text), depth=3)) == 2
+
+
+def test_a_run_for_another_pair_is_told_so(run_file) -> None:
+    ids = {
+        "en": (frozenset("12"), frozenset("ab")),
+        "es": (frozenset("1234"), frozenset("abcd")),
+        "de": (frozenset("xy"), frozenset("uv")),
+    }
+    text = GOOD + "1 Q0 d 3 0.1 me\n"
+    findings = check_run(run_file(text, "run_en-en_me.trec"), expected_for("en-en", ids))
+    assert findings[0].kind == "pair"
+    assert "fit en-es, es-es" in findings[0].what
+    findings = check_run(run_file(GOOD, "run_en-de_me.trec"), expected_for("en-en", ids))
+    assert kinds(findings) == [("pair", "error", "file")]
+    assert "the file name says en-de, it is checked as en-en" in findings[0].what
+    with pytest.raises(BenchmarkError, match=r"no data in zh .*its languages are en, es, de"):
+        expected_for("en-zh", ids)
+
+
+@pytest.mark.parametrize(
+    ("name", "pair"),
+    [
+        ("run_en-es_TEAM.trec", "en-es"), ("run_talentclef-2025-test_de-de_x.trec", "de-de"),
+        ("en-en.txt", "en-en"), ("run.trec", None), ("run_eng-esp.trec", None),
+        ("my-run_a-b.trec", None),
+    ],
+)  # fmt: skip
+def test_the_pair_in_a_name(name: str, pair: str | None) -> None:
+    assert pair_of_name(Path(name)) == pair
+
+
+def test_findings_without_end_are_counted(run_file, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run_check, "LISTED", 3)
+    ties = "".join(f"1 Q0 d{n} {n} 0.5 me\n" for n in range(11))
+    findings = check_run(run_file(ties), EXPECTED)
+    ties_found = [f for f in findings if f.kind == "tie"]
+    assert [f.where for f in ties_found] == ["line 2", "line 3", "line 4", "file"]
+    assert ties_found[-1].what == "7 more of these"
+    assert len([f for f in findings if f.kind == "foreign document"]) == 4
+
+
+def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
+    with pytest.raises(BenchmarkError, match="cannot be read"):
+        check_run(tmp_path / "none")
+
+
+scores = st.lists(
+    st.one_of(st.floats(-1e6, 1e6), st.sampled_from([0.5, 1.0, 2.0])), min_size=1, max_size=30
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(scores)
+def test_packaged_rankings_keep_their_order_and_fall(
+    tmp_path_factory: pytest.TempPathFactory, values: list[float]
+) -> None:
+    tmp_path = tmp_path_factory.mktemp("package")
+    ranked = sorted(range(len(values)), key=lambda n: -values[n])
+    text = "".join(f"1 Q0 d{n} 1 {value!r} me\n" for n, value in enumerate(values))
+    runs = {}
+    for pair in ("en-en", "es-es", "de-de"):
+        runs[pair] = tmp_path / f"{pair}.trec"
+        runs[pair].write_text(text)
+    out = tmp_path / "out.zip"
+    package(runs, "me", out, replace=True)
+    with zipfile.ZipFile(out) as archive:
+        archive.extract("run_es-es_me.trec", tmp_path)
+    written = tmp_path / "run_es-es_me.trec"
+    assert [doc for doc, _ in read_run(written)["1"]] == [f"d{n}" for n in ranked]
+    assert [f.kind for f in check_run(written)] == []
+
+
+def three(run_file) -> dict[str, Path]:
+    return {pair: run_file(GOOD, f"run_{pair}_x.trec") for pair in ("en-en", "es-es", "de-de")}
+
+
+def test_the_same_runs_give_the_same_bytes(run_file, tmp_path: Path) -> None:
+    first, second = tmp_path / "a" / "1.zip", tmp_path / "2.zip"
+    assert package(three(run_file), "TEAM", first) == [
+        "run_en-en_TEAM.trec", "run_es-es_TEAM.trec", "run_de-de_TEAM.trec",
+    ]  # fmt: skip
+    package(three(run_file), "TEAM", second)
+    assert first.read_bytes() == second.read_bytes()
+    assert [path.name for path in first.parent.iterdir()] == ["1.zip"]
+
+
+def test_what_cannot_be_packaged(run_file, tmp_path: Path) -> None:
+    runs, out = three(run_file), tmp_path / "out.zip"
+    with pytest.raises(InvalidInput, match="cannot be a team's name"):
+        package(runs, "../TEAM", out)
+    with pytest.raises(BenchmarkError, match="give the runs for de-de as well"):
+        package({pair: runs[pair] for pair in ("en-en", "es-es")}, "TEAM", out)
+    out.write_bytes(b"before")
+    with pytest.raises(BenchmarkError, match="is there already"):
+        package(runs, "TEAM", out)
+    runs["en-en"].write_text("1 0 a 1\n")
+    with pytest.raises(BenchmarkError, match=r"line 1: .*looks like a line of judgements"):
+        package(runs, "TEAM", out, replace=True)
+    assert out.read_bytes() == b"before"
+    with pytest.raises(BenchmarkError, match="cannot be written"):
+        package(three(run_file), "TEAM", out / "below.zip")
