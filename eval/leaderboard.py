@@ -22,26 +22,38 @@ class _Entry:
 
 
 def tables(cells: Sequence[Cell], metrics: Sequence[str]) -> list[Table]:
-    """The leaderboard: for each benchmark and metric a table or two.
+    """The leaderboard: for each benchmark, set and metric a table or two.
 
-    One table is for pairs within a language, one for pairs across languages; rows are models with
-    their variants, then published systems, columns are pairs and the mean that TalentCLEF ranks by,
-    where all its pairs were measured. Every row says which set it was measured on: figures of
-    different sets do not compare.
+    One table is for pairs within a language, one for pairs across languages; rows are the systems
+    that were measured, best first, then published ones, columns are pairs and the mean that
+    TalentCLEF ranks by, where all its pairs were measured. Every row says which set it was measured
+    on: figures of different sets do not compare.
 
     Args:
         cells: what was measured.
         metrics: names as in :data:`eval.metrics.MEASURES`.
     """
     parts: list[Table] = []
-    for benchmark in dict.fromkeys(cell.benchmark for cell in cells):
-        own = [cell for cell in cells if cell.benchmark == benchmark]
+    for name, own in by_set(cells).items():
         for metric in metrics:
-            parts += _tables(benchmark, own, metric)
+            parts += _tables(name, own, metric)
     return parts
 
 
-def _tables(benchmark: str, cells: Sequence[Cell], metric: str) -> list[Table]:
+def by_set(cells: Sequence[Cell]) -> dict[str, list[Cell]]:
+    """The cells of each benchmark, under its name; of each of its sets, if there are several."""
+    sets: dict[str, set[str]] = {}
+    for cell in cells:
+        sets.setdefault(cell.benchmark, set()).add(cell.split)
+    found: dict[str, list[Cell]] = {}
+    for cell in cells:
+        several = len(sets[cell.benchmark]) > 1
+        name = f"{cell.benchmark} {cell.split}" if several else cell.benchmark
+        found.setdefault(name, []).append(cell)
+    return found
+
+
+def _tables(name: str, cells: Sequence[Cell], metric: str) -> list[Table]:
     found = []
     for title, ranked_by, across in (
         ("within a language", MONOLINGUAL, False),
@@ -49,7 +61,7 @@ def _tables(benchmark: str, cells: Sequence[Cell], metric: str) -> list[Table]:
     ):
         here = [cell for cell in cells if _is_across(cell.pair) == across]
         if here:
-            found.append(_table(f"{benchmark}: {metric} {title}", here, metric, ranked_by))
+            found.append(_table(f"{name}: {metric} {title}", here, metric, ranked_by))
     return found
 
 
@@ -86,9 +98,10 @@ def _own(cells: Sequence[Cell], metric: str, ranked_by: tuple[str, ...]) -> list
     rows: dict[tuple[str, str], dict[str, float]] = {}
     for cell in cells:
         rows.setdefault((cell.system, set_of(cell)), {})[cell.pair] = cell.metrics[metric]
+    best_first = sorted(rows.items(), key=lambda row: -fmean(row[1].values()))
     return [
         _Entry(system, measured_on, pairs, _mean_over(pairs, ranked_by))
-        for (system, measured_on), pairs in rows.items()
+        for (system, measured_on), pairs in best_first
     ]
 
 

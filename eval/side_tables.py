@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from statistics import fmean
 
 from eval.cells import Cell, QueryResult
-from eval.leaderboard import pairs_in_order, set_of
+from eval.leaderboard import by_set, pairs_in_order, set_of
 from eval.tables import Table, figure
 from jobsearch.text import normalize_title
 
@@ -30,15 +30,13 @@ def details(
 def tables_of_what_is_hidden(cells: Sequence[Cell], metrics: Sequence[str]) -> list[Table]:
     """For each benchmark: what its figures hide, and the figures without it."""
     found: list[Table] = []
-    for benchmark in dict.fromkeys(cell.benchmark for cell in cells):
-        own = [cell for cell in cells if cell.benchmark == benchmark and cell.facts]
-        if own:
-            found.append(_facts_table(benchmark, own))
-            found += [_without_copies_table(benchmark, own, metric) for metric in metrics]
+    for name, own in by_set([cell for cell in cells if cell.facts]).items():
+        found.append(_facts_table(name, own))
+        found += [_without_copies_table(name, own, metric) for metric in metrics]
     return found
 
 
-def _facts_table(benchmark: str, cells: Sequence[Cell]) -> Table:
+def _facts_table(name: str, cells: Sequence[Cell]) -> Table:
     facts = {(cell.split, cell.pair): cell for cell in cells}
     rows = tuple(
         (
@@ -64,7 +62,7 @@ def _facts_table(benchmark: str, cells: Sequence[Cell]) -> Table:
         "contradictions: of documents with the same title, one is judged relevant and one is not",
         "highest MAP@10: no run of ten documents a query can have more",
     )
-    return Table(f"{benchmark}: what the figures hide", headers, rows, notes, words=2)
+    return Table(f"{name}: what the figures hide", headers, rows, notes, words=2)
 
 
 def tables_of_seen_queries(
@@ -96,14 +94,12 @@ def tables_of_seen_queries(
 def tables_of_gender(cells: Sequence[Cell]) -> list[Table]:
     """For each benchmark whose queries stand in both genders: how alike they are answered."""
     found: list[Table] = []
-    for benchmark in dict.fromkeys(cell.benchmark for cell in cells):
-        own = [cell for cell in cells if cell.benchmark == benchmark and cell.gender]
-        if own:
-            found.append(_gender_table(benchmark, own))
+    for name, own in by_set([cell for cell in cells if cell.gender]).items():
+        found.append(_gender_table(name, own))
     return found
 
 
-def _gender_table(benchmark: str, cells: Sequence[Cell]) -> Table:
+def _gender_table(name: str, cells: Sequence[Cell]) -> Table:
     rows = []
     for cell in cells:
         if not (report := cell.gender):
@@ -132,7 +128,7 @@ def _gender_table(benchmark: str, cells: Sequence[Cell]) -> Table:
         f"masculine of …: share of masculine titles among the first {report.share_depth} "
         "documents that have a gender, for the masculine and the feminine query",
     )
-    return Table(f"{benchmark}: gender", headers, tuple(rows), notes, words=3)
+    return Table(f"{name}: gender", headers, tuple(rows), notes, words=3)
 
 
 def tables_of_index_loss(cells: Sequence[Cell]) -> list[Table]:
@@ -168,14 +164,14 @@ def _depths(cells: Sequence[Cell]) -> tuple[str, ...]:
     return next((tuple(cell.facts.best_map) for cell in cells if cell.facts), ())
 
 
-def _without_copies_table(benchmark: str, cells: Sequence[Cell], metric: str) -> Table:
+def _without_copies_table(name: str, cells: Sequence[Cell], metric: str) -> Table:
     rows: dict[tuple[str, str], dict[str, tuple[float, float | None]]] = {}
     for cell in cells:
         pair = (cell.metrics[metric], cell.without_copies.get(metric))
         rows.setdefault((cell.system, set_of(cell)), {})[cell.pair] = pair
     pairs = pairs_in_order(cells)
     return Table(
-        f"{benchmark}: {metric} with and without the copies of the query",
+        f"{name}: {metric} with and without the copies of the query",
         ("system", "measured on", *pairs),
         tuple(
             (
