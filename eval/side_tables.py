@@ -154,7 +154,7 @@ def tables_of_index_loss(cells: Sequence[Cell]) -> list[Table]:
     headers = (
         "system", "benchmark", "pair", "search",
         *(f"recall@{depth}" for depth in first.recall),
-        "MAP@100", "lost", *(f"p{q} ms" for q in first.milliseconds),
+        "MAP@100", "change", *(f"p{q} ms" for q in first.milliseconds),
     )  # fmt: skip
     notes = ("recall: of the documents that an exact search finds",)
     return [Table("what the live index loses", headers, rows, notes, words=4)]

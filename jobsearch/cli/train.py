@@ -43,6 +43,13 @@ _NEEDED = ("accelerate", "datasets")
     type=click.IntRange(min=1),
     help="Titles that pass the network at once: less memory, the same outcome.",
 )
+@click.option(
+    "--gradient-checkpointing",
+    is_flag=True,
+    default=None,
+    help="Compute activations twice instead of keeping them (transformers): less memory, the same "
+    "outcome, more time.",
+)
 @click.option("--learning-rate", type=click.FloatRange(min=0, min_open=True), help="Highest value.")
 @click.option("--anchors", type=click.Choice(["on", "off"]), help="Concept anchors may be added.")
 @click.option("--seed", type=int, help="Of held-out concepts, pairs and optimiser.  [default: 0]")

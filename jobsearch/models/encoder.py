@@ -177,12 +177,13 @@ def _weights_sha256(network: "SentenceTransformer") -> str:
 
 
 def _tokenizer_sha256(network: "SentenceTransformer") -> str:
-    """Over the tokenizer's whole definition."""
+    """Over the tokenizer's definition; how a batch was last padded or cut is no part of it."""
     first: Any = network[0]
     if hasattr(first, "pieces"):
         definition = first.pieces.serialized_model_proto()
     elif hasattr(first.tokenizer, "backend_tokenizer"):
-        definition = first.tokenizer.backend_tokenizer.to_str().encode()
+        whole = json.loads(first.tokenizer.backend_tokenizer.to_str())
+        definition = json.dumps({**whole, "padding": None, "truncation": None}).encode()
     else:
         definition = repr(sorted(first.tokenizer.get_vocab().items())).encode()
     return hashlib.sha256(definition).hexdigest()

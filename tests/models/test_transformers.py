@@ -30,7 +30,7 @@ from ingest.pipeline import ingest
 from ingest.sources import EscoSource, SampleSource
 from ingest.sources.sample import SAMPLE_FOLDER
 from ingest.training_titles import read_training_titles
-from jobsearch.errors import TrainingError
+from jobsearch.errors import InvalidInput, TrainingError
 from jobsearch.models import load_encoder
 from jobsearch.models.training.recipes import Recipe, recipe
 from jobsearch.models.training.titles import TrainingTitles
@@ -127,6 +127,26 @@ def test_small_mini_batches_change_next_to_nothing(
     assert [loss for loss, _ in cached.epochs] == pytest.approx(
         [loss for loss, _ in trained.epochs], rel=0.05
     )
+
+
+def test_gradient_checkpointing_changes_memory_only(
+    trained: TrainingReport, xlmr: Path, titles: TrainingTitles, tmp_path: Path
+) -> None:
+    again = train(str(xlmr), titles, small(gradient_checkpointing=True), models_dir=tmp_path)
+    assert [loss for loss, _ in again.epochs] == pytest.approx(
+        [loss for loss, _ in trained.epochs], rel=1e-3
+    )
+    with pytest.raises(InvalidInput, match="gradient checkpointing needs a transformer"):
+        head = recipe("aligned", "head", gradient_checkpointing=True)
+        train("builtin", titles, head, models_dir=tmp_path)
+
+
+def test_training_does_not_change_the_tokenizer(trained: TrainingReport, xlmr: Path) -> None:
+    assert trained.path is not None
+    before = load_encoder(str(xlmr), "pretrained").info
+    after = load_encoder(str(xlmr), "finetuned", trained.path.parents[1]).info
+    assert before.tokenizer_sha256 == after.tokenizer_sha256
+    assert before.weights_sha256 != after.weights_sha256
 
 
 def test_the_written_directory_loads_without_jobsearch(trained: TrainingReport, xlmr: Path) -> None:

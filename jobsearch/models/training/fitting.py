@@ -70,8 +70,11 @@ def fit(
             f"{len(pairs) // recipe.epochs:,} pairs an epoch do not fill one batch of "
             f"{recipe.batch_size:,}: give more titles or a lower --batch-size"
         )
+    if recipe.gradient_checkpointing:
+        network.gradient_checkpointing_enable({"use_reentrant": False})
     pairs = pairs.select(range(steps * recipe.batch_size * recipe.epochs))
-    network.model_card_data.generate_widget_examples = False
+    # Examples for a model card that is not written; anything there keeps them from being made.
+    network.model_card_data.widget = [{}]
     watch = _Watch(
         network,
         steps,

@@ -46,6 +46,10 @@ def trainee_for(
     Raises:
         InvalidInput: the model has no such part.
     """
+    if recipe.gradient_checkpointing and not hasattr(network[0], "auto_model"):
+        raise InvalidInput(
+            "gradient checkpointing needs a transformer, which builtin is not: leave it off"
+        )
     if recipe.part == "head":
         return _head(network, recipe, texts, advance)
     if recipe.part == "adapter":

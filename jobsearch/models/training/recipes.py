@@ -34,6 +34,8 @@ class Recipe:
         scale: inverse temperature of the cosines.
         graded: weight of a title in the same ISCO-08 unit group; ``aligned`` only.
         dropout: share of the token sum's 1,280 features that are dropped; ``head`` only.
+        gradient_checkpointing: compute activations a second time instead of keeping them: less
+            memory, the same outcome; transformers only.
         keep: the weights at the end, or those of the epoch with the lowest training loss.
         anchors: whether concept anchors may close the model.
         held_out: share of the concepts that are kept out of training, to test on.
@@ -55,6 +57,7 @@ class Recipe:
     scale: float = 20.0
     graded: float = 0.0
     dropout: float = 0.0
+    gradient_checkpointing: bool = False
     keep: Literal["last", "best-loss"] = "last"
     anchors: bool = False
     held_out: float = 0.1

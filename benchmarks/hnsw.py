@@ -1,0 +1,30 @@
+"""What Qdrant's approximate index (HNSW, its default settings) loses on a MELO set.
+
+    python -m benchmarks.hnsw
+
+The embedded store compares a query with every point of a collection of up to 50,000, which loses
+nothing; here the index is built all the same.
+"""
+
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+from benchmarks.common import MELO
+from eval.melo import melo
+from eval.runner import evaluate
+from eval.side_tables import tables_of_index_loss
+from eval.systems import VectorSearch
+from eval.tables import render
+from jobsearch.models import load_encoder
+from jobsearch.store.edge import EdgeStore
+
+if __name__ == "__main__":
+    benchmark = melo(MELO / "deu_q_de_c_en")
+    with tempfile.TemporaryDirectory() as folder:
+        for variant in ("pretrained", "finetuned"):
+            store = EdgeStore(Path(folder), exact_scan_max_points=0)
+            system = VectorSearch(store, load_encoder("builtin", variant))
+            cell = replace(evaluate(benchmark, system), index=system.measure_index(benchmark))
+            print(render(tables_of_index_loss([cell]), "markdown"), "\n")
+            store.close()
