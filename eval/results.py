@@ -86,8 +86,8 @@ def read_cell(path: Path) -> Cell:
         ) from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise BenchmarkError(
-            f"{path} is not a result of `jobsearch eval … --results`, or is damaged: delete it and "
-            "evaluate again"
+            f"{path} is damaged, or no result of `jobsearch eval … --results`: give a folder of "
+            "results, or evaluate again into another one"
         ) from error
 
 

@@ -86,7 +86,7 @@ def test_new_weights_are_measured_again(tmp_path: Path) -> None:
 def test_a_broken_file_is_named_and_measured_again(tmp_path: Path, text: str) -> None:
     path = save_cell(tmp_path, measured("tfidf"))
     path.write_text(text)
-    with pytest.raises(BenchmarkError, match=r"_en-en\.json .*evaluate again"):
+    with pytest.raises(BenchmarkError, match=r"_en-en\.json is damaged, or no result"):
         read_cells(tmp_path)
     assert find_cell(tmp_path, BENCHMARK, BASELINES["tfidf"]) is None
 

@@ -263,3 +263,18 @@ def test_the_builtin_model_on_the_real_english_set(
     cell: Cell = evaluate(benchmark, VectorSearch(store, builtin))
     assert cell.metrics["MAP"] == pytest.approx(0.463, abs=0.01)
     assert cell.metrics["MAP"] == pytest.approx(average_precision(benchmark, builtin), abs=1e-4)
+
+
+@pytest.mark.parametrize("pair", ["en-en", "es-es", "de-de"])
+def test_queries_in_capitals_rank_like_those_in_lower_case(
+    store: Store, builtin: Encoder, pair: str
+) -> None:
+    (benchmark,) = sample([pair])
+    lower, upper = (
+        replace(benchmark, queries={q_id: change(title) for q_id, title in titles.items()})
+        for titles in [benchmark.queries]
+        for change in (str.lower, str.upper)
+    )
+    system = VectorSearch(store, builtin)
+    expected = evaluate(lower, system).metrics["MRR"]
+    assert evaluate(upper, system).metrics["MRR"] == pytest.approx(expected, abs=0.01)
