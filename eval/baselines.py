@@ -11,7 +11,7 @@ from eval.benchmarks import Benchmark
 from eval.systems import Ranked
 from jobsearch.errors import InvalidInput
 from jobsearch.search.exact import Ranking
-from jobsearch.text import normalize_title
+from jobsearch.text import fold_title
 
 SEED = 0
 _NGRAMS = (2, 5)
@@ -48,14 +48,10 @@ class Baseline:
     def rank(self, benchmark: Benchmark, *, depth: int | None, progress: bool) -> Ranked:
         """Rank for every query; see :class:`eval.systems.System`."""
         del progress
-        documents = [_folded(title) for title in benchmark.documents.values()]
-        queries = [_folded(title) for title in benchmark.queries.values()]
+        documents = [fold_title(title) for title in benchmark.documents.values()]
+        queries = [fold_title(title) for title in benchmark.queries.values()]
         rankings = (_ranking(row, depth) for row in self.scorer(documents, queries))
         return Ranked(list(benchmark.documents), rankings)
-
-
-def _folded(title: str) -> str:
-    return normalize_title(title).casefold()
 
 
 def _ranking(scores: Scores, depth: int | None) -> Ranking:

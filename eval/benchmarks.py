@@ -16,6 +16,7 @@ Qrels = Mapping[str, Mapping[str, int]]
 
 #: Columns of a line of TREC judgements, and of a line of a TREC run.
 QRELS_COLUMNS, RUN_COLUMNS = 4, 6
+_HIGHEST_RELEVANCE = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +177,11 @@ def check_titles_are_there(titles: Mapping[str, str], file: str, what: str) -> N
             raise BenchmarkError(f"{file}: {title_id} has an empty title. Correct the file")
 
 
+def _is_relevance(text: str) -> bool:
+    # trec_eval needs memory and time for every grade up to the highest.
+    return text.isdecimal() and len(text) < 5 and int(text) <= _HIGHEST_RELEVANCE
+
+
 def read_qrels(
     lines: Iterable[str],
     file: str,
@@ -200,8 +206,8 @@ def read_qrels(
         if not fields:
             continue
         problem = ""
-        if len(fields) != QRELS_COLUMNS or not fields[3].isdecimal():
-            problem = "not 'q_id 0 doc_id relevance' with a relevance of 0 or more"
+        if len(fields) != QRELS_COLUMNS or not _is_relevance(fields[3]):
+            problem = "not 'q_id 0 doc_id relevance' with a relevance of 0 to 1,000"
             if len(fields) == RUN_COLUMNS:
                 problem += " (this looks like a line of a run)"
         elif query_ids is not None and fields[0] not in query_ids:

@@ -78,9 +78,10 @@ def esco_probe(
         )
     drawn = sorted(random.Random(seed).sample(concepts, min(size, len(concepts))))  # noqa: S311
     corpus = Corpus(NAME, split, export.version, searched, str(path), documents)
+    drawing = "" if (size, seed) == (SIZE, SEED) else f" {size} queries seed {seed}"
     return Benchmark(
         name=NAME,
-        split=split,
+        split=f"{split}{drawing}",
         query_language=asked,
         corpus_language=searched,
         queries={concept: titles[concept] for concept in drawn},

@@ -5,7 +5,7 @@ from statistics import fmean
 
 from eval.benchmarks import Benchmark
 from eval.cells import BenchmarkFacts
-from jobsearch.text import normalize_title
+from jobsearch.text import fold_title
 
 #: Depths of runs that people submit: what each caps MAP at.
 RUN_DEPTHS = (10, 100)
@@ -18,20 +18,21 @@ def copies_of_queries(benchmark: Benchmark) -> dict[str, frozenset[str]]:
     """
     holders: dict[str, set[str]] = {}
     for doc_id, title in benchmark.documents.items():
-        holders.setdefault(_folded(title), set()).add(doc_id)
-    found = ((q_id, holders.get(_folded(title))) for q_id, title in benchmark.queries.items())
+        holders.setdefault(fold_title(title), set()).add(doc_id)
+    found = ((q_id, holders.get(fold_title(title))) for q_id, title in benchmark.queries.items())
     return {q_id: frozenset(documents) for q_id, documents in found if documents}
 
 
 def facts_of(benchmark: Benchmark) -> BenchmarkFacts:
     """Look at queries, documents and judgements."""
     copies = copies_of_queries(benchmark)
-    times = Counter(map(_folded, benchmark.documents.values()))
+    times = Counter(map(fold_title, benchmark.documents.values()))
     return BenchmarkFacts(
         copies=len(copies),
         copies_not_relevant=sum(
-            not any(benchmark.qrels.get(q_id, {}).get(doc_id, 0) > 0 for doc_id in documents)
+            not any(benchmark.qrels[q_id].get(doc_id, 0) > 0 for doc_id in documents)
             for q_id, documents in copies.items()
+            if q_id in benchmark.qrels
         ),
         repeated_titles=sum(count > 1 for count in times.values()),
         contradictions=_contradictions(benchmark, times),
@@ -40,16 +41,12 @@ def facts_of(benchmark: Benchmark) -> BenchmarkFacts:
     )
 
 
-def _folded(title: str) -> str:
-    return normalize_title(title).casefold()
-
-
 def _contradictions(benchmark: Benchmark, times: Counter[str]) -> int:
     """An unjudged document counts as not relevant, as the metrics take it."""
     found = 0
     for judged in benchmark.qrels.values():
         relevant = Counter(
-            _folded(benchmark.documents[doc_id]) for doc_id, value in judged.items() if value > 0
+            fold_title(benchmark.documents[doc_id]) for doc_id, value in judged.items() if value > 0
         )
         found += sum(times[title] > count for title, count in relevant.items())
     return found

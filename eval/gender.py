@@ -12,7 +12,7 @@ from typing import Any, Self
 
 from eval.benchmarks import Benchmark
 from ingest.gendered import find_form_pairs
-from jobsearch.text import normalize_title
+from jobsearch.text import fold_title
 
 #: Persistence of rank-biased overlap: the first 10 ranks have 86% of the weight.
 PERSISTENCE = 0.9
@@ -30,10 +30,12 @@ class GenderedPair:
         masculine, feminine: ids of the queries.
         masculine_title, feminine_title: as they are asked.
         overlap: rank-biased overlap of the two rankings in [0, 1]; 1 if they are the same.
-        overlap_of_jobs: the same after both forms of a document's title count as one document.
+        overlap_of_jobs: the same after documents whose titles are the same, or the two forms of
+            one, count as one document.
         masculine_map, feminine_map: average precision of each; None if it has no judgements.
-        masculine_share, feminine_share: of the first documents that have a gender, how many are
-            masculine, in the ranking of either query; None if none has a gender.
+        masculine_share, feminine_share: of those of the first ``SHARE_DEPTH`` documents that stand
+            in the corpus in both forms, how many are masculine, in the ranking of either query;
+            None if there are none.
     """
 
     masculine: str
@@ -90,9 +92,9 @@ class GenderReport:
 def rank_biased_overlap(first: Sequence[str], second: Sequence[str], p: float) -> float:
     """Similarity of two rankings, the first ranks weighing most: 0 disjoint, 1 equal.
 
-    RBO_ext, equation 32 of Webber, Moffat and Zobel, "A Similarity Measure for Indefinite
-    Rankings", ACM Transactions on Information Systems 28(4), 2010: the agreement at the last rank
-    is taken to go on. Of rankings of different length, the longer is cut.
+    RBO_ext for two prefixes of one length (Webber, Moffat and Zobel, "A Similarity Measure for
+    Indefinite Rankings", ACM Transactions on Information Systems 28(4), 2010): the agreement at the
+    last rank is taken to go on. Of rankings of different length, the longer is cut.
 
     Args:
         first: documents, best first, each at most once.
@@ -124,7 +126,7 @@ class GenderProbe:
     def __init__(self, benchmark: Benchmark) -> None:
         ids: dict[str, str] = {}
         for q_id, title in benchmark.queries.items():
-            ids.setdefault(_folded(title), q_id)
+            ids.setdefault(fold_title(title), q_id)
         self._pairs = [
             (ids[masculine], ids[feminine])
             for masculine, feminine in find_form_pairs(ids, benchmark.query_language)
@@ -132,7 +134,7 @@ class GenderProbe:
         self._titles = benchmark.queries
         self._wanted = {q_id for pair in self._pairs for q_id in pair}
         self._rankings: dict[str, list[str]] = {}
-        forms = {doc_id: _folded(title) for doc_id, title in benchmark.documents.items()}
+        forms = {doc_id: fold_title(title) for doc_id, title in benchmark.documents.items()}
         found = find_form_pairs(forms.values(), benchmark.corpus_language) if self._pairs else []
         self._masculine_of = {feminine: masculine for masculine, feminine in found}
         self._masculine = set(self._masculine_of.values())
@@ -189,7 +191,3 @@ class GenderProbe:
         masculine = sum(title in self._masculine for title in titles)
         feminine = sum(title in self._masculine_of for title in titles)
         return masculine / (masculine + feminine) if masculine + feminine else None
-
-
-def _folded(title: str) -> str:
-    return normalize_title(title).casefold()

@@ -24,10 +24,10 @@ class _Entry:
 def tables(cells: Sequence[Cell], metrics: Sequence[str]) -> list[Table]:
     """The leaderboard: for each benchmark, set and metric a table or two.
 
-    One table is for pairs within a language, one for pairs across languages; rows are the systems
-    that were measured, best first, then published ones, columns are pairs and the mean that
-    TalentCLEF ranks by, where all its pairs were measured. Every row says which set it was measured
-    on: figures of different sets do not compare.
+    One table is for pairs within a language, one for pairs across languages. Rows are the systems
+    that were measured, those on most pairs and the best of them first, then published ones; columns
+    are pairs and the mean that TalentCLEF ranks by, where all its pairs were measured. Every row
+    says which set it was measured on: figures of different sets do not compare.
 
     Args:
         cells: what was measured.
@@ -98,7 +98,7 @@ def _own(cells: Sequence[Cell], metric: str, ranked_by: tuple[str, ...]) -> list
     rows: dict[tuple[str, str], dict[str, float]] = {}
     for cell in cells:
         rows.setdefault((cell.system, set_of(cell)), {})[cell.pair] = cell.metrics[metric]
-    best_first = sorted(rows.items(), key=lambda row: -fmean(row[1].values()))
+    best_first = sorted(rows.items(), key=lambda row: (-len(row[1]), -fmean(row[1].values())))
     return [
         _Entry(system, measured_on, pairs, _mean_over(pairs, ranked_by))
         for (system, measured_on), pairs in best_first

@@ -19,14 +19,16 @@ def implausible(cells: Sequence[Cell]) -> list[str]:
     taken for: one embedded in another language, say. Two systems with the same rankings are one
     system that was measured twice.
     """
-    models = [cell for cell in cells if cell.model not in BASELINES]
+    models = [
+        cell
+        for cell in cells
+        if cell.model not in BASELINES and cell.facts and cell.facts.random_map < _TELLING
+    ]
     found = [
         f"{_name(cell)}: MAP is {cell.metrics['MAP']:.3f}, and a random ranking can expect "
         f"{cell.facts.random_map:.3f}. Is the corpus in the language it should be in?"
         for cell in models
-        if cell.facts
-        and cell.facts.random_map < _TELLING
-        and cell.metrics["MAP"] < TIMES_CHANCE * cell.facts.random_map
+        if cell.facts and cell.metrics["MAP"] < TIMES_CHANCE * cell.facts.random_map
     ]
     for first, second in combinations(models, 2):
         same_set = (first.benchmark, first.split, first.pair) == (
@@ -34,7 +36,11 @@ def implausible(cells: Sequence[Cell]) -> list[str]:
             second.split,
             second.pair,
         )
-        if same_set and first.ranking_sha256 and first.ranking_sha256 == second.ranking_sha256:
+        if (
+            same_set
+            and first.system != second.system
+            and (first.ranking_sha256 == second.ranking_sha256)
+        ):
             found.append(
                 f"{_name(first)}: {second.system} ranks every query alike. "
                 "Are they the same weights?"

@@ -8,6 +8,7 @@ import json
 import os
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from eval.benchmarks import Benchmark
 from eval.cells import Cell
@@ -30,11 +31,17 @@ def save_cell(folder: Path, cell: Cell) -> Path:
     """Write a cell with all its queries, in the place of an earlier one.
 
     Raises:
-        BenchmarkError: it cannot be written.
+        BenchmarkError: it cannot be written, or another cell has the same file name.
     """
     tag = run_tag(cell.model, cell.variant)
     path = cell_path(folder, cell.benchmark, cell.split, cell.pair, tag)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    there = _read_if_whole(path)
+    if there and _names(there) != _names(cell):
+        raise BenchmarkError(
+            f"{path} holds {' '.join(_names(there))}, and {' '.join(_names(cell))} would have the "
+            "same file name: choose another folder for results"
+        )
     data = {"format": FORMAT, "cell": cell.as_dict(per_query=True)}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -55,14 +62,20 @@ def find_cell(folder: Path, benchmark: Benchmark, system: System) -> Cell | None
     """The cell of an earlier evaluation, if it is there and nothing it depends on has changed."""
     tag = run_tag(system.model, system.variant)
     path = cell_path(folder, benchmark.name, benchmark.split, benchmark.pair, tag)
-    if not path.exists():
-        return None
+    cell = _read_if_whole(path)
+    return cell if cell and cell.key == cell_key(benchmark, system) else None
+
+
+def _read_if_whole(path: Path) -> Cell | None:
+    """What is there, unless it was written by another version or is damaged: to be replaced."""
     try:
-        cell = read_cell(path)
+        return read_cell(path) if path.exists() else None
     except BenchmarkError:
-        # Written by another version, or damaged: it will be replaced.
         return None
-    return cell if cell.key == cell_key(benchmark, system) else None
+
+
+def _names(cell: Cell) -> tuple[str, ...]:
+    return cell.system, cell.benchmark, cell.split
 
 
 def read_cell(path: Path) -> Cell:
@@ -95,7 +108,8 @@ def read_cells(folder: Path) -> list[Cell]:
     """All cells of a folder of results, or of one system's folder in it, sorted by file name.
 
     Raises:
-        BenchmarkError: there are none, or one cannot be read.
+        BenchmarkError: there are none, one cannot be read, or those of a system were not measured
+            with the same weights.
     """
     paths = sorted(folder.glob("*.json")) or sorted(folder.glob("*/*.json"))
     if not paths:
@@ -103,4 +117,13 @@ def read_cells(folder: Path) -> list[Cell]:
             f"{folder} holds no results: write some with "
             f"`jobsearch eval talentclef PATH --results {folder}`"
         )
-    return [read_cell(path) for path in paths]
+    cells = [read_cell(path) for path in paths]
+    described: dict[str, Any] = {}
+    for path, cell in zip(paths, cells, strict=True):
+        own = cell.provenance.get("system")
+        if described.setdefault(cell.system, own) != own:
+            raise BenchmarkError(
+                f"{path} and others of {cell.system} were measured with different weights or "
+                "settings, which do not make one table: evaluate all again"
+            )
+    return cells

@@ -21,6 +21,7 @@ Severity = Literal["error", "warning"]
 
 #: Findings of one kind that are listed; the others are counted.
 LISTED = 1_000
+_LONGEST_LINE, _LONGEST_FIELD = 64 * 1024, 200
 
 _PAIR = re.compile(r"(?:^|[_.-])([a-z]{2}-[a-z]{2})(?=[_.-]|$)")
 _FORM = "q_id Q0 doc_id rank score tag"
@@ -101,8 +102,9 @@ def check_run(
     """
     run = _Run()
     try:
-        with path.open("rb") as lines:
-            for number, raw in enumerate(lines, start=1):
+        with path.open("rb") as file:
+            # A line without end is cut, and found to have the wrong columns.
+            for number, raw in enumerate(iter(lambda: file.readline(_LONGEST_LINE), b""), start=1):
                 run.read(number, raw)
     except OSError as error:
         raise BenchmarkError(
@@ -169,8 +171,12 @@ class _Run:
             self._find("encoding", "error", number, "not UTF-8", "save the file as UTF-8")
             return
         self._carriage_returns += line.endswith("\r\n")
-        fields = line.split()
+        if number == 1 and line.startswith("\ufeff"):
+            self._find("mark", "error", 1, "a byte-order mark", "save the file without one")
+            line = line.removeprefix("\ufeff")
+        fields = [field[:_LONGEST_FIELD] for field in line.split()]
         if not fields:
+            self._find("blank", "error", number, "blank", "delete the line: the scorer fails on it")
             return
         self._columns[len(fields)] = self._columns.get(len(fields), 0) + 1
         if len(fields) != RUN_COLUMNS:
@@ -205,7 +211,7 @@ class _Run:
     def no_run(self) -> Finding | None:
         """What makes the file no run at all."""
         lines = sum(self._columns.values())
-        if not lines:
+        if not lines and not any(finding.kind == "encoding" for finding in self.of_lines):
             what, fix = "empty", f"write lines of '{_FORM}'"
         elif self._columns.get(QRELS_COLUMNS, 0) > lines / 2:
             what = "its lines have four columns: these are judgements (qrels) and no run"

@@ -22,8 +22,10 @@ from eval.gender import DEPTH, GenderProbe
 from eval.metrics import MEASURES, score_ranking, summarize
 from eval.systems import Ranked, System
 from eval.trec import RunWriter, run_name, run_tag
+from ingest.gendered import RULES_VERSION
 from ingest.language_guard import check_titles
 from jobsearch.search.exact import Ranking
+from jobsearch.text import NORMALIZATION_VERSION
 
 #: Rankings of corpora larger than this are cut in run files, at trec_eval's usual depth: a MELO
 #: set in full would be 60 million lines. Metrics are always those of the whole ranking.
@@ -36,7 +38,8 @@ _HASHED_DEPTH = 100
 
 def cell_key(benchmark: Benchmark, system: System, depth: int | None = None) -> str:
     """SHA-256 over everything that decides the figures: they are the same for the same key."""
-    facts = [_VERSION, benchmark.sha256, system.description, depth]
+    rules = [_VERSION, NORMALIZATION_VERSION, RULES_VERSION]
+    facts = [*rules, benchmark.sha256, system.description, depth]
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
@@ -202,7 +205,7 @@ def _without(
     metrics: Mapping[str, float],
 ) -> Mapping[str, float] | None:
     """The metrics without the query's copies, of which ``needed`` may have any."""
-    if not copies:
+    if not copies or not any(value > 0 for value in judged.values()):
         return metrics
     left = {doc_id: value for doc_id, value in judged.items() if doc_id not in copies}
     if not any(value > 0 for value in left.values()):

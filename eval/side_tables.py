@@ -6,7 +6,7 @@ from statistics import fmean
 from eval.cells import Cell, QueryResult
 from eval.leaderboard import by_set, pairs_in_order, set_of
 from eval.tables import Table, figure
-from jobsearch.text import normalize_title
+from jobsearch.text import fold_title
 
 
 def details(
@@ -74,7 +74,7 @@ def tables_of_seen_queries(
         seen: list[QueryResult] = []
         new: list[QueryResult] = []
         for result in cell.per_query:
-            known = normalize_title(result.title).casefold() in trained_on
+            known = fold_title(result.title) in trained_on
             (seen if known else new).append(result)
         figures = [
             figure(fmean(result.metrics[metric] for result in part) if part else None)
@@ -124,9 +124,9 @@ def _gender_table(name: str, cells: Sequence[Cell]) -> Table:
     )  # fmt: skip
     notes = (
         f"overlap: rank-biased overlap (p = {report.persistence:g}, {report.depth} ranks) of the "
-        "rankings for both forms of a query; of jobs: both forms of a document count as one",
-        f"masculine of …: share of masculine titles among the first {report.share_depth} "
-        "documents that have a gender, for the masculine and the feminine query",
+        "rankings for both forms of a query; of jobs: both forms of a title count as one",
+        f"masculine of …: share of masculine titles among those of the first {report.share_depth} "
+        "documents that stand in the corpus in both forms, for either query",
     )
     return Table(f"{name}: gender", headers, tuple(rows), notes, words=3)
 

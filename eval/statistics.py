@@ -10,7 +10,7 @@ Values = npt.NDArray[np.float64]
 
 LEVEL = 0.95
 RESAMPLES = 2_000
-#: Random exchanges of two systems' values; the smallest p-value is one in as many.
+#: Random exchanges of two systems' values; the smallest p-value is two in as many.
 EXCHANGES = 10_000
 SEED = 0
 # Resamples that are held at a time.

@@ -21,9 +21,7 @@ _MOMENT = (1980, 1, 1, 0, 0, 0)
 def package(runs: Mapping[str, Path], team: str, out: Path, *, replace: bool = False) -> list[str]:
     """Write the zip: flat, ``run_<pair>_<team>.trec``, scores strictly falling with decimals.
 
-    The order of every ranking is kept: by score, ties as in the file. Scores beyond 1 are divided
-    by the largest of the run, since single precision, in which some scorers hold them, would make
-    ties of large ones.
+    The order of every ranking is kept: by score, ties as in the file.
 
     Args:
         runs: pair of languages -> run file.
@@ -57,7 +55,7 @@ def package(runs: Mapping[str, Path], team: str, out: Path, *, replace: bool = F
         ):
             for name, path in zip(names, runs.values(), strict=True):
                 written = Path(folder, name)
-                _rewrite(path, written, team)
+                write_run(written, read_run(path).items(), team)
                 entry = zipfile.ZipInfo(name, _MOMENT)
                 entry.compress_type = zipfile.ZIP_DEFLATED
                 archive.writestr(entry, written.read_bytes())
@@ -70,14 +68,3 @@ def package(runs: Mapping[str, Path], team: str, out: Path, *, replace: bool = F
         with suppress(OSError):
             partial.unlink(missing_ok=True)
     return names
-
-
-def _rewrite(path: Path, written: Path, tag: str) -> None:
-    run = read_run(path)
-    largest = max((abs(score) for ranking in run.values() for _, score in ranking), default=0.0)
-    scale = max(1.0, largest)
-    scaled = (
-        (q_id, [(doc_id, score / scale) for doc_id, score in ranking])
-        for q_id, ranking in run.items()
-    )
-    write_run(written, scaled, tag)

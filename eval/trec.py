@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Self
 
 from eval.benchmarks import QRELS_COLUMNS, RUN_COLUMNS, Benchmark
+from ingest.sources.archive import is_undecoded, text_lines
 from jobsearch.errors import BenchmarkError
 from jobsearch.store.names import slug
 
@@ -55,16 +56,21 @@ class RunWriter:
         return self
 
     def add(self, q_id: str, ranking: Iterable[tuple[str, float]]) -> None:
-        """Write the ranking of a query, documents and cosines, best first."""
+        """Write the ranking of a query, documents and scores, best first.
+
+        Scores beyond 1, which cosines are not, are divided by the largest of the query.
+        """
+        ranked = list(ranking)
+        scale = max(1.0, *(abs(score) for _, score in ranked)) if ranked else 1.0
         steps = math.inf
         lines = []
-        for rank, (doc_id, score) in enumerate(ranking, start=1):
+        for rank, (doc_id, score) in enumerate(ranked, start=1):
             if len(q_id.split()) != 1 or len(doc_id.split()) != 1:
                 raise BenchmarkError(
                     f"query {q_id!r}, document {doc_id!r}: a run file cannot hold an id that is "
                     "empty or has white space. Rename it in the benchmark"
                 )
-            steps = min(round(score * _STEPS_PER_UNIT), steps - 1)
+            steps = min(round(score / scale * _STEPS_PER_UNIT), steps - 1)
             printed = f"{steps / _STEPS_PER_UNIT:.6f}"
             lines.append(f"{q_id} Q0 {doc_id} {rank} {printed} {self._tag}\n")
         self._file.writelines(lines)
@@ -103,16 +109,12 @@ def read_run(path: Path) -> dict[str, list[tuple[str, float]]]:
 
     Raises:
         BenchmarkError: with file and line, for a line of another form or a document that stands
-            twice for a query; for an empty or unreadable file.
+            twice for a query; for an empty file.
+        SourceError: it cannot be read.
     """
     run: dict[str, dict[str, float]] = {}
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise BenchmarkError(f"{path} cannot be read ({reason}): give a TREC run file") from error
-    for number, line in enumerate(lines, start=1):
-        fields = line.split()
+    for number, line in enumerate(text_lines(lambda: path.open("rb"), str(path)), start=1):
+        fields = [] if is_undecoded(line) else line.split()
         score = _score(fields)
         problem = ""
         if score is None:

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, NoReturn
@@ -138,8 +138,10 @@ class Builder:
         vectors_of_checked: list[Vectors] = []
         starts = range(0, len(texts), CHUNK_SIZE)
         batches = [texts[start : start + CHUNK_SIZE] for start in starts]
-        encoded = self._encoder.encode_document_batches(batches)
-        with self._bar(len(texts)) as bar:
+        with (
+            closing(self._encoder.encode_document_batches(batches)) as encoded,
+            self._bar(len(texts)) as bar,
+        ):
             for start, batch, vectors in zip(starts, batches, encoded, strict=True):
                 pending.result()
                 owners = [places[text] for text in batch]

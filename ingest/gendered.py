@@ -77,7 +77,8 @@ def find_form_pairs(titles: Iterable[str], language: str) -> list[tuple[str, str
 
     Two titles pair up by the rule that slash forms are split by: word for word they are equal or
     the masculine and the feminine of one another, all in the same order, and one word at least
-    differs. Case and, in Spanish, accents are not looked at. No title is in two pairs.
+    differs; and the forms of each word share their first two letters, umlauts aside (so no
+    "Mönch", "Nonne"). Case and, in Spanish, accents are not looked at. No title is in two pairs.
     """
     if language not in _ENDINGS:
         return []

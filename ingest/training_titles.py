@@ -7,7 +7,7 @@ from ingest.gendered import split_forms
 from ingest.reading import read_source
 from ingest.sources import EscoSource, SampleSource, Source, TalentClefPairsSource
 from jobsearch.models.training.titles import TrainingTitles
-from jobsearch.text import normalize_title
+from jobsearch.text import fold_title, normalize_title
 from jobsearch.types import TitleRecord
 
 SAMPLE = "sample"
@@ -67,5 +67,5 @@ def titles_in(sources: Sequence[Source]) -> frozenset[str]:
             for row in source.rows(language):
                 for record in row.records:
                     forms = (record.title, *split_forms(record.title, language))
-                    titles.update(normalize_title(form).casefold() for form in forms)
+                    titles.update(map(fold_title, forms))
     return frozenset(titles)

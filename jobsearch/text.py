@@ -33,6 +33,11 @@ def normalize_title(title: str) -> str:
     return text
 
 
+def fold_title(title: str) -> str:
+    """The normalised title without case: what two titles share that read the same."""
+    return normalize_title(title).casefold()
+
+
 def check_query(query: str) -> str:
     """Return the normalised query.
 

@@ -12,7 +12,7 @@ COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#9
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """A mean with its 95% interval, in per cent of the chart's width."""
+    """A mean with its 95% interval, in [0, 1]."""
 
     system: str
     colour: str

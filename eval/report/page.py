@@ -93,11 +93,12 @@ def _comparisons(cells: Sequence[Cell]) -> list[dict[str, Any]]:
             by_system.setdefault(cell.system, []).append(cell)
     # "pretrained" is what the others are compared with.
     systems = sorted(by_system.items(), key=lambda item: item[1][0].variant != "pretrained")
-    found = []
+    found: list[dict[str, Any]] = []
     for (first, mine), (second, theirs) in combinations(systems, 2):
         try:
             pairs = paired_cells(mine, theirs)
-        except BenchmarkError:
+        except BenchmarkError as error:
+            found.append({"first": first, "second": second, "problem": str(error)})
             continue
         differences = compare(pairs, METRICS)
         gained, lost = changes(pairs, METRICS[0], _SHOWN_QUERIES)
@@ -106,6 +107,7 @@ def _comparisons(cells: Sequence[Cell]) -> list[dict[str, Any]]:
             {
                 "first": first,
                 "second": second,
+                "problem": "",
                 "tables": shown[: len(METRICS)],
                 "queries": shown[len(METRICS) :],
                 "scatters": scatters(pairs, METRICS[0]),

@@ -161,7 +161,8 @@ def esco(path: Path, pairs: tuple[str, ...], size: int, seed: int, **common: Any
     """
     from eval.esco_probe import esco_probe
 
-    _run([esco_probe(path, *pair.split("-"), size=size, seed=seed) for pair in pairs], **common)
+    wanted = [pair.split("-") for pair in dict.fromkeys(pairs)]
+    _run([esco_probe(path, *pair, size=size, seed=seed) for pair in wanted], **common)
 
 
 @evaluate.command()
@@ -197,10 +198,10 @@ def _run(
     cells: list[Cell] = []
     for system in _systems(settings, baselines or ()):
         for benchmark in benchmarks:
-            cell = find_cell(results, benchmark, system) if results and not runs else None
-            is_new = cell is None
-            if cell:
-                note(f"{cell.system} on {cell.benchmark} {cell.pair}: as measured before")
+            kept = find_cell(results, benchmark, system) if results else None
+            if kept and not runs:
+                note(f"{kept.system} on {kept.benchmark} {kept.pair}: as measured before")
+                cell = kept
             else:
                 cell = measure(
                     benchmark,
@@ -209,10 +210,11 @@ def _run(
                     language_check=language_check == "on",
                     progress=True,
                 )
-            if index_loss and isinstance(system, VectorSearch) and not cell.index:
+                cell = replace(cell, index=kept.index if kept else ())
+            if index_loss and isinstance(system, VectorSearch):
+                # Anew: another store has another index.
                 cell = replace(cell, index=system.measure_index(benchmark, progress=True))
-                is_new = True
-            if results and is_new:
+            if results and cell is not kept:
                 save_cell(results, cell)
             cells.append(cell)
     if json_:

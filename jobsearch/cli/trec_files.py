@@ -147,7 +147,7 @@ def package(
             count = sum(finding.count for finding in serious)
             raise BenchmarkError(
                 f"{path}, {serious[0].where}: {serious[0].what} ({count:,} errors): see "
-                f"`jobsearch eval validate {path}`"
+                "`jobsearch eval validate` with the same options"
             )
     for name in write(named, team, out, replace=replace):
         click.echo(name)
@@ -165,10 +165,10 @@ def score(run: Path, qrels: Path, per_query: bool, json_: bool) -> None:
     from eval.metrics import MEASURES
     from eval.metrics import score as compute
     from eval.trec import read_run
+    from ingest.sources.archive import text_lines
 
     ranked = read_run(run)
-    with qrels.open(encoding="utf-8", errors="replace") as lines:
-        judged = read_qrels(lines, str(qrels))
+    judged = read_qrels(text_lines(lambda: qrels.open("rb"), str(qrels)), str(qrels))
     if not judged.keys() & ranked.keys():
         raise BenchmarkError(
             f"no query of {run} is judged in {qrels}: give those that belong together"

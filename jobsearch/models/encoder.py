@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -39,10 +39,12 @@ class TitleEncoder(Protocol):
         """Embed titles that are stored: (n, dim) float32, rows of unit length, in order."""
         ...
 
-    def encode_document_batches(self, batches: Iterable[Sequence[str]]) -> Iterator[Vectors]:
+    def encode_document_batches(
+        self, batches: Iterable[Sequence[str]]
+    ) -> Generator[Vectors, None, None]:
         """Embed batch after batch, as :meth:`encode_documents` does, a little ahead of the taker.
 
-        Best with ``CHUNK_SIZE`` titles of similar length each.
+        Close it if you do not take them all. Best with ``CHUNK_SIZE`` titles of like length each.
         """
         ...
 
@@ -66,16 +68,18 @@ class Encoder:
         """Embed titles that are searched for: (n, dim) float32, rows of unit length, in order."""
         return self._encode_all(self.network.encode_query, texts)
 
-    def encode_document_batches(self, batches: Iterable[Sequence[str]]) -> Iterator[Vectors]:
+    def encode_document_batches(
+        self, batches: Iterable[Sequence[str]]
+    ) -> Generator[Vectors, None, None]:
         """Embed batch after batch, as :meth:`encode_documents` does, a little ahead of the taker.
 
-        Best with ``CHUNK_SIZE`` titles of similar length each.
+        Close it if you do not take them all. Best with ``CHUNK_SIZE`` titles of like length each.
         """
 
         def encode(texts: Sequence[str]) -> Vectors:
             return self._encode(self.network.encode_document, texts)
 
-        return _map_on_cores(encode, batches) if self._runs_on_threads else map(encode, batches)
+        yield from _map_on_cores(encode, batches) if self._runs_on_threads else map(encode, batches)
 
     def _encode_all(self, method: Any, texts: Sequence[str]) -> Vectors:
         if len(texts) <= CHUNK_SIZE or not self._runs_on_threads:

@@ -26,7 +26,7 @@ class FakeEncoder:
         return encode(texts)
 
     def encode_document_batches(self, batches: Iterable[Sequence[str]]) -> Iterator[Vectors]:
-        return map(self.encode_documents, batches)
+        yield from map(self.encode_documents, batches)
 
     def encode_queries(self, texts: Sequence[str]) -> Vectors:
         self.queries += texts

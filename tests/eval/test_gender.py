@@ -66,7 +66,7 @@ def test_a_report_by_hand() -> None:
     assert GenderReport.from_dict(report.as_dict()) == report
 
 
-def test_shares_are_of_the_first_ten_that_have_a_gender() -> None:
+def test_shares_are_of_those_among_the_first_ten_that_have_a_gender() -> None:
     documents = DOCUMENTS | {str(n): f"Beruf {n}" for n in range(10)}
     probe = GenderProbe(replace(BENCHMARK, documents=documents))
     probe.add("1", ["m", "n", "f", *map(str, range(10)), "nf"])

@@ -190,3 +190,26 @@ def test_queries_seen_in_training_stand_apart() -> None:
     assert table.rows == (("tfidf", "test validation", "en-en", "1", "1", "1.000", "0.500"),)
     (table,) = tables_of_seen_queries([cell], ["MRR"], {"nurse", "cooks"})
     assert table.rows[0][3:] == ("2", "0", "0.750", "")
+
+
+def test_results_of_different_weights_make_no_table(tmp_path: Path) -> None:
+    save_cell(tmp_path, measured("tfidf"))
+    german = measured("tfidf", make_benchmark(QUERIES, DOCUMENTS, QRELS, query_language="de"))
+    other = {**german.provenance, "system": {"model": "tfidf", "ngrams": [1, 1]}}
+    save_cell(tmp_path, replace(german, provenance=other))
+    with pytest.raises(BenchmarkError, match=r"tfidf were measured with different weights"):
+        read_cells(tmp_path)
+
+
+def test_names_that_look_alike_as_file_names(tmp_path: Path) -> None:
+    save_cell(tmp_path, replace(measured("tfidf"), split="gold.v1"))
+    save_cell(tmp_path, replace(measured("tfidf"), split="gold.v1"))
+    with pytest.raises(BenchmarkError, match=r"holds tfidf test gold\.v1, and tfidf test gold-v1"):
+        save_cell(tmp_path, replace(measured("tfidf"), split="gold-v1"))
+    assert read_cells(tmp_path)[0].split == "gold.v1"
+
+
+def test_a_query_without_relevant_documents_counts_with_and_without_copies() -> None:
+    none = replace(BENCHMARK, qrels={"1": {"a": 0}, "2": {"c": 1}})
+    cell = measured("tfidf", none)
+    assert cell.metrics["MRR"] == cell.without_copies["MRR"] == 0.5

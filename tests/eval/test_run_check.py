@@ -51,6 +51,9 @@ def test_nothing_is_found_in_a_good_run(run_file) -> None:
         ("1 Q0 a 1 2 me\n1 Q0 b 2 1 me\n", ("whole scores", "error", "file")),
         ("", ("no run", "error", "file")),
         ("\n \n", ("no run", "error", "file")),
+        (GOOD + "\n", ("blank", "error", "line 5")),
+        ("\ufeff" + GOOD, ("mark", "error", "line 1")),
+        ("1 Q0 a 1 0.5 équipe\n".encode("latin-1"), ("encoding", "error", "line 1")),
         ("1 0 a 1\n1 0 b 0\n2 0 a 1\n", ("no run", "error", "file")),
     ],
 )
@@ -58,8 +61,17 @@ def test_what_a_file_shows_by_itself(run_file, text: str | bytes, expected) -> N
     assert kinds(check_run(run_file(text))) == [expected]
 
 
-def test_blank_lines_and_whole_numbers_among_others_are_no_matter(run_file) -> None:
-    assert check_run(run_file(GOOD + "\n3 Q0 a 1 7 me\n")) == []
+def test_whole_numbers_among_others_are_no_matter(run_file) -> None:
+    assert check_run(run_file(GOOD + "3 Q0 a 1 7 me")) == []
+
+
+def test_lines_without_end_are_cut(run_file) -> None:
+    findings = check_run(run_file(GOOD + "1 Q0 c 3 " + "9" * 300_000 + " me\n"))
+    assert {f.kind for f in findings} == {"columns"}
+    assert all(len(f.what) < 300 for f in findings)
+    long_score = "1 Q0 c 3 " + "x" * 5_000 + " me\n"
+    (finding,) = check_run(run_file(GOOD + long_score))
+    assert (finding.kind, len(finding.what) < 300) == ("score", True)
 
 
 def test_ids_that_are_not_those_of_the_data(run_file) -> None:

@@ -13,7 +13,7 @@ from eval.metrics import score
 from eval.runner import evaluate
 from eval.talentclef import talentclef as load_talentclef
 from eval.trec import RunWriter, read_run, run_name, run_tag, write_run
-from jobsearch.errors import BenchmarkError
+from jobsearch.errors import BenchmarkError, SourceError
 
 RUN = {"1": [("a", 0.5), ("z", 0.5), ("b", 0.5 - 1e-9), ("c", -0.25)], "2": [("a", 1.0)]}
 
@@ -157,12 +157,12 @@ def test_bad_run_files(tmp_path: Path, text: str, message: str) -> None:
 
 
 def test_a_missing_run_file(tmp_path: Path) -> None:
-    with pytest.raises(BenchmarkError, match=r"nothing\.trec cannot be read \(No such file"):
+    with pytest.raises(SourceError, match=r"nothing\.trec cannot be read \(No such file"):
         read_run(tmp_path / "nothing.trec")
 
 
 def test_a_run_file_that_is_not_text(tmp_path: Path) -> None:
     path = tmp_path / "run.trec"
     path.write_bytes(b"1 Q0 \xff 1 0.5 t\n")
-    with pytest.raises(BenchmarkError, match=r"cannot be read \('utf-8' codec"):
+    with pytest.raises(BenchmarkError, match=r"line 1: not 'q_id Q0 doc_id rank score tag'"):
         read_run(path)

@@ -48,7 +48,7 @@ class CountingEncoder:
     encode_queries = encode_documents
 
     def encode_document_batches(self, batches: Iterable[Sequence[str]]) -> Iterator[Vectors]:
-        return map(self.encode_documents, batches)
+        yield from map(self.encode_documents, batches)
 
     def _vector(self, text: str) -> Vectors:
         seed = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8])
