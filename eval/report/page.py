@@ -64,7 +64,7 @@ def _render(cells: Sequence[Cell], figure: str | None, trained_on: Collection[st
     import jinja2
 
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("eval", "report"),
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
