@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import astuple, dataclass
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Any, cast
 
@@ -160,7 +161,13 @@ class TableSource:
 
     def _delimited(self) -> Iterator[_Entry]:
         where = str(self._path)
-        cells = read_cells(self._lines(), _DELIMITERS[self._suffix])
+        lines = self._lines()
+        first = next(lines, "")
+        delimiter = _DELIMITERS[self._suffix]
+        # Where a comma is the decimal sign, spreadsheets write semicolons.
+        if delimiter == "," and first.count(";") > first.count(","):
+            delimiter = ";"
+        cells = read_cells(chain([first], lines), delimiter)
         header = read_header(cells, where, self._columns.needed())
         for row in cells:
             names = map(str, range(len(row.cells))) if row.problem else header

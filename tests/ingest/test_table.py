@@ -54,6 +54,18 @@ def test_formats_read_alike(tmp_path: Path, suffix: str) -> None:
     assert source.sha256("en") != source.sha256("de")
 
 
+def test_semicolons_as_spreadsheets_write_them_in_german(write: Write) -> None:
+    path = write("jobs.csv", 'job;code\n"Koch; Küche";5120\n"Kellner, Bar";5131\n')
+    source = TableSource(path, title="job", isco="code", language="de")
+    records = [record for row in source.rows("de") for record in row.records]
+    assert [(r.title, r.isco) for r in records] == [
+        ("Koch; Küche", "5120"), ("Kellner, Bar", "5131"),
+    ]  # fmt: skip
+    commas = write("other.csv", 'job,note\ncook,"a; b; c"\n')
+    [row] = TableSource(commas, title="job", language="en").rows("en")
+    assert row.records[0].title == "cook"
+
+
 def test_a_fixed_language_and_name(tmp_path: Path) -> None:
     source = TableSource(table(tmp_path, ".csv"), title="job", language="EN", name="Our Jobs!")
     assert (source.name, source.languages) == ("our-jobs", ("en",))
