@@ -197,8 +197,9 @@ def read_qrels(
         corpus_ids: the documents that may be judged; any if None.
 
     Raises:
-        BenchmarkError: with file and line, for a line of another form, an id that is not among the
-            queries or in the corpus, or a second judgement of the same two; for an empty file.
+        BenchmarkError: with file and line, for a line of another form or not in UTF-8, an id that
+            is not among the queries or in the corpus, or a second judgement of the same two; for
+            an empty file.
     """
     qrels: dict[str, dict[str, int]] = {}
     for number, line in enumerate(lines, start=1):
@@ -206,7 +207,10 @@ def read_qrels(
         if not fields:
             continue
         problem = ""
-        if len(fields) != QRELS_COLUMNS or not _is_relevance(fields[3]):
+        if is_undecoded(line):
+            # trec_eval dies of such an id.
+            problem = NOT_UTF8
+        elif len(fields) != QRELS_COLUMNS or not _is_relevance(fields[3]):
             problem = "not 'q_id 0 doc_id relevance' with a relevance of 0 to 1,000"
             if len(fields) == RUN_COLUMNS:
                 problem += " (this looks like a line of a run)"

@@ -31,6 +31,7 @@ def test_qrels_with_tabs_spaces_and_a_blank_line() -> None:
         (["1 0 a yes"], "line 1: not 'q_id 0 doc_id relevance'"),
         (["1 0 a -1"], "line 1: not 'q_id 0 doc_id relevance' with a relevance of 0 to 1,000"),
         (["1 0 a 3000000000"], "line 1: .*a relevance of 0 to 1,000"),
+        (["1 0 a 1", "1 0 \udce9 1"], "line 2: not UTF-8"),
         ([], "qrels.tsv has no judgements"),
         (["\n"], "qrels.tsv has no judgements"),
     ],
