@@ -70,9 +70,9 @@ def score_ranking(ranking: Sequence[str], judged: Mapping[str, int]) -> dict[str
     values = dict.fromkeys(MEASURES, 0.0)
     if not ranking:
         return values
-    # trec_eval sorts by score itself and breaks ties by document id, others by the order of the
-    # file; strictly falling scores leave nobody a choice. It keeps them in single precision, which
-    # holds whole numbers up to 2**24.
+    # trec_eval sorts by score itself and breaks ties by document id, others as it happens; strictly
+    # falling scores leave nobody a choice. It keeps them in single precision, which holds whole
+    # numbers up to 2**24.
     depth = len(ranking)
     scored = {doc_id: float(depth - place) for place, doc_id in enumerate(ranking)}
     if len(scored) != depth:

@@ -1,20 +1,22 @@
 """What the official scorer, or a careless reader, trips over in a TREC run file.
 
-The scorer of TalentCLEF is ranx over TREC files. It looks at scores and not at ranks, breaks ties
-by the order of the file, and fails on a header, on scores that all look like whole numbers and on
-queries that have no ranking.
+The scorer of TalentCLEF is ranx over TREC files. It looks at scores and not at ranks, and fails on
+a header, on scores that all look like whole numbers and on queries that have no ranking. Its
+compiled sort moves ties about, from 16 documents on: they stand neither as in the file nor by rank.
 """
 
 import math
 import re
+from array import array
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 from typing import Literal
 
 from eval.benchmarks import QRELS_COLUMNS, RUN_COLUMNS
+from eval.trec import read_score
 from jobsearch.errors import BenchmarkError
 
 Severity = Literal["error", "warning"]
@@ -68,17 +70,13 @@ def expected_for(pair: str, ids: Mapping[str, tuple[frozenset[str], frozenset[st
     """What a run for ``pair`` has to hold, of the ids that ``ids_of_split`` gives.
 
     Raises:
-        BenchmarkError: the data have no such language.
+        BenchmarkError: the data have no such pair.
     """
-    query, corpus = pair.split("-")
-    if missing := [language for language in (query, corpus) if language not in ids]:
+    if pair not in ids:
         raise BenchmarkError(
-            f"there is no data in {', '.join(missing)} to check a run for {pair} against: "
-            f"its languages are {', '.join(ids)}"
+            f"there is no data to check a run for {pair} against: its pairs are {', '.join(ids)}"
         )
-    sets = {f"{q}-{c}": (ids[q][0], ids[c][1]) for q in ids for c in ids}
-    query_ids, doc_ids = sets.pop(pair)
-    return Expected(pair, query_ids, doc_ids, sets)
+    return Expected(pair, *ids[pair], {other: ids[other] for other in ids if other != pair})
 
 
 def pair_of_name(path: Path) -> str | None:
@@ -150,7 +148,11 @@ class _Run:
         self.more: Counter[str] = Counter()
         self._kept: Counter[str] = Counter()
         self.rankings: dict[str, dict[str, int]] = {}
-        self._last_score: dict[str, float] = {}
+        #: Query -> scores, in the order of its ranking here.
+        self._scores: dict[str, array[float]] = {}
+        #: Query -> rank (None if it is no number) and score of its last line.
+        self._last: dict[str, tuple[float | None, float]] = {}
+        self._shared: dict[str, str] = {}
         self._tags: dict[str, int] = {}
         self._columns: dict[int, int] = {}
         self._whole_scores = True
@@ -183,30 +185,55 @@ class _Run:
             what = f"{len(fields)} columns"
             self._find("columns", "error", number, what, f"write '{_FORM}', six columns")
             return
-        query, _, document, _, score, tag = fields
-        value = _number(score)
-        if value is None and number == 1:
+        query, _, document, rank, score, tag = fields
+        place, value = read_score(rank), read_score(score)
+        if value is None and number == 1 and place is None:
             self._find("header", "error", 1, "a header", "delete the line: a run has none")
             return
-        if value is None or not math.isfinite(value):
-            self._find("score", "error", number, f"score {score!r}", "write a finite number")
+        if value is None:
+            fix = "write a finite number, with a point for the decimals"
+            self._find("score", "error", number, f"score {score!r}", fix)
             return
         self._tags.setdefault(tag, number)
         self._whole_scores &= score.lstrip("+-").isdecimal()
+        self._add(number, query, document, place, value)
+
+    def _add(
+        self, number: int, query: str, document: str, rank: float | None, score: float
+    ) -> None:
+        """Take a document of a ranking."""
         ranking = self.rankings.setdefault(query, {})
         if document in ranking:
             what = f"document {document!r} again for query {query!r} (line {ranking[document]})"
             self._find("duplicate", "error", number, what, "keep the better of the two")
             return
-        ranking[document] = number
-        last = self._last_score.get(query, math.inf)
-        if value == last:
-            fix = "give every document of a query a score of its own"
-            self._find("tie", "warning", number, f"score {score} as the document before", fix)
-        elif value > last:
+        # One string for a document, however many queries rank it.
+        ranking[self._shared.setdefault(document, document)] = number
+        self._scores.setdefault(query, array("d")).append(score)
+        self._compare(number, query, rank, score)
+
+    def _compare(self, number: int, query: str, rank: float | None, score: float) -> None:
+        """Compare a line with the one before it of the same query."""
+        last_rank, last = self._last.get(query, (None, math.inf))
+        self._last[query] = rank, score
+        if score == last:
+            return
+        disagrees = (
+            rank is not None
+            and last_rank is not None
+            and rank != last_rank
+            and (rank < last_rank) == (score < last)
+        )
+        if disagrees:
+            what = (
+                f"rank {rank:g} has score {score}, rank {last_rank:g} has {last}: "
+                "the scorer ranks the higher score first"
+            )
+            fix = "write scores that fall where ranks rise, such as 1 - distance"
+            self._find("rank", "error", number, what, fix)
+        elif score > last:
             what = f"score {score} is higher than that before it: the scorer sorts by score"
             self._find("order", "warning", number, what, "sort each query by falling score")
-        self._last_score[query] = value
 
     def no_run(self) -> Finding | None:
         """What makes the file no run at all."""
@@ -231,6 +258,7 @@ class _Run:
         if self._carriage_returns:
             what = f"{self._carriage_returns} lines end with a carriage return"
             yield Finding("line ends", "warning", "file", what, "save the file with Unix line ends")
+        yield from self._ties()
         for query, ranking in self.rankings.items():
             if depth and len(ranking) < depth:
                 what = (
@@ -238,6 +266,21 @@ class _Run:
                 )
                 fix = "rank the whole corpus"
                 yield Finding("short", "warning", f"query {query}", what, fix)
+
+    def _ties(self) -> Iterator[Finding]:
+        """Queries with several documents of one score."""
+        for query, scores in self._scores.items():
+            if not (tied := len(scores) - len(set(scores))):
+                continue
+            line_of: dict[float, int] = {}
+            lines = zip(scores, self.rankings[query].values(), strict=True)
+            first = next(line for score, line in lines if line_of.setdefault(score, line) != line)
+            what = (
+                f"{tied} documents have the score of another (first on line {first}): "
+                "the scorer orders them as it happens"
+            )
+            fix = "give every document a score of its own, as `jobsearch eval package` does"
+            yield Finding("tie", "error", f"query {query}", what, fix)
 
 
 def _against(run: _Run, expected: Expected, named: str | None) -> Iterator[Finding]:
@@ -248,15 +291,9 @@ def _against(run: _Run, expected: Expected, named: str | None) -> Iterator[Findi
     queries = run.rankings.keys()
     documents = {document for ranking in run.rankings.values() for document in ranking}
     strangers = queries - expected.query_ids, documents - expected.doc_ids
-    if any(strangers):
-        fits = [
-            pair
-            for pair, (query_ids, doc_ids) in expected.others.items()
-            if queries <= query_ids and documents <= doc_ids
-        ]
-        if fits:
-            what = f"its ids are not those of {expected.pair}, but fit {', '.join(fits)}"
-            yield Finding("pair", "error", "file", what, "search the corpus of the right language")
+    if belongs_to := _pairs_with(queries, documents, expected):
+        what = f"its ids are not those of {expected.pair}, but those of {', '.join(belongs_to)}"
+        yield Finding("pair", "error", "file", what, "search the corpus of the right language")
     for query in sorted(strangers[0]):
         first = min(run.rankings[query].values())
         what = f"query {query!r} is none of {expected.pair}"
@@ -271,8 +308,21 @@ def _against(run: _Run, expected: Expected, named: str | None) -> Iterator[Findi
         yield Finding("missing query", "error", f"query {query}", what, "rank it as well")
 
 
-def _number(text: str) -> float | None:
-    try:
-        return float(text)
-    except ValueError:
-        return None
+def _pairs_with(queries: Set[str], documents: Set[str], expected: Expected) -> list[str]:
+    """The other pairs whose ids a run has; none if it may have those of the expected pair.
+
+    Ids may be numbers from 1 on in every language, and then those of a small set stand in a large
+    one too: a run that has all the ids of another pair, and not all of its own, is one for that.
+    """
+    ids = (queries, documents)
+    if ids == (expected.query_ids, expected.doc_ids):
+        return []
+    if exact := [pair for pair, others in expected.others.items() if ids == others]:
+        return exact
+    if queries <= expected.query_ids and documents <= expected.doc_ids:
+        return []
+    return [
+        pair
+        for pair, (query_ids, doc_ids) in expected.others.items()
+        if queries <= query_ids and documents <= doc_ids
+    ]

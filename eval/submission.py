@@ -11,6 +11,8 @@ from pathlib import Path
 from eval.trec import read_run, write_run
 from jobsearch.errors import BenchmarkError, InvalidInput
 
+#: Kinds of errors of :mod:`eval.run_check` that writing a run anew corrects.
+CORRECTED = frozenset({"mark", "tie", "whole scores"})
 #: The pairs that every submission needs.
 REQUIRED_PAIRS = ("en-en", "es-es", "de-de")
 _TEAM = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,49}")

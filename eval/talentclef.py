@@ -7,8 +7,10 @@ that folder takes their place.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
+from itertools import product
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
@@ -41,6 +43,7 @@ _FILES: dict[str, Part] = {
     "corpus_element": "corpus",
     "qrels.tsv": "qrels",
 }
+_Files = dict[Part, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,30 +101,34 @@ def talentclef(
 
 
 def ids_of_split(path: str | Path, split: str) -> dict[str, tuple[frozenset[str], frozenset[str]]]:
-    """Query ids and document ids by language, judgements or not: the test split has none.
+    """Query ids and document ids by pair, judgements or not: the test split has none.
 
     Raises:
-        BenchmarkError: the split has no language with both.
+        BenchmarkError: the split has no pair with both.
         SourceError: no such layout, or a file of titles cannot be read.
     """
     task = find_task(path)
-    both = [
-        language
-        for language in task.languages(split, "queries")
-        if language in task.languages(split, "corpus")
-    ]
-    if not both:
+    folders = _folders(task, split)
+
+    @cache
+    def ids(language: str, part: Literal["queries", "corpus"], name: str) -> frozenset[str]:
+        return frozenset(_titles(task, split, language, part, name))
+
+    found = {}
+    across = product(task.languages(split, "queries"), task.languages(split, "corpus"))
+    for first, second in dict.fromkeys((*across, *folders)):
+        own = _of_pair(folders, first, second)
+        if own.keys() >= {"queries", "corpus"}:
+            found[f"{first}-{second}"] = (
+                ids(first, "queries", own["queries"]),
+                ids(second, "corpus", own["corpus"]),
+            )
+    if not found:
         raise BenchmarkError(
             f"{path} has no queries and corpora in split {split!r}: its splits are "
             f"{', '.join(task.splits)}"
         )
-    return {
-        language: (
-            frozenset(read_titles(task, split, language, "queries")),
-            frozenset(read_titles(task, split, language, "corpus")),
-        )
-        for language in both
-    }
+    return found
 
 
 def sample(pairs: Sequence[str] | None = None) -> list[Benchmark]:
@@ -131,7 +138,30 @@ def sample(pairs: Sequence[str] | None = None) -> list[Benchmark]:
 
 def _pairs(task: TaskFiles, split: str) -> list[_Pair]:
     """The pairs with all that they need, those within a language first."""
-    folders: dict[tuple[str, str], dict[Part, str]] = {}
+    folders = _folders(task, split)
+    pairs = []
+    for first, second in folders:
+        own = _of_pair(folders, first, second)
+        if own.keys() >= {"queries", "corpus", "qrels"}:
+            apart = first != second and "corpus" in folders[first, second]
+            files = own["queries"], own["corpus"], own["qrels"]
+            pairs.append(_Pair(first, second, *files, apart))
+    return sorted(pairs, key=lambda p: (p.query_language != p.corpus_language, p.name))
+
+
+def _of_pair(folders: Mapping[tuple[str, str], _Files], first: str, second: str) -> _Files:
+    """The files of a pair: its own, else the queries and the corpus of its languages."""
+    files: _Files = {}
+    for part, language in (("queries", first), ("corpus", second)):
+        own = folders.get((language, language), {})
+        if part in own:
+            files[part] = own[part]
+    return files | folders.get((first, second), {})
+
+
+def _folders(task: TaskFiles, split: str) -> dict[tuple[str, str], _Files]:
+    """Names of the files in the folder of each pair; within a language that is the language's."""
+    folders: dict[tuple[str, str], _Files] = {}
     split_folders = {
         PurePosixPath(n).parents[1] for (s, _, _), n in task.files.items() if s == split
     }
@@ -145,14 +175,7 @@ def _pairs(task: TaskFiles, split: str) -> list[_Pair]:
             second = languages[1] if found and found[2] else first
             if second:
                 folders.setdefault((first, second), {})[_FILES[path.name]] = name
-    pairs = []
-    for (first, second), own in folders.items():
-        queries = own.get("queries") or folders.get((first, first), {}).get("queries")
-        corpus = own.get("corpus") or folders.get((second, second), {}).get("corpus")
-        if queries and corpus and "qrels" in own:
-            apart = first != second and "corpus" in own
-            pairs.append(_Pair(first, second, queries, corpus, own["qrels"], apart))
-    return sorted(pairs, key=lambda p: (p.query_language != p.corpus_language, p.name))
+    return folders
 
 
 def _load(task: TaskFiles, split: str, pair: _Pair, name: str, card: Card) -> Benchmark:

@@ -1,9 +1,9 @@
 """TREC run files: ``q_id Q0 doc_id rank score tag``, one line a document.
 
-The official scorer of TalentCLEF reads scores and not ranks, breaks ties by the order of the file,
-and fails on a header and on scores that all look like whole numbers; trec_eval breaks ties by
-document id. So scores fall strictly from line to line of a query as they are printed, even where
-cosines tie or differ below the last digit: each is at least one millionth below the one before.
+The official scorer of TalentCLEF reads scores and not ranks, orders ties as it happens, and fails
+on a header and on scores that all look like whole numbers; trec_eval breaks ties by document id.
+So scores fall strictly from line to line of a query as they are printed, even where cosines tie or
+differ below the last digit: each is at least one millionth below the one before.
 """
 
 import math
@@ -131,18 +131,22 @@ def read_run(path: Path) -> dict[str, list[tuple[str, float]]]:
     return {q_id: _sorted(documents.items()) for q_id, documents in run.items()}
 
 
+def read_score(text: str) -> float | None:
+    """The score that a field holds, or None if it is no finite number."""
+    try:
+        score = float(text)
+    except ValueError:
+        return None
+    # Other readers do not take 1_000 or digits of other scripts, as Python does.
+    return score if math.isfinite(score) and text.isascii() and "_" not in text else None
+
+
 def _sorted(documents: Iterable[tuple[str, float]]) -> list[tuple[str, float]]:
     return sorted(documents, key=lambda document: -document[1])
 
 
 def _score(fields: Sequence[str]) -> float | None:
-    if len(fields) != RUN_COLUMNS:
-        return None
-    try:
-        score = float(fields[4])
-    except ValueError:
-        return None
-    return score if math.isfinite(score) else None
+    return read_score(fields[4]) if len(fields) == RUN_COLUMNS else None
 
 
 def _unwritable(path: Path, error: OSError) -> BenchmarkError:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 # Findings of one kind that are printed.
 _SHOWN = 3
+_UNCHECKED = "ids were not checked: name the data with --against"
 
 
 def _against(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -84,7 +85,7 @@ def validate(
         for path, findings in found.items():
             _print(path, findings)
     if not against:
-        note("ids were not checked: name the data with --against")
+        note(_UNCHECKED)
     if errors:
         raise BenchmarkError(f"{errors:,} errors: correct the runs before you submit them")
 
@@ -132,16 +133,16 @@ def package(
     Rankings keep their order; scores are rewritten to fall strictly.
     """
     from eval.run_check import check_run
+    from eval.submission import CORRECTED
     from eval.submission import package as write
 
     named = _pairs(runs, pairs)
     expected = _expected(runs, against, split, pairs)
     for path in runs:
-        # What is rewritten does no harm.
         serious = [
             finding
             for finding in check_run(path, expected.get(path))
-            if finding.severity == "error" and finding.kind != "whole scores"
+            if finding.severity == "error" and finding.kind not in CORRECTED
         ]
         if serious:
             count = sum(finding.count for finding in serious)
@@ -151,6 +152,8 @@ def package(
             )
     for name in write(named, team, out, replace=replace):
         click.echo(name)
+    if not against:
+        note(_UNCHECKED)
     note(f"written to {out}")
 
 

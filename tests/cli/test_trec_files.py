@@ -10,7 +10,7 @@ GOOD = "1 Q0 a 1 0.9 me\n1 Q0 b 2 0.5 me\n2 Q0 b 1 1e-3 me\n2 Q0 a 2 -0.25 me\n"
 def run_file(tmp_path: Path):
     def write(text: str, name: str = "run_en-en_me.trec") -> Path:
         path = tmp_path / name
-        path.write_text(text)
+        path.write_bytes(text.encode(errors="surrogateescape"))
         return path
 
     return write
@@ -37,7 +37,10 @@ def test_commands(run, run_file, task: Path) -> None:
     done = run("eval", "package", *paths, "--team", "T", "--out", "t.zip", "--against", task)
     assert done.exit_code == 0, done.output
     assert done.stdout.split() == [f"run_{p}_T.trec" for p in ("en-en", "es-es", "de-de")]
+    assert "ids were not checked" not in done.stderr
     assert run("eval", "package", *paths, "--team", "T", "--out", "t.zip").exit_code == 1
+    done = run("eval", "package", *paths, "--team", "T", "--out", "t.zip", "--replace")
+    assert (done.exit_code, "ids were not checked" in done.stderr) == (0, True)
 
     bad = run_file(GOOD.replace("1 Q0 a", "7 Q0 a"), "run_en-en_bad.trec")
     done = run("eval", "validate", bad, "--against", task)
@@ -51,6 +54,15 @@ def test_commands(run, run_file, task: Path) -> None:
                "--against", task)  # fmt: skip
     assert "see `jobsearch eval validate" in done.stderr
     assert not Path("u.zip").exists()
+
+
+def test_a_package_of_distances_is_refused(run, run_file) -> None:
+    paths = three(run_file)
+    paths["es-es"] = run_file("1 Q0 a 1 0.1 me\n1 Q0 b 2 0.2 me\n", "run_es-es_x.trec")
+    done = run("eval", "package", *paths.values(), "--team", "T", "--out", "t.zip")
+    assert done.exit_code == 1
+    assert "line 2: rank 2 has score 0.2, rank 1 has 0.1" in done.stderr
+    assert not Path("t.zip").exists()
 
 
 def test_pairs_by_hand(run, run_file, task: Path) -> None:
@@ -91,6 +103,7 @@ def test_scores_of_a_run_by_hand(run, run_file) -> None:
         ("1 0 a 1\n", "1 0 a 1\n", "this looks like a line of judgements"),
         (GOOD, "", "has no judgements"),
         (GOOD, "1 0 a x\n", "line 1"),
+        (GOOD, "1 0 a 1\n1 0 \udce9 1\n", "line 2: not UTF-8"),
     ],
 )
 def test_what_cannot_be_scored(run, run_file, run_text: str, qrels_text: str, said: str) -> None:

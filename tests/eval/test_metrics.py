@@ -113,7 +113,7 @@ def test_equals_the_official_scorers_library(
 ) -> None:
     run, qrels = case
     ours = score(run, qrels)
-    # ranx keeps the order of the file among ties: the order of our ranking.
+    # Uncompiled, ranx keeps the order of our ranking among ties.
     theirs = ranx.evaluate(
         ranx.Qrels(qrels),
         ranx.Run({q_id: dict(ranking) for q_id, ranking in run.items()}),

@@ -7,12 +7,15 @@ from hypothesis import strategies as st
 
 from eval import run_check
 from eval.run_check import Expected, check_run, expected_for, pair_of_name
-from eval.submission import package
+from eval.submission import CORRECTED, package
+from eval.talentclef import ids_of_split
 from eval.trec import read_run
 from jobsearch.errors import BenchmarkError, InvalidInput
 
 GOOD = "1 Q0 a 1 0.9 me\n1 Q0 b 2 0.5 me\n2 Q0 b 1 1e-3 me\n2 Q0 a 2 -0.25 me\n"
-EXPECTED = Expected("en-en", frozenset("12"), frozenset("ab"))
+EN, EN_DOCS = frozenset("12"), frozenset("ab")
+ES, ES_DOCS = frozenset("1234"), frozenset("abcd")
+EXPECTED = Expected("en-en", EN, EN_DOCS)
 
 
 @pytest.fixture
@@ -43,8 +46,14 @@ def test_nothing_is_found_in_a_good_run(run_file) -> None:
         (GOOD + "1 Q0 c 3 nan me\n", ("score", "error", "line 5")),
         (GOOD + "1 Q0 c 3 -inf me\n", ("score", "error", "line 5")),
         (GOOD + "1 Q0 a 3 0.1 me\n", ("duplicate", "error", "line 5")),
-        (GOOD + "1 Q0 c 3 0.5 me\n", ("tie", "warning", "line 5")),
-        (GOOD + "1 Q0 c 3 0.6 me\n", ("order", "warning", "line 5")),
+        (GOOD + "1 Q0 c 3 1_0 me\n", ("score", "error", "line 5")),
+        (GOOD + "1 Q0 c 3 \u0663 me\n", ("score", "error", "line 5")),
+        ("1 Q0 a 1 0,9 me\n" + GOOD.replace("1 Q0 a", "1 Q0 c"), ("score", "error", "line 1")),
+        (GOOD + "1 Q0 c 3 0.5 me\n", ("tie", "error", "query 1")),
+        (GOOD + "1 Q0 c 3 0.6 me\n", ("rank", "error", "line 5")),
+        (GOOD + "1 Q0 c 1 0.4 me\n", ("rank", "error", "line 5")),
+        (GOOD + "1 Q0 c 2 0.6 me\n", ("order", "warning", "line 5")),
+        (GOOD + "1 Q0 c best 0.6 me\n", ("order", "warning", "line 5")),
         (GOOD + "1 Q0 c 3 0.1 you\n", ("tags", "warning", "file")),
         (GOOD.replace("\n", "\r\n"), ("line ends", "warning", "file")),
         (GOOD.encode() + b"1 Q0 \xff 3 0.1 me\n", ("encoding", "error", "line 5")),
@@ -63,6 +72,31 @@ def test_what_a_file_shows_by_itself(run_file, text: str | bytes, expected) -> N
 
 def test_whole_numbers_among_others_are_no_matter(run_file) -> None:
     assert check_run(run_file(GOOD + "3 Q0 a 1 7 me")) == []
+
+
+def test_ties_are_found_wherever_they_stand(run_file) -> None:
+    findings = check_run(
+        run_file(GOOD.replace("0.5", "0.50") + "1 Q0 c 1 0.9 me\n1 Q0 d 2 .5 me\n")
+    )
+    (tie,) = (finding for finding in findings if finding.kind == "tie")
+    assert (tie.severity, tie.where) == ("error", "query 1")
+    assert tie.what.startswith("2 documents have the score of another (first on line 5)")
+
+
+def test_lines_may_stand_in_any_order_that_ranks_and_scores_agree_on(run_file) -> None:
+    lines = GOOD.splitlines(keepends=True)
+    assert kinds(check_run(run_file("".join(reversed(lines))))) == [
+        ("order", "warning", "line 2"),
+        ("order", "warning", "line 4"),
+    ]
+
+
+def test_distances_in_place_of_scores(run_file) -> None:
+    """The scorer would turn every ranking round."""
+    distances = "".join(f"1 Q0 d{n} {n} 0.{n} me\n" for n in range(1, 5))
+    findings = check_run(run_file(distances))
+    assert kinds(findings) == [("rank", "error", f"line {line}") for line in (2, 3, 4)]
+    assert findings[0].what.startswith("rank 2 has score 0.2, rank 1 has 0.1")
 
 
 def test_lines_without_end_are_cut(run_file) -> None:
@@ -92,19 +126,63 @@ def test_short_rankings(run_file) -> None:
 
 def test_a_run_for_another_pair_is_told_so(run_file) -> None:
     ids = {
-        "en": (frozenset("12"), frozenset("ab")),
-        "es": (frozenset("1234"), frozenset("abcd")),
-        "de": (frozenset("xy"), frozenset("uv")),
+        "en-en": (EN, EN_DOCS),
+        "es-es": (ES, ES_DOCS),
+        "en-es": (EN, ES_DOCS),
+        "de-de": (frozenset("xy"), frozenset("uv")),
     }
     text = GOOD + "1 Q0 d 3 0.1 me\n"
     findings = check_run(run_file(text, "run_en-en_me.trec"), expected_for("en-en", ids))
     assert findings[0].kind == "pair"
-    assert "fit en-es, es-es" in findings[0].what
+    assert "but those of es-es, en-es" in findings[0].what
     findings = check_run(run_file(GOOD, "run_en-de_me.trec"), expected_for("en-en", ids))
     assert kinds(findings) == [("pair", "error", "file")]
     assert "the file name says en-de, it is checked as en-en" in findings[0].what
-    with pytest.raises(BenchmarkError, match=r"no data in zh .*its languages are en, es, de"):
+    with pytest.raises(BenchmarkError, match=r"no data .* for en-zh .*its pairs are en-en, es-es"):
         expected_for("en-zh", ids)
+
+
+@pytest.mark.parametrize(
+    ("queries", "documents", "belongs_to"),
+    [
+        ("12", "ab", ["en-en"]),  # the corpus of the wrong language
+        ("1234", "abcd", ["es-es"]),
+        ("12", "abcd", []),
+        ("12", "abc", []),  # may be a short run for en-es
+        ("12", "abx", []),
+    ],
+)
+def test_ids_of_one_set_that_stand_in_a_larger_one_too(
+    run_file, queries: str, documents: str, belongs_to: list[str]
+) -> None:
+    """TalentCLEF numbers the queries and the corpus of every language from 1 on."""
+    ids = {"en-en": (EN, EN_DOCS), "es-es": (ES, ES_DOCS), "en-es": (EN, ES_DOCS)}
+    text = "".join(
+        f"{q} Q0 {d} {n} {1 - n / 10} me\n" for q in queries for n, d in enumerate(documents)
+    )
+    findings = check_run(run_file(text, "mine.trec"), expected_for("en-es", ids))
+    assert [f.what for f in findings if f.kind == "pair"] == [
+        f"its ids are not those of en-es, but those of {pair}" for pair in belongs_to
+    ]
+
+
+def test_a_run_over_the_corpus_of_the_wrong_language(run_file, talentclef: Path) -> None:
+    ids = ids_of_split(talentclef, "validation")
+    assert {pair: tuple(map(len, sets)) for pair, sets in ids.items()} == {
+        f"{first}-{second}": (queries, documents)
+        for first, queries in (("de", 203), ("en", 105), ("es", 185))
+        for second, documents in (("de", 4729), ("en", 2619), ("es", 4661))
+    }
+    queries, documents = ids["en-en"]
+    lines = (
+        f"{q} Q0 {d} {rank} {1 - rank / 9999:.4f} me\n"
+        for q in queries
+        for rank, d in enumerate(documents)
+    )
+    found = check_run(run_file("".join(lines), "run_en-es_me.trec"), expected_for("en-es", ids))
+    assert [f.what for f in found if f.severity == "error"] == [
+        "its ids are not those of en-es, but those of en-en"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -121,11 +199,11 @@ def test_the_pair_in_a_name(name: str, pair: str | None) -> None:
 
 def test_findings_without_end_are_counted(run_file, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run_check, "LISTED", 3)
-    ties = "".join(f"1 Q0 d{n} {n} 0.5 me\n" for n in range(11))
-    findings = check_run(run_file(ties), EXPECTED)
-    ties_found = [f for f in findings if f.kind == "tie"]
-    assert [f.where for f in ties_found] == ["line 2", "line 3", "line 4", "file"]
-    assert ties_found[-1].what == "7 more of these"
+    rising = "".join(f"1 Q0 d{n} {n} {n}.5 me\n" for n in range(11))
+    findings = check_run(run_file(rising), EXPECTED)
+    found = [f for f in findings if f.kind == "rank"]
+    assert [f.where for f in found] == ["line 2", "line 3", "line 4", "file"]
+    assert found[-1].what == "7 more of these"
     assert len([f for f in findings if f.kind == "foreign document"]) == 4
 
 
@@ -162,6 +240,19 @@ def test_packaged_rankings_keep_their_order_and_fall(
 
 def three(run_file) -> dict[str, Path]:
     return {pair: run_file(GOOD, f"run_{pair}_x.trec") for pair in ("en-en", "es-es", "de-de")}
+
+
+@pytest.mark.parametrize(
+    "text", ["\ufeff" + GOOD, GOOD.replace("0.5", "0.9"), "1 Q0 a 1 2 me\n1 Q0 b 2 1 me\n"]
+)
+def test_errors_that_are_corrected(run_file, tmp_path: Path, text: str) -> None:
+    runs = three(run_file) | {"en-en": run_file(text)}
+    (error,) = check_run(runs["en-en"])
+    assert (error.severity, error.kind in CORRECTED) == ("error", True)
+    package(runs, "T", tmp_path / "out.zip")
+    with zipfile.ZipFile(tmp_path / "out.zip") as archive:
+        archive.extract("run_en-en_T.trec", tmp_path)
+    assert check_run(tmp_path / "run_en-en_T.trec") == []
 
 
 def test_the_same_runs_give_the_same_bytes(run_file, tmp_path: Path) -> None:

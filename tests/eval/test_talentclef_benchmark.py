@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 from small_benchmarks import write
 
-from eval.talentclef import sample, talentclef
+from eval.talentclef import ids_of_split, sample, talentclef
 from jobsearch.errors import BenchmarkError, SourceError, SourceFormatError, SourceNotFound
 
 EN_QUERIES = "q_id\tjobtitle\n1\tnurse\n2\tcook\n"
@@ -91,6 +91,35 @@ def test_a_pair_that_is_not_there(task: Path) -> None:
 def test_a_split_without_judgements(task: Path) -> None:
     with pytest.raises(BenchmarkError, match=r"no qrels\.tsv in split 'test'.*test, validation"):
         talentclef(task, split="test")
+
+
+def test_ids_need_no_judgements(task: Path) -> None:
+    assert ids_of_split(task, "test") == {"de-de": ({"1"}, {"1"})}
+    english, spanish = ({"1", "2"}, {"1", "2"}), ({"1"}, {"1", "2", "3"})
+    assert ids_of_split(task, "validation") == {
+        "en-en": english,
+        "en-es": (english[0], spanish[1]),
+        "es-en": (spanish[0], english[1]),
+        "es-es": spanish,
+    }
+    with pytest.raises(BenchmarkError, match="no queries and corpora in split 'final'"):
+        ids_of_split(task, "final")
+
+
+def test_ids_of_a_pair_with_files_of_its_own(task: Path) -> None:
+    write(
+        task / "test",
+        {
+            "english-german/queries": "q_id\tjobtitle\n7\tbaker\n",
+            "english-chinese/queries": "q_id\tjobtitle\n8\tbaker\n",
+            "english-chinese/corpus_elements": "c_id\tjobtitle\n9\t面包师\n",
+        },
+    )
+    assert ids_of_split(task, "test") == {
+        "de-de": ({"1"}, {"1"}),
+        "en-de": ({"7"}, {"1"}),
+        "en-zh": ({"8"}, {"9"}),
+    }
 
 
 @pytest.mark.parametrize(

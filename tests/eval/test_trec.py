@@ -1,4 +1,7 @@
+import os
 import struct
+import subprocess
+import sys
 from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
@@ -73,6 +76,24 @@ def test_the_official_scorer_gives_our_figures_from_the_file(
     assert ours.means["MRR"] == pytest.approx(theirs["mrr"], abs=1e-6)
     assert ours.means["MAP"] == pytest.approx((0.5 + 1.0 + 0.0) / 3)
     assert score(read_run(path), qrels).means == ours.means
+
+
+def test_the_compiled_sort_of_the_official_scorer_moves_ties(tmp_path: Path) -> None:
+    """Why ties are errors, and why runs are written without."""
+    pytest.importorskip("ranx")
+    code = (
+        "from numba.typed import List; from ranx.data_structures.common import typed_list_argosrt; "
+        "print(*typed_list_argosrt(List([0.5] * 40)))"
+    )
+    # In a process of its own: here nothing is compiled.
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True, text=True, check=True,
+        env={**os.environ, "NUMBA_DISABLE_JIT": "0", "NUMBA_CACHE_DIR": str(tmp_path)},
+    )  # fmt: skip
+    order = [int(place) for place in done.stdout.split()]
+    assert sorted(order) == list(range(40))
+    assert order != list(range(40))
 
 
 @pytest.mark.parametrize("pair", ["en-en", "es-es", "de-de"])
