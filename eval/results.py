@@ -5,8 +5,6 @@ on with what is missing, and a cell whose inputs have changed is measured again.
 """
 
 import json
-import os
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +13,7 @@ from eval.cells import Cell
 from eval.runner import cell_key
 from eval.systems import System
 from eval.trec import run_tag
+from eval.whole_file import whole_file
 from jobsearch.errors import BenchmarkError
 from jobsearch.store.names import slug
 
@@ -35,7 +34,6 @@ def save_cell(folder: Path, cell: Cell) -> Path:
     """
     tag = run_tag(cell.model, cell.variant)
     path = cell_path(folder, cell.benchmark, cell.split, cell.pair, tag)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     there = _read_if_whole(path)
     if there and _names(there) != _names(cell):
         raise BenchmarkError(
@@ -43,18 +41,8 @@ def save_cell(folder: Path, cell: Cell) -> Path:
             "same file name: choose another folder for results"
         )
     data = {"format": FORMAT, "cell": cell.as_dict(per_query=True)}
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with whole_file(path, "choose another folder for results") as partial:
         partial.write_text(json.dumps(data, ensure_ascii=False), encoding="utf-8")
-        partial.replace(path)
-    except OSError as error:
-        raise BenchmarkError(
-            f"{path} cannot be written ({error.strerror or error}): choose another folder for "
-            "results"
-        ) from error
-    finally:
-        with suppress(OSError):
-            partial.unlink(missing_ok=True)
     return path
 
 

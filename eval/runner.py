@@ -21,7 +21,7 @@ from eval.facts import copies_of_queries, facts_of
 from eval.gender import DEPTH, GenderProbe
 from eval.metrics import MEASURES, score_ranking, summarize
 from eval.systems import Ranked, System
-from eval.trec import RunWriter, run_name, run_tag
+from eval.trec import run_name, run_tag, run_writer
 from ingest.gendered import RULES_VERSION
 from ingest.language_guard import check_titles
 from jobsearch.search.exact import Ranking
@@ -154,7 +154,7 @@ def _score(
     cut = CUT_RUN_DEPTH if len(doc_ids) > FULL_RUN_DOCUMENTS else None
     found: dict[str, QueryResult] = {}
     digest = hashlib.sha256(json.dumps(doc_ids).encode())
-    with RunWriter(run_file, tag) if run_file else nullcontext() as writer:
+    with run_writer(run_file, tag) if run_file else nullcontext() as writer:
         for q_id, ranking in zip(benchmark.queries, rankings, strict=True):
             digest.update(ranking.places[:_HASHED_DEPTH].astype(np.int64).tobytes())
             if writer:

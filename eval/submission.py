@@ -1,14 +1,13 @@
 """The zip of runs that TalentCLEF asks for."""
 
-import os
 import re
 import tempfile
 import zipfile
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 
 from eval.trec import read_run, write_run
+from eval.whole_file import whole_file
 from jobsearch.errors import BenchmarkError, InvalidInput
 
 #: Kinds of errors of :mod:`eval.run_check` that writing a run anew corrects.
@@ -47,26 +46,16 @@ def package(runs: Mapping[str, Path], team: str, out: Path, *, replace: bool = F
         )
     if out.exists() and not replace:
         raise BenchmarkError(f"{out} is there already: choose another name, or --replace it")
-    partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
     names = [f"run_{pair}_{team}.trec" for pair in runs]
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        with (
-            tempfile.TemporaryDirectory() as folder,
-            zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as archive,
-        ):
-            for name, path in zip(names, runs.values(), strict=True):
-                written = Path(folder, name)
-                write_run(written, read_run(path).items(), team)
-                entry = zipfile.ZipInfo(name, _MOMENT)
-                entry.compress_type = zipfile.ZIP_DEFLATED
-                archive.writestr(entry, written.read_bytes())
-        partial.replace(out)
-    except OSError as error:
-        raise BenchmarkError(
-            f"{out} cannot be written ({error.strerror or error}): choose another place"
-        ) from error
-    finally:
-        with suppress(OSError):
-            partial.unlink(missing_ok=True)
+    with (
+        whole_file(out, "choose another place") as partial,
+        tempfile.TemporaryDirectory() as folder,
+        zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as archive,
+    ):
+        for name, path in zip(names, runs.values(), strict=True):
+            written = Path(folder, name)
+            write_run(written, read_run(path).items(), team)
+            entry = zipfile.ZipInfo(name, _MOMENT)
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            archive.writestr(entry, written.read_bytes())
     return names

@@ -7,13 +7,13 @@ differ below the last digit: each is at least one millionth below the one before
 """
 
 import math
-import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
-from typing import Self
+from typing import TextIO
 
 from eval.benchmarks import QRELS_COLUMNS, RUN_COLUMNS, Benchmark
+from eval.whole_file import whole_file
 from ingest.sources.archive import is_undecoded, text_lines
 from jobsearch.errors import BenchmarkError
 from jobsearch.store.names import slug
@@ -33,27 +33,15 @@ def run_tag(model: str, variant: str) -> str:
 
 
 class RunWriter:
-    """Writes a run file query by query; the file appears when all is written, or not at all.
+    """Writes a run query by query.
 
     Args:
-        path: of the file; folders above it are made.
+        file: to write to.
         tag: name of the run.
-
-    Raises:
-        BenchmarkError: the file cannot be written, or an id holds white space.
     """
 
-    def __init__(self, path: Path, tag: str) -> None:
-        self._path, self._tag = path, tag
-        self._partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-
-    def __enter__(self) -> Self:
-        try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = self._partial.open("w", encoding="utf-8")
-        except OSError as error:
-            raise _unwritable(self._path, error) from error
-        return self
+    def __init__(self, file: TextIO, tag: str) -> None:
+        self._file, self._tag = file, tag
 
     def add(self, q_id: str, ranking: Iterable[tuple[str, float]]) -> None:
         """Write the ranking of a query, documents and scores, best first.
@@ -75,22 +63,19 @@ class RunWriter:
             lines.append(f"{q_id} Q0 {doc_id} {rank} {printed} {self._tag}\n")
         self._file.writelines(lines)
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        try:
-            self._file.close()
-            if kind is None:
-                self._partial.replace(self._path)
-        except OSError as problem:
-            error = problem
-        finally:
-            self._partial.unlink(missing_ok=True)
-        if isinstance(error, OSError):
-            raise _unwritable(self._path, error) from error
+
+@contextmanager
+def run_writer(path: Path, tag: str) -> Iterator[RunWriter]:
+    """A writer of a run file, which appears when all is written, or not at all.
+
+    Raises:
+        BenchmarkError: the file cannot be written, or an id holds white space.
+    """
+    with (
+        whole_file(path, "choose another folder for runs") as partial,
+        partial.open("w", encoding="utf-8") as file,
+    ):
+        yield RunWriter(file, tag)
 
 
 def write_run(path: Path, run: Iterable[tuple[str, Iterable[tuple[str, float]]]], tag: str) -> None:
@@ -99,7 +84,7 @@ def write_run(path: Path, run: Iterable[tuple[str, Iterable[tuple[str, float]]]]
     Raises:
         BenchmarkError: the file cannot be written, or an id holds white space.
     """
-    with RunWriter(path, tag) as writer:
+    with run_writer(path, tag) as writer:
         for q_id, ranking in run:
             writer.add(q_id, ranking)
 
@@ -147,9 +132,3 @@ def _sorted(documents: Iterable[tuple[str, float]]) -> list[tuple[str, float]]:
 
 def _score(fields: Sequence[str]) -> float | None:
     return read_score(fields[4]) if len(fields) == RUN_COLUMNS else None
-
-
-def _unwritable(path: Path, error: OSError) -> BenchmarkError:
-    return BenchmarkError(
-        f"{path} cannot be written ({error.strerror or error}): choose another folder for runs"
-    )

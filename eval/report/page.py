@@ -1,9 +1,7 @@
 """Puts tables and charts into the page."""
 
 import base64
-import os
 from collections.abc import Collection, Sequence
-from contextlib import suppress
 from datetime import UTC, datetime
 from itertools import combinations
 from pathlib import Path
@@ -18,6 +16,7 @@ from eval.plausible import implausible
 from eval.report.charts import bar_charts, colours_of, scatters
 from eval.side_tables import details
 from eval.tables import Table
+from eval.whole_file import whole_file
 from jobsearch.errors import BenchmarkError
 
 METRICS = ("MAP", "MRR")
@@ -46,18 +45,8 @@ def write_report(
         BenchmarkError: the page cannot be written, or the figure cannot be read.
     """
     page = _render(cells, _data_uri(figure) if figure else None, trained_on)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with whole_file(path, "choose another file") as partial:
         partial.write_text(page, encoding="utf-8")
-        partial.replace(path)
-    except OSError as error:
-        raise BenchmarkError(
-            f"{path} cannot be written ({error.strerror or error}): choose another file"
-        ) from error
-    finally:
-        with suppress(OSError):
-            partial.unlink(missing_ok=True)
 
 
 def _render(cells: Sequence[Cell], figure: str | None, trained_on: Collection[str]) -> str:

@@ -15,7 +15,7 @@ from eval.baselines import BASELINES
 from eval.metrics import score
 from eval.runner import evaluate
 from eval.talentclef import talentclef as load_talentclef
-from eval.trec import RunWriter, read_run, run_name, run_tag, write_run
+from eval.trec import read_run, run_name, run_tag, run_writer, write_run
 from jobsearch.errors import BenchmarkError, SourceError
 
 RUN = {"1": [("a", 0.5), ("z", 0.5), ("b", 0.5 - 1e-9), ("c", -0.25)], "2": [("a", 1.0)]}
@@ -125,7 +125,7 @@ def test_file_name() -> None:
 def test_a_failure_leaves_what_was_there(tmp_path: Path) -> None:
     path = tmp_path / "run.trec"
     path.write_text("before")
-    with pytest.raises(RuntimeError), RunWriter(path, "tag") as writer:
+    with pytest.raises(RuntimeError), run_writer(path, "tag") as writer:
         writer.add("1", RUN["1"])
         raise RuntimeError
     assert path.read_text() == "before"
@@ -147,7 +147,7 @@ def test_a_folder_that_is_a_file(tmp_path: Path) -> None:
 def test_a_full_disk(tmp_path: Path) -> None:
     path = tmp_path / "run.trec"
     message = r"run\.trec cannot be written \(No space left"
-    with pytest.raises(BenchmarkError, match=message), RunWriter(path, "tag"):
+    with pytest.raises(BenchmarkError, match=message), run_writer(path, "tag"):
         raise OSError(28, "No space left on device")
     assert not list(tmp_path.iterdir())
 
