@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from jobsearch.cli.options import BASELINE_NAMES, PAIRS, as_json, with_settings
+from jobsearch.cli.options import BASELINE_NAMES, PAIRS, as_json, with_options, with_settings
 from jobsearch.cli.output import note, print_json
 from jobsearch.cli.results import compare, leaderboard, report
 from jobsearch.cli.trec_files import package, score, validate
@@ -55,10 +55,7 @@ def _common(command: Callable[..., Any]) -> Callable[..., Any]:
             "should be.",
         ),
     ]
-    command = as_json(with_settings(command))
-    for option in reversed(options):
-        command = option(command)
-    return command
+    return with_options(as_json(with_settings(command)), options)
 
 
 @click.group("eval")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from jobsearch.cli.options import LANGUAGES, as_json, with_settings
+from jobsearch.cli.options import LANGUAGES, as_json, with_options, with_settings
 from jobsearch.cli.output import note, print_json, print_table
 from jobsearch.settings import Settings
 
@@ -42,10 +42,7 @@ def _common(command: Callable[..., Any]) -> Callable[..., Any]:
         ),
         click.option("--force", is_flag=True, help="Build anew even if nothing has changed."),
     ]
-    command = as_json(with_settings(command))
-    for option in reversed(options):
-        command = option(command)
-    return command
+    return with_options(as_json(with_settings(command)), options)
 
 
 @click.group()

@@ -2,7 +2,7 @@
 
 import functools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -109,10 +109,14 @@ def _with_settings(command: Command, *, models: bool) -> Command:
     ]
     if models:
         options += _model_options()
-    decorated: Command = wrapped
+    return with_options(wrapped, options)
+
+
+def with_options(command: Command, options: Sequence[Callable[[Command], Command]]) -> Command:
+    """Decorate a command with options, which its help lists in this order."""
     for option in reversed(options):
-        decorated = option(decorated)
-    return decorated
+        command = option(command)
+    return command
 
 
 def _model_options() -> list[Callable[[Command], Command]]:

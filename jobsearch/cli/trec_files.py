@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from jobsearch.cli.options import PAIRS, as_json
+from jobsearch.cli.options import PAIRS, as_json, with_options
 from jobsearch.cli.output import note, print_json, print_table
 from jobsearch.errors import BenchmarkError
 
@@ -41,9 +41,7 @@ def _against(command: Callable[..., Any]) -> Callable[..., Any]:
             "run_en-es_TEAM.trec, if left out.",
         ),
     ]
-    for option in reversed(options):
-        command = option(command)
-    return command
+    return with_options(command, options)
 
 
 @click.command()
