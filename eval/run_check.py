@@ -6,16 +6,16 @@ compiled sort moves ties about, from 16 documents on: they stand neither as in t
 """
 
 import math
-import re
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Set
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import Literal
 
 from eval.benchmarks import QRELS_COLUMNS, RUN_COLUMNS
+from eval.expected_ids import Expected, pair_of_name, pairs_with
 from eval.trec import read_score
 from jobsearch.errors import BenchmarkError
 
@@ -25,7 +25,6 @@ Severity = Literal["error", "warning"]
 LISTED = 1_000
 _LONGEST_LINE, _LONGEST_FIELD = 64 * 1024, 200
 
-_PAIR = re.compile(r"(?:^|[_.-])([a-z]{2}-[a-z]{2})(?=[_.-]|$)")
 _FORM = "q_id Q0 doc_id rank score tag"
 
 
@@ -48,41 +47,6 @@ class Finding:
     what: str
     fix: str
     count: int = 1
-
-
-@dataclass(frozen=True, slots=True)
-class Expected:
-    """What a run for a pair of languages has to hold.
-
-    Args:
-        pair: e.g. ``en-es``.
-        query_ids, doc_ids: of that pair.
-        others: other pairs of the data, with their query ids and document ids.
-    """
-
-    pair: str
-    query_ids: frozenset[str]
-    doc_ids: frozenset[str]
-    others: Mapping[str, tuple[frozenset[str], frozenset[str]]] = field(default_factory=dict)
-
-
-def expected_for(pair: str, ids: Mapping[str, tuple[frozenset[str], frozenset[str]]]) -> Expected:
-    """What a run for ``pair`` has to hold, of the ids that ``ids_of_split`` gives.
-
-    Raises:
-        BenchmarkError: the data have no such pair.
-    """
-    if pair not in ids:
-        raise BenchmarkError(
-            f"there is no data to check a run for {pair} against: its pairs are {', '.join(ids)}"
-        )
-    return Expected(pair, *ids[pair], {other: ids[other] for other in ids if other != pair})
-
-
-def pair_of_name(path: Path) -> str | None:
-    """The pair that a file name tells, as in ``run_en-es_TEAM.trec``."""
-    found = _PAIR.search(path.stem)
-    return found[1] if found else None
 
 
 def check_run(
@@ -291,7 +255,7 @@ def _against(run: _Run, expected: Expected, named: str | None) -> Iterator[Findi
     queries = run.rankings.keys()
     documents = {document for ranking in run.rankings.values() for document in ranking}
     strangers = queries - expected.query_ids, documents - expected.doc_ids
-    if belongs_to := _pairs_with(queries, documents, expected):
+    if belongs_to := pairs_with(queries, documents, expected):
         what = f"its ids are not those of {expected.pair}, but those of {', '.join(belongs_to)}"
         yield Finding("pair", "error", "file", what, "search the corpus of the right language")
     for query in sorted(strangers[0]):
@@ -306,23 +270,3 @@ def _against(run: _Run, expected: Expected, named: str | None) -> Iterator[Findi
     for query in sorted(expected.query_ids - queries):
         what = "has no ranking, on which the scorer fails"
         yield Finding("missing query", "error", f"query {query}", what, "rank it as well")
-
-
-def _pairs_with(queries: Set[str], documents: Set[str], expected: Expected) -> list[str]:
-    """The other pairs whose ids a run has; none if it may have those of the expected pair.
-
-    Ids may be numbers from 1 on in every language, and then those of a small set stand in a large
-    one too: a run that has all the ids of another pair, and not all of its own, is one for that.
-    """
-    ids = (queries, documents)
-    if ids == (expected.query_ids, expected.doc_ids):
-        return []
-    if exact := [pair for pair, others in expected.others.items() if ids == others]:
-        return exact
-    if queries <= expected.query_ids and documents <= expected.doc_ids:
-        return []
-    return [
-        pair
-        for pair, (query_ids, doc_ids) in expected.others.items()
-        if queries <= query_ids and documents <= doc_ids
-    ]

@@ -13,7 +13,8 @@ from jobsearch.cli.output import note, print_json, print_table
 from jobsearch.errors import BenchmarkError
 
 if TYPE_CHECKING:
-    from eval.run_check import Expected, Finding
+    from eval.expected_ids import Expected
+    from eval.run_check import Finding
 
 _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 # Findings of one kind that are printed.
@@ -204,7 +205,7 @@ def score(run: Path, qrels: Path, per_query: bool, json_: bool) -> None:
 
 def _pairs(runs: Sequence[Path], pairs: Sequence[str] | None) -> dict[str, Path]:
     """Pair of languages -> run."""
-    from eval.run_check import pair_of_name
+    from eval.expected_ids import pair_of_name
 
     named: dict[str, Path] = {}
     if pairs and len(pairs) != len(runs):
@@ -224,7 +225,7 @@ def _pairs(runs: Sequence[Path], pairs: Sequence[str] | None) -> dict[str, Path]
 def _expected(
     runs: Sequence[Path], against: Path | None, split: str, pairs: Sequence[str] | None
 ) -> "dict[Path, Expected]":
-    from eval.run_check import expected_for
+    from eval.expected_ids import expected_for
     from eval.talentclef import ids_of_split
 
     if not against:

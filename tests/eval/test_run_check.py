@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eval import run_check
-from eval.run_check import Expected, check_run, expected_for, pair_of_name
+from eval.expected_ids import Expected, expected_for, pair_of_name
+from eval.run_check import check_run
 from eval.submission import CORRECTED, package
 from eval.talentclef import ids_of_split
 from eval.trec import read_run
