@@ -9,6 +9,7 @@ from contextlib import nullcontext
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -111,19 +112,22 @@ def evaluate(
         gender=gender.report({r.query_id: r.metrics["MAP"] for r in results}),
         ranking_sha256=digest,
         key=cell_key(benchmark, system, depth),
-        provenance={
-            "system": system.description,
-            "benchmark_sha256": benchmark.sha256,
-            "depth": depth,
-            "bootstrap": {"resamples": statistics.RESAMPLES, "seed": statistics.SEED},
-            "versions": {
-                name: version(name)
-                for name in ("jobsearch", "ir-measures", "numpy", "sentence-transformers", "torch")
-            },
-            "python": platform.python_version(),
-            "finished_at": datetime.now(UTC).isoformat(timespec="seconds"),
-        },
+        provenance=_provenance(benchmark, system, depth),
     )
+
+
+def _provenance(benchmark: Benchmark, system: System, depth: int | None) -> dict[str, Any]:
+    """What one needs to know to do it again, and when it was done."""
+    packages = ("jobsearch", "ir-measures", "numpy", "sentence-transformers", "torch")
+    return {
+        "system": system.description,
+        "benchmark_sha256": benchmark.sha256,
+        "depth": depth,
+        "bootstrap": {"resamples": statistics.RESAMPLES, "seed": statistics.SEED},
+        "versions": {name: version(name) for name in packages},
+        "python": platform.python_version(),
+        "finished_at": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
 
 
 def _check_languages(benchmark: Benchmark) -> None:

@@ -65,6 +65,34 @@ def _facts_table(name: str, cells: Sequence[Cell]) -> Table:
     return Table(f"{name}: what the figures hide", headers, rows, notes, words=2)
 
 
+def _depths(cells: Sequence[Cell]) -> tuple[str, ...]:
+    return next((tuple(cell.facts.best_map) for cell in cells if cell.facts), ())
+
+
+def _without_copies_table(name: str, cells: Sequence[Cell], metric: str) -> Table:
+    rows: dict[tuple[str, str], dict[str, tuple[float, float | None]]] = {}
+    for cell in cells:
+        pair = (cell.metrics[metric], cell.without_copies.get(metric))
+        rows.setdefault((cell.system, set_of(cell)), {})[cell.pair] = pair
+    pairs = pairs_in_order(cells)
+    return Table(
+        f"{name}: {metric} with and without the copies of the query",
+        ("system", "measured on", *pairs),
+        tuple(
+            (
+                *names,
+                *(
+                    f"{figure(values[p][0])} ({figure(values[p][1])})" if p in values else ""
+                    for p in pairs
+                ),
+            )
+            for names, values in rows.items()
+        ),
+        ("in brackets: without them, in the corpus and in the judgements",),
+        words=2,
+    )
+
+
 def tables_of_seen_queries(
     cells: Sequence[Cell], metrics: Sequence[str], trained_on: Collection[str]
 ) -> list[Table]:
@@ -158,31 +186,3 @@ def tables_of_index_loss(cells: Sequence[Cell]) -> list[Table]:
     )  # fmt: skip
     notes = ("recall: of the documents that an exact search finds",)
     return [Table("what the live index loses", headers, rows, notes, words=4)]
-
-
-def _depths(cells: Sequence[Cell]) -> tuple[str, ...]:
-    return next((tuple(cell.facts.best_map) for cell in cells if cell.facts), ())
-
-
-def _without_copies_table(name: str, cells: Sequence[Cell], metric: str) -> Table:
-    rows: dict[tuple[str, str], dict[str, tuple[float, float | None]]] = {}
-    for cell in cells:
-        pair = (cell.metrics[metric], cell.without_copies.get(metric))
-        rows.setdefault((cell.system, set_of(cell)), {})[cell.pair] = pair
-    pairs = pairs_in_order(cells)
-    return Table(
-        f"{name}: {metric} with and without the copies of the query",
-        ("system", "measured on", *pairs),
-        tuple(
-            (
-                *names,
-                *(
-                    f"{figure(values[p][0])} ({figure(values[p][1])})" if p in values else ""
-                    for p in pairs
-                ),
-            )
-            for names, values in rows.items()
-        ),
-        ("in brackets: without them, in the corpus and in the judgements",),
-        words=2,
-    )
