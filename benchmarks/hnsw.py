@@ -1,4 +1,4 @@
-"""What Qdrant's approximate index (HNSW, its default settings) loses on a MELO set.
+"""What Qdrant's approximate index (HNSW, default settings) loses on a MELO set, quantised or not.
 
     python -m benchmarks.hnsw
 
@@ -18,13 +18,17 @@ from eval.systems import VectorSearch
 from eval.tables import render
 from jobsearch.models import load_encoder
 from jobsearch.store.edge import EdgeStore
+from jobsearch.types import QUANTIZATIONS, VectorStorage
 
 if __name__ == "__main__":
     benchmark = melo(MELO / "deu_q_de_c_en")
     with tempfile.TemporaryDirectory() as folder:
         for variant in ("pretrained", "finetuned"):
-            store = EdgeStore(Path(folder), exact_scan_max_points=0)
-            system = VectorSearch(store, load_encoder("builtin", variant))
-            cell = replace(evaluate(benchmark, system), index=system.measure_index(benchmark))
-            print(render(tables_of_index_loss([cell]), "markdown"), "\n")
-            store.close()
+            encoder = load_encoder("builtin", variant)
+            for quantization in QUANTIZATIONS:
+                store = EdgeStore(Path(folder), exact_scan_max_points=0)
+                system = VectorSearch(store, encoder, VectorStorage(quantization))
+                cell = replace(evaluate(benchmark, system), index=system.measure_index(benchmark))
+                print(f"quantization: {quantization}\n")
+                print(render(tables_of_index_loss([cell]), "markdown"), "\n")
+                store.close()

@@ -12,7 +12,7 @@ from jobsearch.models.encoder import TitleEncoder
 from jobsearch.search.exact import Ranking, exact_rankings, read_points
 from jobsearch.store import PointBatch, Store, check_collection
 from jobsearch.store.names import eval_namespace
-from jobsearch.types import Filters
+from jobsearch.types import Filters, VectorStorage
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +62,13 @@ class VectorSearch:
     Args:
         store: holds the corpus.
         encoder: what is measured.
+        storage: how the vectors are kept: no ranking depends on it, the live index does.
     """
 
-    def __init__(self, store: Store, encoder: TitleEncoder) -> None:
-        self._store, self._encoder = store, encoder
+    def __init__(
+        self, store: Store, encoder: TitleEncoder, storage: VectorStorage = VectorStorage()
+    ) -> None:
+        self._store, self._encoder, self._storage = store, encoder, storage
 
     @property
     def model(self) -> str:
@@ -115,6 +118,7 @@ class VectorSearch:
             namespace=eval_namespace(corpus.name, corpus.split),
             # Done before, whether or not the corpus is stored already.
             language_check=False,
+            storage=self._storage,
             # A document that is not stored could not be found.
             max_rejects=0.0,
             progress=progress,

@@ -1,6 +1,6 @@
 """Makes a collection beside the live one, and puts it in its place when it is complete."""
 
-from collections import Counter
+from collections import Counter, deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, suppress
 from dataclasses import dataclass, replace
@@ -18,7 +18,7 @@ from jobsearch.models.encoder import CHUNK_SIZE, TitleEncoder
 from jobsearch.store import CollectionMetadata, PointBatch, Store, Vectors
 from jobsearch.store.names import build_name
 from jobsearch.text import normalize_title
-from jobsearch.types import SourceInfo
+from jobsearch.types import SourceInfo, VectorStorage
 
 _CHECKED_TITLES = 64
 _CHECKED_DEPTH = 10
@@ -44,6 +44,7 @@ class Builder:
         live: what the alias points at now.
         language: of all titles.
         encoder: makes the vectors.
+        storage: how they are kept.
         progress: draw a bar on the standard error, if that is a terminal.
     """
 
@@ -55,6 +56,7 @@ class Builder:
         *,
         language: str,
         encoder: TitleEncoder,
+        storage: VectorStorage,
         progress: bool,
     ) -> None:
         self._store, self._alias, self._live = store, alias, live
@@ -68,6 +70,7 @@ class Builder:
             status="building",
             created_at=datetime.now(UTC).isoformat(timespec="seconds"),
             created_by=f"jobsearch {__version__}",
+            storage=storage,
         )
 
     def build(self, reading: Reading, source: SourceInfo) -> Built:
@@ -79,9 +82,9 @@ class Builder:
             StoreError: the store failed, lost points, or another ingest was faster.
         """
         try:
-            with ThreadPoolExecutor(max_workers=1) as uploader:
-                kept = uploader.submit(self._begin)
-                texts_and_vectors = self._encode_and_upload(reading, uploader, kept)
+            with ThreadPoolExecutor(self._store.upload_streams) as uploaders:
+                kept = uploaders.submit(self._begin)
+                texts_and_vectors = self._encode_and_upload(reading, uploaders, kept)
             sources = (*kept.result(), source)
             points = sum(s.points for s in sources)
             ready = replace(self._empty, sources=sources, expected_points=points, status="ready")
@@ -115,14 +118,14 @@ class Builder:
         return tuple(s for s in counted if s.points)
 
     def _encode_and_upload(
-        self, reading: Reading, uploader: ThreadPoolExecutor, pending: Future[Any]
+        self, reading: Reading, uploaders: ThreadPoolExecutor, begun: Future[Any]
     ) -> tuple[list[str], Vectors]:
-        """Encode every distinct text once, uploading each batch while the next is encoded.
+        """Encode every distinct text once, uploading batches while the next are encoded.
 
         Args:
             reading: what was read.
-            uploader: its thread uploads.
-            pending: what it does at first.
+            uploaders: their threads upload, a batch each at a time; no more batches wait.
+            begun: what must be done before.
 
         Returns:
             Some texts, spread over the whole, and their vectors.
@@ -134,6 +137,7 @@ class Builder:
         # Texts of similar length share a batch, so little is padded; the longest come first, so
         # that memory runs out at once if it does.
         texts = sorted(places, key=lambda text: (-len(text), text))
+        pending: deque[Future[None]] = deque()
         checked: list[str] = []
         vectors_of_checked: list[Vectors] = []
         starts = range(0, len(texts), CHUNK_SIZE)
@@ -143,14 +147,17 @@ class Builder:
             self._bar(len(texts)) as bar,
         ):
             for start, batch, vectors in zip(starts, batches, encoded, strict=True):
-                pending.result()
+                begun.result()
+                if len(pending) == self._store.upload_streams:
+                    pending.popleft().result()
                 owners = [places[text] for text in batch]
-                pending = uploader.submit(self._upload, reading, owners, vectors)
+                pending.append(uploaders.submit(self._upload, reading, owners, vectors))
                 sample = range(-start % step, len(batch), step)
                 checked += [batch[row] for row in sample]
                 vectors_of_checked.append(vectors[sample])
                 bar.update(len(batch))
-            pending.result()
+            for upload in pending:
+                upload.result()
         return checked, np.concatenate(vectors_of_checked)
 
     def _upload(self, reading: Reading, places: list[list[int]], vectors: Vectors) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from ingest.sources.base import Source
 from jobsearch.errors import CollectionMismatch, StoreDamaged
 from jobsearch.store import Store, check_collection
-from jobsearch.types import EncoderInfo, SourceInfo
+from jobsearch.types import EncoderInfo, SourceInfo, VectorStorage
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,12 +17,14 @@ class Live:
         kept: other sources whose titles go over into the new collection.
         same: the entry of the source that is ingested, None if it is not there as it was stored.
         points: number of points.
+        storage: how its vectors are kept.
     """
 
     name: str | None
     kept: tuple[SourceInfo, ...] = ()
     same: SourceInfo | None = None
     points: int = 0
+    storage: VectorStorage = VectorStorage()
 
 
 def find_live(
@@ -62,7 +64,7 @@ def find_live(
     # Titles may have been deleted since: then the source is no longer there as it was.
     complete = found.points == sum(s.points for s in found.metadata.sources)
     same = next((s for s in found.metadata.sources if complete and _is_of(s, source)), None)
-    return Live(name, others, same, found.points)
+    return Live(name, others, same, found.points, found.metadata.storage)
 
 
 def source_label(info: SourceInfo) -> str:

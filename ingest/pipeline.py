@@ -15,7 +15,7 @@ from jobsearch.languages import check_language
 from jobsearch.models.encoder import TitleEncoder
 from jobsearch.store import Store
 from jobsearch.store.names import JOBS, alias_name
-from jobsearch.types import SourceInfo
+from jobsearch.types import SourceInfo, VectorStorage
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +72,7 @@ def ingest(
     *,
     namespace: str = JOBS,
     language_check: bool = True,
+    storage: VectorStorage = VectorStorage(),
     max_rejects: float = 0.01,
     rejects_path: Path | None = None,
     force: bool = False,
@@ -90,6 +91,7 @@ def ingest(
         encoder: makes the vectors.
         namespace: ``jobs`` is searched; corpora of benchmarks have others (``eval_namespace``).
         language_check: refuse titles that are plainly in another language.
+        storage: how the vectors are kept; another than the live collection has makes a new build.
         max_rejects: share of bad rows, from 0 to 1, above which nothing is stored.
         rejects_path: JSON lines file for the bad rows.
         force: build even if nothing has changed, and drop other sources that cannot be kept.
@@ -111,7 +113,8 @@ def ingest(
     with store.build_lock(alias):
         live = find_live(store, alias, source, language=language, encoder=encoder.info, force=force)
         same = live.same
-        if same and not force and (same.sha256, same.version) == (digest, source.version):
+        held = (same.sha256, same.version, live.storage) if same else None
+        if same and not force and held == (digest, source.version, storage):
             built = Built(live.name or "", (*live.kept, same), live.points)
             return _summary(same, language, alias, built, started)
         reading = read_source(source, language, max_rejects=max_rejects, rejects_path=rejects_path)
@@ -120,7 +123,15 @@ def ingest(
         checked = language_check and check_titles(
             reading.texts, language, where=source_label(entry)
         )
-        builder = Builder(store, alias, live, language=language, encoder=encoder, progress=progress)
+        builder = Builder(
+            store,
+            alias,
+            live,
+            language=language,
+            encoder=encoder,
+            storage=storage,
+            progress=progress,
+        )
         built = builder.build(reading, entry)
     return _summary(entry, language, alias, built, started, reading, checked=checked)
 

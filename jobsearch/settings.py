@@ -23,6 +23,7 @@ class Settings:
         models_dir: folder with fine-tuned variants.
         api_key: of the Qdrant server; never printed.
         timeout_s: of one request to the server.
+        retry_s: how long a request is repeated while the server fails in passing.
     """
 
     store: str = DEFAULT_STORE
@@ -31,6 +32,7 @@ class Settings:
     models_dir: Path = Path(DEFAULT_MODELS_DIR)
     api_key: str | None = None
     timeout_s: float = 30.0
+    retry_s: float = 30.0
 
     def __repr__(self) -> str:
         return f"Settings(store={self.store!r}, model={self.model!r}, variant={self.variant!r})"

@@ -149,6 +149,40 @@ class EncoderInfo:
         return hashlib.sha256(canonical.encode()).hexdigest()
 
 
+Quantization = Literal["none", "int8", "binary"]
+QUANTIZATIONS: tuple[Quantization, ...] = ("none", "int8", "binary")
+
+
+@dataclass(frozen=True, slots=True)
+class VectorStorage:
+    """How the vectors of a collection are kept: decides memory and speed, and no exact score.
+
+    Args:
+        quantization: what the index compares at first: the vectors themselves, one byte or one bit
+            a number. The best of it are compared again by the vectors themselves.
+        on_disk: a server keeps the vectors themselves on disk, and only what the index needs in
+            memory.
+    """
+
+    quantization: Quantization = "none"
+    on_disk: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Topology:
+    """How new collections are spread over a cluster; what is None is for the server to decide.
+
+    Args:
+        shards: parts of a collection, spread over the nodes.
+        replicas: copies of each part.
+        write_consistency: copies that must have taken a write before it counts as done.
+    """
+
+    shards: int | None = None
+    replicas: int | None = None
+    write_consistency: int | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class SourceInfo:
     """One source (and split) whose titles a collection holds."""

@@ -9,12 +9,14 @@ import click
 from jobsearch.cli.options import LANGUAGES, as_json, with_options, with_settings
 from jobsearch.cli.output import note, print_json, print_table
 from jobsearch.settings import Settings
+from jobsearch.types import QUANTIZATIONS, Quantization, Topology, VectorStorage
 
 if TYPE_CHECKING:
     from ingest.pipeline import IngestSummary
     from ingest.sources.base import Source
 
 _EXISTING = click.Path(path_type=Path)
+_COUNT = click.IntRange(min=1)
 
 
 def _common(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -41,6 +43,25 @@ def _common(command: Callable[..., Any]) -> Callable[..., Any]:
             help="Refuse titles that are plainly in another language than they should be.",
         ),
         click.option("--force", is_flag=True, help="Build anew even if nothing has changed."),
+        click.option(
+            "--quantization",
+            type=click.Choice(QUANTIZATIONS),
+            default="none",
+            show_default=True,
+            help="What the index compares at first: a byte or a bit a number saves memory, and the "
+            "best are compared again by the vectors themselves. (A folder's collections have no "
+            "index up to 50,000 titles.)",
+        ),
+        click.option(
+            "--on-disk", is_flag=True, help="On a server: keep the vectors themselves on disk."
+        ),
+        click.option("--shards", type=_COUNT, help="On a cluster: parts of a collection."),
+        click.option("--replicas", type=_COUNT, help="On a cluster: copies of each part."),
+        click.option(
+            "--write-consistency",
+            type=_COUNT,
+            help="On a cluster: copies that must have taken a write before it counts as done.",
+        ),
     ]
     return with_options(as_json(with_settings(command)), options)
 
@@ -136,6 +157,11 @@ def _run(
     rejects: Path,
     language_check: str,
     force: bool,
+    quantization: Quantization,
+    on_disk: bool,
+    shards: int | None,
+    replicas: int | None,
+    write_consistency: int | None,
     json_: bool,
     languages: tuple[str, ...] | None = None,
 ) -> None:
@@ -143,7 +169,7 @@ def _run(
     from ingest.pipeline import ingest as ingest_titles
     from jobsearch.cli.session import encoder_of, store_of, variants_to_build
 
-    store = store_of(settings)
+    store = store_of(settings, Topology(shards, replicas, write_consistency))
     chosen = source.languages if languages is None else languages
     unknown = [language for language in chosen if language not in source.languages]
     if unknown:
@@ -163,6 +189,7 @@ def _run(
                 store,
                 encoder,
                 language_check=language_check == "on",
+                storage=VectorStorage(quantization, on_disk),
                 max_rejects=max_rejects,
                 rejects_path=rejects / f"rejects-{source.name}-{language}.jsonl",
                 force=force,

@@ -69,7 +69,7 @@ BASELINE_NAMES = CheckedList("name[,name]", _one_of("random", "bm25", "tfidf"))
 
 
 def with_store(command: Command) -> Command:
-    """Add ``--store`` and ``--timeout``; the command receives ``settings``."""
+    """Add the options of the store; the command receives ``settings``."""
     return _with_settings(command, models=False)
 
 
@@ -80,12 +80,14 @@ def with_settings(command: Command) -> Command:
 
 def _with_settings(command: Command, *, models: bool) -> Command:
     @functools.wraps(command)
-    def wrapped(*args: Any, store: str, timeout: float, **rest: Any) -> Any:
+    def wrapped(*args: Any, store: str, timeout: float, retry: float, **rest: Any) -> Any:
         chosen = {
             name: rest.pop(name) for name in ("model", "variant", "models_dir") if name in rest
         }
         api_key = os.environ.get("JOBSEARCH_API_KEY") or None
-        settings = Settings(store=store, timeout_s=timeout, api_key=api_key, **chosen)
+        settings = Settings(
+            store=store, timeout_s=timeout, retry_s=retry, api_key=api_key, **chosen
+        )
         return command(*args, settings=settings, **rest)
 
     options: list[Callable[[Command], Command]] = [
@@ -105,6 +107,14 @@ def _with_settings(command: Command, *, models: bool) -> Command:
             show_default=True,
             metavar="SECONDS",
             help="For one request to a server.",
+        ),
+        click.option(
+            "--retry",
+            type=click.FloatRange(min=0),
+            default=30.0,
+            show_default=True,
+            metavar="SECONDS",
+            help="How long a request is repeated while a server is overloaded, fails or drops out.",
         ),
     ]
     if models:

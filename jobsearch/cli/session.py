@@ -7,15 +7,21 @@ from jobsearch.models import Encoder, find_model, load_encoder, short_name
 from jobsearch.search import SearchEngine
 from jobsearch.settings import Settings
 from jobsearch.store import open_store
-from jobsearch.types import VARIANTS, Variant
+from jobsearch.types import VARIANTS, Topology, Variant
 
 if TYPE_CHECKING:
     from jobsearch.store.base import Store
 
 
-def store_of(settings: Settings) -> "Store":
-    """Open the store that the settings name."""
-    return open_store(settings.store, api_key=settings.api_key, timeout_s=settings.timeout_s)
+def store_of(settings: Settings, topology: Topology = Topology()) -> "Store":
+    """Open the store that the settings name; on a server, collections are spread like this."""
+    return open_store(
+        settings.store,
+        api_key=settings.api_key,
+        timeout_s=settings.timeout_s,
+        retry_s=settings.retry_s,
+        topology=topology,
+    )
 
 
 def encoder_of(settings: Settings, variant: Variant) -> Encoder:

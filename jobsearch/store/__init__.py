@@ -4,8 +4,10 @@ Only this package knows ``qdrant_client`` and ``qdrant_edge``, and it loads one 
 kind is opened.
 """
 
+from jobsearch.errors import InvalidInput
 from jobsearch.store.base import CollectionInfo, PointBatch, ScoredPoint, Store, Vectors
 from jobsearch.store.metadata import CollectionMetadata, check_collection
+from jobsearch.types import Topology
 
 __all__ = [
     "CollectionInfo",
@@ -19,7 +21,14 @@ __all__ = [
 ]
 
 
-def open_store(location: str, *, api_key: str | None = None, timeout_s: float = 30.0) -> Store:
+def open_store(
+    location: str,
+    *,
+    api_key: str | None = None,
+    timeout_s: float = 30.0,
+    retry_s: float = 30.0,
+    topology: Topology = Topology(),
+) -> Store:
     """Open a store; nothing is written before something is stored.
 
     Args:
@@ -27,16 +36,27 @@ def open_store(location: str, *, api_key: str | None = None, timeout_s: float = 
             ``:memory:`` for a small store that ends with the process.
         api_key: of the server.
         timeout_s: how long one request to the server may take.
+        retry_s: how long to go on sending one while the server fails in passing (does not answer,
+            is overloaded, has trouble of its own); it must answer at once when it is opened.
+        topology: how a server spreads new collections over a cluster.
 
     Raises:
-        InvalidInput: the location is empty, or the key would travel unencrypted.
+        InvalidInput: the location is empty, the key would travel unencrypted, or a folder is to be
+            spread over a cluster.
         StoreUnavailable: the server does not answer.
         StoreError: it is too old or refuses the key.
     """
     if location == ":memory:" or location.startswith(("http://", "https://")):
         from jobsearch.store.connect import connect
 
-        return connect(location, api_key=api_key, timeout_s=timeout_s)
+        return connect(
+            location, api_key=api_key, timeout_s=timeout_s, retry_s=retry_s, topology=topology
+        )
+    if topology != Topology():
+        raise InvalidInput(
+            f"the store {location} is a folder of this machine: shards, replicas and write "
+            "consistency are for a server, --store http://host:6333"
+        )
     from jobsearch.store.edge import EdgeStore
 
     return EdgeStore(location)

@@ -66,6 +66,11 @@ class Store(Protocol):
         """Path or URL, without secrets."""
         ...
 
+    @property
+    def upload_streams(self) -> int:
+        """Number of threads that may call :meth:`upsert` at a time."""
+        ...
+
     def build_lock(self, alias: str) -> AbstractContextManager[None]:
         """Hold the right to build for ``alias``; a second builder gets ``StoreLocked``."""
         ...

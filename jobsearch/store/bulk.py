@@ -1,6 +1,7 @@
 """Points to and from a Qdrant server, in requests that it accepts."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 from uuid import UUID
 
 import numpy as np
@@ -9,24 +10,48 @@ from qdrant_client import QdrantClient, models
 from jobsearch.store.base import PointBatch, ScoredPoint, Vectors
 from jobsearch.store.vectors import cosine
 
-# Well below the server's limit on one request (32 MB), written as JSON too.
-_UPSERT_POINTS = 500
+# Well below the server's limit on one request (32 MB).
+_UPSERT_BYTES = 8 << 20
+# In JSON: of one number of a vector (gRPC takes 4), and of the id and the frame of a point.
+_NUMBER_BYTES, _FRAME_BYTES = 24, 100
 _QUERY_VECTORS = 64
 
+Ask = Callable[..., Any]
 
-def upload(client: QdrantClient, name: str, ids: Sequence[UUID], points: PointBatch) -> None:
-    """Add or replace checked points; they can be found when it returns."""
-    for first in range(0, len(ids), _UPSERT_POINTS):
-        rows = slice(first, first + _UPSERT_POINTS)
+
+def upload(
+    ask: Ask, client: QdrantClient, name: str, ids: Sequence[UUID], points: PointBatch
+) -> None:
+    """Add or replace checked points; they can be found when it returns.
+
+    ``ask`` calls what it is given: a request for as many points as it can hold.
+    """
+    for rows in _requests(points):
         batch = models.Batch(
             ids=[str(point_id) for point_id in ids[rows]],
             vectors=points.vectors[rows].tolist(),
             payloads=list(points.payloads[rows]),
         )
-        client.upsert(name, batch, wait=True)
+        ask(client.upsert, name, batch, wait=True)
+
+
+def _requests(points: PointBatch) -> Iterator[slice]:
+    """Runs of points that stay below the limit, one point at least."""
+    bare = points.vectors.shape[1] * _NUMBER_BYTES + _FRAME_BYTES
+    start = size = 0
+    for row, payload in enumerate(points.payloads):
+        # At most four bytes a character, and the names of the fields.
+        added = bare + 4 * sum(len(key) + len(value) + 4 for key, value in payload.items())
+        if size and size + added > _UPSERT_BYTES:
+            yield slice(start, row)
+            start, size = row, 0
+        size += added
+    if size:
+        yield slice(start, len(points))
 
 
 def nearest(
+    ask: Ask,
     client: QdrantClient,
     name: str,
     vectors: Vectors,
@@ -45,7 +70,7 @@ def nearest(
         ]
         found += [
             [ScoredPoint(str(p.id), cosine(p.score), p.payload or {}) for p in answer.points]
-            for answer in client.query_batch_points(name, requests)
+            for answer in ask(client.query_batch_points, name, requests)
         ]
     return found
 

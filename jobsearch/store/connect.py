@@ -11,6 +11,7 @@ from qdrant_client import QdrantClient
 from jobsearch.errors import InvalidInput, JobSearchError, StoreError
 from jobsearch.store.qdrant import QdrantStore
 from jobsearch.store.refusals import translate
+from jobsearch.types import Topology
 
 #: The first release that keeps metadata with a collection.
 MIN_SERVER = (1, 16)
@@ -20,7 +21,9 @@ _GRPC_CONNECT_S = 0.5
 _GRPC_ANSWER_S = 2
 
 
-def connect(location: str, *, api_key: str | None, timeout_s: float) -> QdrantStore:
+def connect(
+    location: str, *, api_key: str | None, timeout_s: float, retry_s: float, topology: Topology
+) -> QdrantStore:
     """Open the store of a server (``http(s)://host[:port]``, port 6333 if none) or ``:memory:``.
 
     Vectors travel by gRPC if the port after the REST port speaks it, as in a default
@@ -45,7 +48,7 @@ def connect(location: str, *, api_key: str | None, timeout_s: float) -> QdrantSt
             raise
         raise mapped from error
     bulk = _grpc_client(location, url, api_key, timeout_s) or control
-    return QdrantStore(control, bulk, where, local=False)
+    return QdrantStore(control, bulk, where, local=False, retry_s=retry_s, topology=topology)
 
 
 def _check_url(location: str, api_key: str | None) -> SplitResult:

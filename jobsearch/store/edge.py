@@ -68,6 +68,11 @@ class EdgeStore:
         """The folder, as it was given."""
         return str(self._folder.path)
 
+    @property
+    def upload_streams(self) -> int:
+        """One: the engine has one process."""
+        return 1
+
     @contextmanager
     def build_lock(self, alias: str) -> Iterator[None]:
         """Hold the right to build for ``alias``; clears away what a killed build left."""
@@ -110,7 +115,9 @@ class EdgeStore:
             self._folder.write(manifest.having(name, entry))
             try:
                 path = self._folder.shard(name, 0)
-                self._building[name] = ShardWriter(path, dim, exact_up_to=self._exact_up_to)
+                self._building[name] = ShardWriter(
+                    path, dim, exact_up_to=self._exact_up_to, storage=metadata.storage
+                )
             except BaseException:
                 self._forget(manifest, [name])
                 raise
@@ -180,8 +187,14 @@ class EdgeStore:
     def _open_sealed(self, name: str, entry: Entry) -> Shard:
         with self._folder.loading(name):
             path = self._folder.shard(name, entry.generation)
-            dim = entry.parsed().encoder.dim
-            shard = Shard(path, dim, exact_up_to=self._exact_up_to, new=False)
+            metadata = entry.parsed()
+            shard = Shard(
+                path,
+                metadata.encoder.dim,
+                exact_up_to=self._exact_up_to,
+                storage=metadata.storage,
+                new=False,
+            )
         there = self._folder.manifest().collections
         # Let go of what is no more; threads that still read it keep it alive.
         self._open = {n: held for n, held in self._open.items() if n in there}

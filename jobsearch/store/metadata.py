@@ -6,9 +6,10 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, cast
 
 from jobsearch.errors import CollectionMismatch
-from jobsearch.types import EncoderInfo, SourceInfo
+from jobsearch.types import EncoderInfo, SourceInfo, VectorStorage
 
 SCHEMA_VERSION = 1
+_NESTED = ("encoder", "sources", "storage")
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,7 @@ class CollectionMetadata:
         created_at: ISO 8601, UTC.
         created_by: program and version.
         previous: physical name of the build that this one replaced, empty if none.
+        storage: how its vectors are kept.
     """
 
     language: str
@@ -34,13 +36,14 @@ class CollectionMetadata:
     created_at: str
     created_by: str
     previous: str = ""
+    storage: VectorStorage = VectorStorage()
     schema_version: int = SCHEMA_VERSION
 
     def as_dict(self) -> dict[str, Any]:
         """Flat keys (Qdrant merges metadata one level deep); ``sources`` is a JSON string."""
-        own = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "encoder"}
+        own = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in _NESTED}
         own["sources"] = json.dumps([asdict(s) for s in self.sources], ensure_ascii=False)
-        return {**own, **asdict(self.encoder)}
+        return {**own, **asdict(self.encoder), **asdict(self.storage)}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> "CollectionMetadata":
@@ -57,15 +60,16 @@ class CollectionMetadata:
             )
         try:
             encoder = EncoderInfo(**{f.name: data[f.name] for f in fields(EncoderInfo)})
-            own = {
-                f.name: data[f.name] for f in fields(cls) if f.name not in ("encoder", "sources")
-            }
+            own = {f.name: data[f.name] for f in fields(cls) if f.name not in _NESTED}
             sources = tuple(SourceInfo(**entry) for entry in json.loads(data["sources"]))
+            # Collections that were made before it could be chosen have none of this.
+            known = {f.name: data[f.name] for f in fields(VectorStorage) if f.name in data}
+            storage = VectorStorage(**known)
         except (KeyError, TypeError, ValueError) as error:
             raise CollectionMismatch(
                 f"the collection's metadata cannot be read ({error}): ingest it again"
             ) from error
-        return cls(encoder=encoder, sources=sources, **cast(Any, own))
+        return cls(encoder=encoder, sources=sources, storage=storage, **cast(Any, own))
 
 
 def check_collection(

@@ -1,20 +1,15 @@
 """The store on a Qdrant server, and in memory for small tests, through ``qdrant_client``."""
 
-import time
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
-from typing import cast
+from functools import partial
+from typing import ParamSpec, TypeVar, cast
 
 import numpy as np
 from qdrant_client import QdrantClient, models
 
-from jobsearch.errors import (
-    CollectionExists,
-    CollectionNotFound,
-    JobSearchError,
-    StoreError,
-)
+from jobsearch.errors import CollectionExists, CollectionNotFound
 from jobsearch.store.base import CollectionInfo, PointBatch, ScoredPoint, Vectors
 from jobsearch.store.builds import (
     check_build,
@@ -30,13 +25,19 @@ from jobsearch.store.builds import (
 )
 from jobsearch.store.bulk import nearest, read, upload
 from jobsearch.store.filters import engine_filter
+from jobsearch.store.loading import build_graph, make_collection, make_indexes
 from jobsearch.store.metadata import CollectionMetadata
 from jobsearch.store.names import is_ours
 from jobsearch.store.refusals import translate
-from jobsearch.store.vectors import check_points, check_vectors, rank
-from jobsearch.types import FILTER_FIELDS, Filters
+from jobsearch.store.retry import persistent
+from jobsearch.store.vectors import OVERSAMPLING, check_points, check_vectors, rank
+from jobsearch.types import Filters, Topology
 
-_POLL_S = 0.2
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+
+# Requests with points that are under way at a time.
+_STREAMS = 3
 
 
 class QdrantStore:
@@ -50,6 +51,8 @@ class QdrantStore:
         location: URL without secrets, for messages.
         local: the client keeps the data in memory, where indexes and search parameters mean
             nothing.
+        topology: how new collections are spread over a cluster.
+        retry_s: how long to go on asking a server that fails in passing.
         index_timeout_s: how long a finished upload may take to be indexed.
     """
 
@@ -60,12 +63,16 @@ class QdrantStore:
         location: str,
         *,
         local: bool,
+        topology: Topology = Topology(),
+        retry_s: float = 30.0,
         index_timeout_s: float = 1800.0,
     ) -> None:
         self._control = control
         self._bulk = bulk
         self._location = location
         self._local = local
+        self._topology = topology
+        self._persistent = persistent(retry_s)
         self._index_timeout_s = index_timeout_s
         self._building: dict[str, int] = {}
         self._dims: dict[str, int] = {}
@@ -75,12 +82,15 @@ class QdrantStore:
         """URL, without secrets."""
         return self._location
 
-    @contextmanager
-    def _asking(self, name: str = "") -> Iterator[None]:
+    @property
+    def upload_streams(self) -> int:
+        """Uploads that may be under way at a time."""
+        return 1 if self._local else _STREAMS
+
+    def _ask(self, name: str, call: Callable[_P, _R], *args: _P.args, **options: _P.kwargs) -> _R:
+        """Send a request that concerns ``name``, if need be more than once."""
         try:
-            yield
-        except JobSearchError:
-            raise
+            return self._persistent(call, *args, **options)
         except Exception as error:
             mapped = translate(error, self._location)
             if mapped is None:
@@ -96,27 +106,18 @@ class QdrantStore:
     def create(self, name: str, metadata: CollectionMetadata) -> None:
         """Make an empty collection with its indexes; see :meth:`Store.create`."""
         check_new(name)
-        dim = metadata.encoder.dim
-        with self._asking():
-            if self._control.collection_exists(name):
-                raise CollectionExists(f"{self._location} has a collection {name} already")
-            self._control.create_collection(
-                name,
-                vectors_config=models.VectorParams(size=dim, distance=models.Distance.COSINE),
-                metadata=replace(metadata, status="building").as_dict(),
-            )
-            # Indexes come before the data, so the graph is built with them in mind.
-            for field in () if self._local else FILTER_FIELDS:
-                self._control.create_payload_index(
-                    name, field, models.PayloadSchemaType.KEYWORD, wait=True
-                )
-        self._building[name] = dim
+        if self._ask("", self._control.collection_exists, name):
+            raise CollectionExists(f"{self._location} has a collection {name} already")
+        building = replace(metadata, status="building")
+        self._ask("", make_collection, self._control, name, building, self._topology)
+        if not self._local:
+            make_indexes(partial(self._ask, name), self._control, name)
+        self._building[name] = metadata.encoder.dim
 
     def upsert(self, name: str, points: PointBatch) -> None:
         """Add or replace points of a build; see :meth:`Store.upsert`."""
         ids = check_points(points, self._build_dim(name))
-        with self._asking(name):
-            upload(self._bulk, name, ids, points)
+        upload(partial(self._ask, name), self._bulk, name, ids, points)
 
     def _build_dim(self, name: str) -> int:
         if name not in self._building:
@@ -129,31 +130,19 @@ class QdrantStore:
     def finish(self, name: str, metadata: CollectionMetadata) -> None:
         """Wait for the index, check the count, store ``metadata``; see :meth:`Store.finish`."""
         self._build_dim(name)
-        with self._asking(name):
-            self._wait_for_index(name)
-            check_count(name, self.count(name), metadata.expected_points)
-            self._store_metadata(name, replace(metadata, status="ready"))
+        if not self._local:
+            ask = partial(self._ask, name)
+            build_graph(ask, self._control, name, self._location, self._index_timeout_s)
+        check_count(name, self.count(name), metadata.expected_points)
+        self._store_metadata(name, replace(metadata, status="ready"))
         self._building.pop(name)
 
-    def _wait_for_index(self, name: str) -> None:
-        end = time.monotonic() + self._index_timeout_s
-        busy = (models.CollectionStatus.YELLOW, models.CollectionStatus.RED)
-        while (status := self._control.get_collection(name).status) in busy:
-            if status == models.CollectionStatus.RED or time.monotonic() > end:
-                raise StoreError(
-                    f"the server at {self._location} reports {name} as {status.value}: "
-                    "see the server's log"
-                )
-            time.sleep(_POLL_S)
-
     def _metadata(self, name: str) -> CollectionMetadata:
-        with self._asking(name):
-            return CollectionMetadata.from_dict(
-                self._control.get_collection(name).config.metadata or {}
-            )
+        found = self._ask(name, self._control.get_collection, name)
+        return CollectionMetadata.from_dict(found.config.metadata or {})
 
     def _store_metadata(self, name: str, metadata: CollectionMetadata) -> None:
-        self._control.update_collection(name, metadata=metadata.as_dict())
+        self._ask(name, self._control.update_collection, name, metadata=metadata.as_dict())
 
     def describe(self, name: str) -> CollectionInfo:
         """Look up one collection."""
@@ -167,14 +156,12 @@ class QdrantStore:
         return [self.describe(name) for name in self._names()]
 
     def _names(self) -> list[str]:
-        with self._asking():
-            found = self._control.get_collections().collections
+        found = self._ask("", self._control.get_collections).collections
         return sorted(each.name for each in found if is_ours(each.name))
 
     def aliases(self) -> dict[str, str]:
         """Alias -> physical name, of jobsearch's collections."""
-        with self._asking():
-            found = self._control.get_aliases().aliases
+        found = self._ask("", self._control.get_aliases).aliases
         return {a.alias_name: a.collection_name for a in found if is_ours(a.collection_name)}
 
     def query(
@@ -192,19 +179,20 @@ class QdrantStore:
             self._dims[name] = self._metadata(name).encoder.dim
         check_vectors(vectors, self._dims[name])
         condition = engine_filter(filters, models)
-        params = None if self._local else models.SearchParams(exact=exact)
+        rescored = models.QuantizationSearchParams(rescore=True, oversampling=OVERSAMPLING)
+        params = None if self._local else models.SearchParams(exact=exact, quantization=rescored)
 
         def fetch(rows: Vectors, depth: int) -> list[list[ScoredPoint]]:
-            with self._asking(name):
-                return nearest(self._bulk, name, rows, depth, condition, params)
+            return nearest(
+                partial(self._ask, name), self._bulk, name, rows, depth, condition, params
+            )
 
         return rank(fetch, vectors, limit=limit, score_threshold=score_threshold)
 
     def count(self, name: str, filters: Filters | None = None) -> int:
         """Exact number of points that pass the filter."""
-        with self._asking(name):
-            condition = engine_filter(filters, models)
-            return self._control.count(name, count_filter=condition, exact=True).count
+        condition = engine_filter(filters, models)
+        return self._ask(name, self._control.count, name, count_filter=condition, exact=True).count
 
     def scroll(
         self, name: str, filters: Filters | None = None, *, batch_size: int = 1000
@@ -213,8 +201,7 @@ class QdrantStore:
         condition = engine_filter(filters, models)
         offset: models.ExtendedPointId | None = None
         while True:
-            with self._asking(name):
-                batch, offset = read(self._bulk, name, condition, offset, batch_size)
+            batch, offset = self._ask(name, read, self._bulk, name, condition, offset, batch_size)
             if batch.ids:
                 yield batch
             if offset is None:
@@ -227,13 +214,12 @@ class QdrantStore:
         doomed = self.count(name, filters)
         physical = self.aliases().get(name, name)
         metadata = self._metadata(physical)
-        with self._asking(name):
-            condition = cast(models.Filter, engine_filter(filters, models))
-            selector = models.FilterSelector(filter=condition)
-            self._control.delete(physical, points_selector=selector, wait=True)
-            if metadata.status == "ready":
-                left = replace(metadata, expected_points=self.count(physical))
-                self._store_metadata(physical, left)
+        condition = cast(models.Filter, engine_filter(filters, models))
+        selector = models.FilterSelector(filter=condition)
+        self._ask(name, self._control.delete, physical, points_selector=selector, wait=True)
+        if metadata.status == "ready":
+            left = replace(metadata, expected_points=self.count(physical))
+            self._store_metadata(physical, left)
         return doomed
 
     def drop(self, name: str) -> None:
@@ -242,8 +228,7 @@ class QdrantStore:
         if name not in self._names():
             raise not_found(name, self._location, aliases)
         check_unused(name, aliases)
-        with self._asking(name):
-            self._control.delete_collection(name)
+        self._ask(name, self._control.delete_collection, name)
         self._building.pop(name, None)
 
     def swap_alias(self, alias: str, name: str, *, expected: str | None) -> None:
@@ -270,10 +255,12 @@ class QdrantStore:
         made = models.CreateAliasOperation(
             create_alias=models.CreateAlias(collection_name=name, alias_name=alias)
         )
-        with self._asking(name):
-            self._control.update_collection(name, metadata={"previous": current or ""})
-            # One request, so there is no moment without the alias.
-            self._control.update_collection_aliases([gone, made] if current else [made])
+        remembered = {"previous": current or ""}
+        self._ask(name, self._control.update_collection, name, metadata=remembered)
+        # One request, so there is no moment without the alias.
+        self._ask(
+            name, self._control.update_collection_aliases, [gone, made] if current else [made]
+        )
 
     def rollback(self, alias: str) -> str:
         """Point ``alias`` back at the build before; returns its name."""

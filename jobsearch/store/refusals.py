@@ -1,7 +1,9 @@
 """The one place that maps the errors of Qdrant's client to ours."""
 
+from json import JSONDecodeError
+
 import grpc  # type: ignore[import-untyped]
-from qdrant_client.common.client_exceptions import ResourceExhaustedResponse
+from qdrant_client.common.client_exceptions import QdrantException
 from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
 
 from jobsearch.errors import CollectionNotFound, StoreError, StoreUnavailable
@@ -18,8 +20,10 @@ def translate(error: Exception, where: str) -> StoreError | None:  # noqa: PLR09
     """
     if isinstance(error, ResponseHandlingException):
         return _silence(str(error.source), where)
-    if isinstance(error, ResourceExhaustedResponse):
+    if isinstance(error, QdrantException):
         return StoreUnavailable(f"the server at {where} is overloaded ({error}): try again later")
+    if isinstance(error, JSONDecodeError):
+        return StoreError(f"what answers at {where} is no Qdrant, or a broken one: {error}")
     if isinstance(error, UnexpectedResponse):
         return _refusal(error.status_code, error.content.decode(errors="replace"), where)
     if isinstance(error, grpc.RpcError) and isinstance(error, grpc.Call):

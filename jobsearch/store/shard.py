@@ -15,8 +15,8 @@ import qdrant_edge as edge
 from jobsearch.errors import StoreError
 from jobsearch.store.base import PointBatch, ScoredPoint, Vectors
 from jobsearch.store.filters import engine_filter
-from jobsearch.store.vectors import cosine
-from jobsearch.types import FILTER_FIELDS, Filters
+from jobsearch.store.vectors import OVERSAMPLING, cosine
+from jobsearch.types import FILTER_FIELDS, Filters, Quantization, VectorStorage
 
 #: Written anew by the engine at every load, so it is neither sealed nor trusted.
 CONFIG_FILE = "edge_config.json"
@@ -39,6 +39,13 @@ def _engine_errors(doing: str) -> Iterator[None]:
         raise
 
 
+def _quantization(kind: Quantization) -> Any:
+    """What the index compares at first is kept in memory."""
+    if kind == "int8":
+        return edge.ScalarQuantizationConfig(edge.ScalarType.Int8, always_ram=True)
+    return edge.BinaryQuantizationConfig(always_ram=True) if kind == "binary" else None
+
+
 class Shard:
     """An open collection of unit vectors of ``dim`` dimensions in the folder ``path``.
 
@@ -47,16 +54,30 @@ class Shard:
         dim: length of the vectors.
         exact_up_to: number of points up to which no index is built: queries on so few compare
             with all of them, which takes a few milliseconds and loses nothing.
+        storage: how the vectors are kept.
         new: make it; otherwise load what is there.
     """
 
-    def __init__(self, path: Path, dim: int, *, exact_up_to: int, new: bool) -> None:
+    def __init__(
+        self,
+        path: Path,
+        dim: int,
+        *,
+        exact_up_to: int,
+        storage: VectorStorage = VectorStorage(),
+        new: bool,
+    ) -> None:
         self.path = path
         self.dim = dim
         self._exact_up_to = exact_up_to
+        self._storage = storage
         self._row = struct.Struct(f"={dim}f")
         self._config = edge.EdgeConfig(
-            vectors=edge.EdgeVectorParams(size=dim, distance=edge.Distance.Cosine),
+            vectors=edge.EdgeVectorParams(
+                size=dim,
+                distance=edge.Distance.Cosine,
+                quantization_config=_quantization(storage.quantization),
+            ),
             # Without a log points last once they are flushed: a build is finished or thrown away.
             # It also lets several processes read the same files, and none of them changes one.
             wal_enabled=False,
@@ -106,7 +127,7 @@ class Shard:
     def rewritten(self, path: Path, without: Set[str]) -> "Shard":
         """A new collection in ``path`` with all points but those; not sealed yet."""
         shutil.rmtree(path, ignore_errors=True)
-        copy = Shard(path, self.dim, exact_up_to=self._exact_up_to, new=True)
+        copy = Shard(path, self.dim, exact_up_to=self._exact_up_to, storage=self._storage, new=True)
         for points in self.scroll(None, _POINTS):
             rows = [row for row, point_id in enumerate(points.ids) if point_id not in without]
             kept = PointBatch(
@@ -146,7 +167,8 @@ class Shard:
     ) -> list[list[ScoredPoint]]:
         """The ``depth`` nearest points to each vector, as the engine orders them."""
         condition = engine_filter(filters, edge)
-        params = edge.SearchParams(exact=exact)
+        rescored = edge.QuantizationSearchParams(rescore=True, oversampling=OVERSAMPLING)
+        params = edge.SearchParams(exact=exact, quantization=rescored)
         requests = [
             edge.QueryRequest(
                 query=edge.Query.Nearest(vector),

@@ -10,6 +10,9 @@ from jobsearch.store.base import PointBatch, ScoredPoint, Vectors
 #: How far the length of a stored or asked vector may be from 1.
 UNIT_TOLERANCE = 1e-3
 
+#: Candidates a point asked for that a quantised index gives to be compared by their own vectors.
+OVERSAMPLING = 4.0
+
 # Points asked for beyond the limit at first, so that a tie at the cut rarely costs a second query.
 _SPARE = 8
 

@@ -24,7 +24,7 @@ from typing import IO, Any, ClassVar, cast
 from jobsearch.errors import StoreError
 from jobsearch.store.base import PointBatch, ScoredPoint, Vectors
 from jobsearch.store.shard import Shard
-from jobsearch.types import Filters
+from jobsearch.types import Filters, VectorStorage
 
 # Ctrl-C reaches every process of a terminal: what it ends is for the parent to say. A start by
 # multiprocessing would import the parent's main script a second time.
@@ -43,14 +43,17 @@ class ShardWriter:
         path: its folder, made here.
         dim: length of the vectors.
         exact_up_to: number of points up to which no index is built.
+        storage: how the vectors are kept.
     """
 
-    def __init__(self, path: Path, dim: int, *, exact_up_to: int) -> None:
+    def __init__(
+        self, path: Path, dim: int, *, exact_up_to: int, storage: VectorStorage = VectorStorage()
+    ) -> None:
         # The process may have been started in another working directory.
         self.path = path.absolute()
         self.dim = dim
         self._engine = EngineProcess.running()
-        self._ask("create", dim, exact_up_to=exact_up_to)
+        self._ask("create", dim, exact_up_to=exact_up_to, storage=storage)
 
     def _ask(self, method: str, *args: Any, **options: Any) -> Any:
         return self._engine.ask(self.path, method, *args, **options)

@@ -21,7 +21,7 @@ from jobsearch.errors import (
     TooManyRejects,
 )
 from jobsearch.store import PointBatch, Store, Vectors, open_store
-from jobsearch.types import Filters
+from jobsearch.types import Filters, VectorStorage
 
 Write = Callable[..., Path]
 ALIAS = "jobs__en__fake__pretrained"
@@ -86,6 +86,18 @@ def test_the_second_run_does_nothing(store: Store, encoder: Any, esco_source: Es
     assert not forced.unchanged
     assert store.aliases() == {ALIAS: forced.collection}
     assert store.rollback(ALIAS) == first.collection
+
+
+def test_another_storage_of_the_vectors_is_a_new_build(
+    store: Store, encoder: Any, esco_source: EscoSource
+) -> None:
+    first = ingest(esco_source, "en", store, encoder)
+    for storage in (VectorStorage("int8"), VectorStorage("int8", on_disk=True), VectorStorage()):
+        changed = ingest(esco_source, "en", store, encoder, storage=storage)
+        assert not changed.unchanged
+        assert changed.collection != first.collection
+        assert store.describe(ALIAS).metadata.storage == storage
+        assert ingest(esco_source, "en", store, encoder, storage=storage).unchanged
 
 
 def test_deleted_titles_come_back(store: Store, encoder: Any, esco_source: EscoSource) -> None:

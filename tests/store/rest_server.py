@@ -74,6 +74,7 @@ class LocalQdrant:
     def __init__(self) -> None:
         self.client = QdrantClient(":memory:")
         self.indexed: dict[str, list[str]] = {}
+        self.configured: dict[str, list[dict[str, Any]]] = {}
 
     def __call__(self, method: str, path: str, body: Any) -> Answer:
         for verb, pattern, name in self.ROUTES:
@@ -109,12 +110,16 @@ class LocalQdrant:
 
     def create(self, name: str, body: Any) -> Any:
         request = models.CreateCollection(**body)
+        self.configured[name] = [{k: v for k, v in body.items() if k != "metadata"}]
         return self.client.create_collection(
             name, vectors_config=request.vectors, metadata=request.metadata
         )
 
     def update(self, name: str, body: Any) -> Any:
-        return self.client.update_collection(name, metadata=body["metadata"])
+        if "metadata" in body:
+            return self.client.update_collection(name, metadata=body["metadata"])
+        self.configured[name].append(body)
+        return True
 
     def drop(self, name: str) -> Any:
         return self.client.delete_collection(name)

@@ -40,7 +40,7 @@ from jobsearch.store.edge import EdgeStore
 from jobsearch.store.folder import StoreFolder
 from jobsearch.store.manifest import Entry
 from jobsearch.store.names import build_name
-from jobsearch.types import Filters
+from jobsearch.types import Filters, Quantization, VectorStorage
 
 HERE = Path(__file__).resolve().parent
 
@@ -520,16 +520,34 @@ def test_an_unfinished_build_ends_with_its_store(path: Path) -> None:
         store.finish(name, metadata(COUNT))
 
 
-def test_a_large_build_gets_an_index(path: Path) -> None:
-    points = batch(records(600), unit_vectors(600))
+@pytest.mark.parametrize("quantization", ["none", "int8", "binary"])
+def test_a_large_build_gets_an_index(path: Path, quantization: Quantization) -> None:
+    points = batch(records(600), unit_vectors(600, dim=64))
+    storage = VectorStorage(quantization)
     with closing(EdgeStore(path, exact_scan_max_points=200)) as store:
-        build(store, points)
+        build(store, points, storage=storage)
         assert store.verify(ALIAS) == []
-        asked = unit_vectors(5, seed=1)
-        by_hand = np.argsort(-(asked @ points.vectors.T), axis=1)[:, :10]
+        assert store.describe(ALIAS).metadata.storage == storage
+    names = {file.name for file in path.rglob("*quantized*")}
+    assert bool(names) is (quantization != "none")
+    with closing(EdgeStore(path, exact_scan_max_points=200)) as store:
+        asked = unit_vectors(5, dim=64, seed=1)
+        cosines = asked @ points.vectors.T
+        by_hand = np.argsort(-cosines, axis=1)[:, :10]
         found = store.query(ALIAS, asked, limit=10, exact=True)
         assert [[p.id for p in row] for row in found] == [
             [points.ids[i] for i in row] for row in by_hand
         ]
+        rough = store.query(ALIAS, asked, limit=10)
+        shared = [
+            len({p.id for p in a} & {p.id for p in b}) for a, b in zip(rough, found, strict=True)
+        ]
+        # A bit a number says little about vectors without structure.
+        assert sum(shared) >= (25 if quantization == "binary" else 45)
+        # Whatever the index compares at first, scores are those of the vectors themselves.
+        for row, points_found in enumerate(rough):
+            for point in points_found:
+                expected = cosines[row, points.ids.index(point.id)]
+                assert point.score == pytest.approx(expected, abs=1e-5)
         assert store.delete(ALIAS, Filters(kinds=("hidden",))) == 60
         assert store.verify(ALIAS) == []

@@ -1,5 +1,6 @@
 """Servers that are down, old, locked or strange; what is refused before one is asked."""
 
+import json
 import socket
 import time
 import warnings
@@ -46,7 +47,7 @@ def test_nobody_answers(closed_port: int) -> None:
 
 def test_a_server_that_goes_away() -> None:
     with serving(LocalQdrant()) as url:
-        store = open_store(url)
+        store = open_store(url, retry_s=0)
         build(store, POINTS)
     with closing(store):
         for use in (
@@ -188,19 +189,23 @@ def test_collections_of_others_are_left_alone() -> None:
         (models.CollectionStatus.RED, "reports .* as red"),
     ],
 )
-def test_an_index_that_is_never_ready(
-    monkeypatch: pytest.MonkeyPatch, status: models.CollectionStatus, said: str
-) -> None:
-    client = QdrantClient(":memory:")
-    with closing(QdrantStore(client, client, ":memory:", local=True, index_timeout_s=0.3)) as store:
-        name = build_name(ALIAS, encoder_info())
+def test_an_index_that_is_never_ready(status: models.CollectionStatus, said: str) -> None:
+    local, ready = LocalQdrant(), False
+
+    def busy(method: str, path: str, body: Any) -> Answer:
+        code, answer = local(method, path, body)
+        if method == "GET" and path.endswith(name) and not ready:
+            answer["result"]["status"] = status.value
+        return code, answer
+
+    name = build_name(ALIAS, encoder_info())
+    with serving(busy) as url, closing(QdrantClient(url=url, check_compatibility=False)) as client:
+        store = QdrantStore(client, client, url, local=False, index_timeout_s=0.3)
         store.create(name, metadata(COUNT))
         store.upsert(name, POINTS)
-        found = client.get_collection(name).model_copy(update={"status": status})
-        with monkeypatch.context() as patch:
-            patch.setattr(client, "get_collection", lambda name: found)
-            with pytest.raises(StoreError, match=said):
-                store.finish(name, metadata(COUNT))
+        with pytest.raises(StoreError, match=said):
+            store.finish(name, metadata(COUNT))
+        ready = True
         store.finish(name, metadata(COUNT))
         assert store.describe(name).metadata.status == "ready"
 
@@ -230,6 +235,7 @@ Refused.__abstractmethods__ = frozenset()  # type: ignore[attr-defined]
         (Refused(grpc.StatusCode.PERMISSION_DENIED), StoreError, "refuses the API key"),
         (Refused(grpc.StatusCode.INTERNAL), StoreError, "said so"),
         (ResourceExhaustedResponse("slow down", 3), StoreUnavailable, "slow down"),
+        (json.JSONDecodeError("Expecting value", "", 0), StoreError, "is no Qdrant"),
         (UnexpectedResponse(507, "", b"disk\nfull", None), StoreError, "507: disk full"),  # type: ignore[arg-type]
     ],
     ids=str,

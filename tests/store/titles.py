@@ -1,12 +1,13 @@
 """Small builds of invented titles, the same for every engine."""
 
 import uuid
+from dataclasses import replace
 
 import numpy as np
 
 from jobsearch.store import CollectionMetadata, PointBatch, Store, Vectors
 from jobsearch.store.names import alias_name, build_name
-from jobsearch.types import EncoderInfo, SourceInfo, TitleRecord
+from jobsearch.types import EncoderInfo, SourceInfo, TitleRecord, VectorStorage
 
 DIM = 16
 COUNT = 60
@@ -62,13 +63,21 @@ def alias_for(model: str = MODEL) -> str:
     return alias_name("jobs", "en", model, "pretrained")
 
 
-def build(store: Store, points: PointBatch, model: str = MODEL, *, live: bool = True) -> str:
+def build(
+    store: Store,
+    points: PointBatch,
+    model: str = MODEL,
+    *,
+    live: bool = True,
+    storage: VectorStorage = VectorStorage(),
+) -> str:
     """A finished build of these points, and the alias moved to it; returns its name."""
     dim = points.vectors.shape[1]
     name = build_name(alias_for(model), encoder_info(model, dim))
-    store.create(name, metadata(len(points), model, dim))
+    described = replace(metadata(len(points), model, dim), storage=storage)
+    store.create(name, described)
     store.upsert(name, points)
-    store.finish(name, metadata(len(points), model, dim))
+    store.finish(name, described)
     if live:
         current = store.aliases().get(alias_for(model))
         store.swap_alias(alias_for(model), name, expected=current)

@@ -1,0 +1,80 @@
+"""How a collection is loaded into a Qdrant server: indexes of fields, points, and then the graph.
+
+As Qdrant's guide to bulk uploads has it (qdrant.tech/documentation/database-tutorials/bulk-upload):
+without a graph (``m=0``) while points come in, since it would be made again and again as the
+collection grows.
+"""
+
+import time
+
+from qdrant_client import QdrantClient, models
+
+from jobsearch.errors import StoreError
+from jobsearch.store.bulk import Ask
+from jobsearch.store.metadata import CollectionMetadata
+from jobsearch.types import FILTER_FIELDS, Quantization, Topology
+
+_POLL_S = 0.2
+# Links of a point in the graph: the server's default.
+_HNSW_M, _NO_GRAPH = 16, 0
+
+
+def make_collection(
+    client: QdrantClient, name: str, metadata: CollectionMetadata, topology: Topology
+) -> None:
+    """Make an empty collection without a graph, unless it is there.
+
+    It is there if only the answer to an earlier request was lost: names are used once.
+    """
+    if client.collection_exists(name):
+        return
+    client.create_collection(
+        name,
+        vectors_config=models.VectorParams(
+            size=metadata.encoder.dim,
+            distance=models.Distance.COSINE,
+            on_disk=metadata.storage.on_disk or None,
+        ),
+        hnsw_config=models.HnswConfigDiff(m=_NO_GRAPH),
+        quantization_config=_quantization(metadata.storage.quantization),
+        shard_number=topology.shards,
+        replication_factor=topology.replicas,
+        write_consistency_factor=topology.write_consistency,
+        metadata=metadata.as_dict(),
+    )
+
+
+def _quantization(kind: Quantization) -> models.QuantizationConfig | None:
+    """What the index compares at first is kept in memory."""
+    if kind == "int8":
+        scalar = models.ScalarQuantizationConfig(type=models.ScalarType.INT8, always_ram=True)
+        return models.ScalarQuantization(scalar=scalar)
+    if kind == "binary":
+        return models.BinaryQuantization(binary=models.BinaryQuantizationConfig(always_ram=True))
+    return None
+
+
+def make_indexes(ask: Ask, client: QdrantClient, name: str) -> None:
+    """Index the fields of filters. Before the data, so that the graph is made with them in mind."""
+    for field in FILTER_FIELDS:
+        ask(client.create_payload_index, name, field, models.PayloadSchemaType.KEYWORD, wait=True)
+
+
+def build_graph(ask: Ask, client: QdrantClient, name: str, location: str, timeout_s: float) -> None:
+    """Have the graph made of all points, and wait until the server has nothing left to do.
+
+    Raises:
+        StoreError: it failed, or took longer than ``timeout_s``.
+    """
+    ask(client.update_collection, name, hnsw_config=models.HnswConfigDiff(m=_HNSW_M))
+    end = time.monotonic() + timeout_s
+    while (status := ask(client.get_collection, name).status) != models.CollectionStatus.GREEN:
+        if status == models.CollectionStatus.RED or time.monotonic() > end:
+            raise StoreError(
+                f"the server at {location} reports {name} as {status.value}: see the server's log"
+            )
+        if status == models.CollectionStatus.GREY:
+            # Work is left that waits for a change to set it going.
+            nothing = models.OptimizersConfigDiff()
+            ask(client.update_collection, name, optimizers_config=nothing)
+        time.sleep(_POLL_S)

@@ -1,0 +1,75 @@
+"""When a request to a Qdrant server is sent again: the one place that decides it.
+
+Every request that jobsearch sends may be repeated: points are replaced by their ids, and names of
+builds are used once. So what passes by itself (an answer that does not come, a connection that
+breaks, 429 and the server's own failures) is waited out for a bounded time, with exponential
+back-off and full jitter (Brooker 2015, "Exponential Backoff And Jitter", AWS Architecture Blog).
+A refusal, any other 4xx, is final at once.
+"""
+
+import logging
+
+import grpc  # type: ignore[import-untyped]
+import httpx
+from qdrant_client.common.client_exceptions import QdrantException, ResourceExhaustedResponse
+from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
+from tenacity import (
+    RetryCallState,
+    Retrying,
+    retry_if_exception,
+    stop_before_delay,
+    wait_random_exponential,
+)
+
+_logger = logging.getLogger(__name__)
+_back_off = wait_random_exponential(multiplier=0.25, max=10)
+
+_PASSING_CODES = (
+    grpc.StatusCode.UNAVAILABLE,
+    grpc.StatusCode.DEADLINE_EXCEEDED,
+    grpc.StatusCode.INTERNAL,
+    grpc.StatusCode.ABORTED,
+)
+_TOO_MANY, _SERVER_FAILED, _NOT_IMPLEMENTED = 429, 500, 501
+
+
+def persistent(retry_s: float) -> Retrying:
+    """Calls what it is given, again and again while that fails in passing.
+
+    A wait that would end later than ``retry_s`` seconds after the first call is not begun;
+    ``Retry-After`` lengthens one. The last error is raised as it is.
+    """
+    return Retrying(
+        retry=retry_if_exception(is_passing),
+        wait=_wait,
+        stop=stop_before_delay(retry_s),
+        before_sleep=_tell,
+        reraise=True,
+    )
+
+
+def is_passing(error: BaseException) -> bool:
+    """Whether the same request may succeed a little later."""
+    if isinstance(error, ResponseHandlingException):
+        # Otherwise the answer came and made no sense.
+        return isinstance(error.source, httpx.TransportError)
+    if isinstance(error, UnexpectedResponse):
+        status = error.status_code or 0
+        return status == _TOO_MANY or (status >= _SERVER_FAILED and status != _NOT_IMPLEMENTED)
+    if isinstance(error, grpc.RpcError) and isinstance(error, grpc.Call):
+        return error.code() in _PASSING_CODES
+    # What the client makes of 429 with a Retry-After.
+    return isinstance(error, QdrantException)
+
+
+def _wait(state: RetryCallState) -> float:
+    outcome = state.outcome.exception() if state.outcome else None
+    asked = outcome.retry_after_s if isinstance(outcome, ResourceExhaustedResponse) else 0
+    return max(asked, _back_off(state))
+
+
+def _tell(state: RetryCallState) -> None:
+    error = state.outcome.exception() if state.outcome else None
+    pause = state.next_action.sleep if state.next_action else 0.0
+    reason = " ".join(str(error).split())[:200] or type(error).__name__
+    _logger.warning("the server failed (%s): trying again in %.1f s", reason, pause)

@@ -1,0 +1,329 @@
+"""A server that fails in passing, and one that fails for good."""
+
+import json
+import logging
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import grpc
+import httpx
+import pytest
+from faulty_proxy import FAULTS, Faults, proxied
+from grpc_server import serving_grpc
+from qdrant_client.common.client_exceptions import ResourceExhaustedResponse
+from qdrant_client.http.exceptions import ResponseHandlingException
+from rest_server import Answer, LocalQdrant, serving
+from tenacity import wait_none
+from test_server import Refused
+from titles import (
+    ALIAS,
+    COUNT,
+    POINTS,
+    VECTORS,
+    batch,
+    build,
+    encoder_info,
+    metadata,
+    records,
+    unit_vectors,
+)
+
+from ingest.pipeline import IngestSummary, ingest
+from ingest.sources import SampleSource
+from jobsearch.errors import InvalidInput, StoreError
+from jobsearch.models import Encoder
+from jobsearch.store import PointBatch, Store, bulk, open_store, retry
+from jobsearch.store.names import build_name
+from jobsearch.types import Topology, VectorStorage
+
+RETRY_S = 30.0
+TIMEOUT_S = 1.0
+
+
+@pytest.fixture
+def many_requests(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Requests of some ten points, so that an ingest takes many of them."""
+    monkeypatch.setattr(bulk, "_UPSERT_BYTES", 150_000)
+
+
+@pytest.fixture
+def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No pause but the one that a server asks for."""
+    monkeypatch.setattr(retry, "_back_off", wait_none())
+
+
+@pytest.fixture
+def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The pauses, which are not made."""
+    made: list[float] = []
+    monkeypatch.setattr("tenacity.nap.time.sleep", made.append)
+    return made
+
+
+def ingest_sample(store: Store, encoder: Encoder, *, force: bool = False) -> IngestSummary:
+    return ingest(SampleSource(), "en", store, encoder, force=force)
+
+
+def contents(store: Store, name: str) -> dict[str, str]:
+    """Id -> title of every point, none of them twice."""
+    found = [(i, p["title"]) for points in store.scroll(name) for i, p in points_of(points)]
+    assert len(dict(found)) == len(found) == store.count(name)
+    return dict(found)
+
+
+def points_of(points: PointBatch) -> Iterator[tuple[str, dict[str, str]]]:
+    return zip(points.ids, points.payloads, strict=True)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(builtin: Encoder) -> dict[str, str]:
+    with closing(open_store(":memory:")) as store:
+        return contents(store, ingest_sample(store, builtin).collection)
+
+
+@pytest.mark.usefixtures("many_requests", "no_pause")
+@pytest.mark.parametrize("kind", FAULTS)
+def test_an_ingest_gets_through(kind: str, builtin: Encoder, undisturbed: dict[str, str]) -> None:
+    faults = Faults(kind)
+    with (
+        serving(LocalQdrant()) as server,
+        proxied(server, faults) as url,
+        closing(open_store(url, timeout_s=TIMEOUT_S, retry_s=RETRY_S)) as store,
+    ):
+        faults.share = 0.05 if kind in ("hole", "429 with Retry-After") else 0.3
+        summary = ingest_sample(store, builtin)
+        faults.share = 0.0
+        assert faults.struck > 0
+        assert contents(store, summary.alias) == undisturbed
+        assert store.verify(summary.alias) == []
+        assert [info.name for info in store.collections()] == [summary.collection]
+
+
+@pytest.mark.usefixtures("many_requests", "no_pause")
+@pytest.mark.parametrize("kind", ["latency", "reset", "half"])
+def test_an_ingest_gets_through_by_grpc(
+    kind: str, builtin: Encoder, undisturbed: dict[str, str]
+) -> None:
+    faults = Faults(kind)
+    with (
+        serving_grpc() as (server, points),
+        proxied(server, faults) as url,
+        closing(open_store(url, timeout_s=TIMEOUT_S, retry_s=RETRY_S)) as store,
+    ):
+        faults.share = 0.2
+        summary = ingest_sample(store, builtin)
+        faults.share = 0.0
+        assert faults.struck > 0
+        assert "upsert" in points.calls
+        assert contents(store, summary.alias) == undisturbed
+
+
+@pytest.mark.usefixtures("many_requests")
+@pytest.mark.parametrize("kind", sorted(FAULTS.keys() - {"latency"}))
+def test_an_ingest_that_cannot_get_through_fails_in_time_and_changes_nothing(
+    kind: str, builtin: Encoder, undisturbed: dict[str, str]
+) -> None:
+    faults = Faults(kind)
+    with (
+        serving(LocalQdrant()) as server,
+        proxied(server, faults) as url,
+        closing(open_store(url, timeout_s=TIMEOUT_S, retry_s=0.5)) as store,
+    ):
+        live = ingest_sample(store, builtin)
+
+        def fails_from_now_on(*args: Any) -> Any:
+            faults.share = 1.0
+            return real(*args)
+
+        real = store.upsert
+        store.upsert = fails_from_now_on  # type: ignore[method-assign]
+        started = time.monotonic()
+        with pytest.raises(StoreError) as caught:
+            ingest_sample(store, builtin, force=True)
+        # A few requests are given up, the last to clear away what was begun.
+        assert time.monotonic() - started < 30
+        assert url in str(caught.value)
+        faults.share = 0.0
+        assert store.aliases() == {live.alias: live.collection}
+        assert contents(store, live.alias) == undisturbed
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 413, 422, 501])
+def test_a_refusal_is_final(status: int, pauses: list[float]) -> None:
+    local, refused = LocalQdrant(), []
+
+    def answer(method: str, path: str, body: Any) -> Answer:
+        if path.endswith("/points"):
+            refused.append(path)
+            return status, {"status": {"error": "no"}}
+        return local(method, path, body)
+
+    with serving(answer) as url, closing(open_store(url)) as store:
+        name = build_name(ALIAS, encoder_info())
+        store.create(name, metadata(COUNT))
+        with pytest.raises(StoreError):
+            store.upsert(name, POINTS)
+    assert len(refused) == 1
+    assert pauses == []
+
+
+def test_pauses_grow_and_are_told(
+    pauses: list[float], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    local, failures = LocalQdrant(), iter([500, 502, 503, 504, 500])
+
+    def answer(method: str, path: str, body: Any) -> Answer:
+        if path == "/aliases" and (status := next(failures, 0)):
+            return status, {"status": {"error": "busy"}}
+        return local(method, path, body)
+
+    monkeypatch.setattr("random.uniform", lambda low, high: high)
+    with (
+        serving(answer) as url,
+        closing(open_store(url)) as store,
+        caplog.at_level(logging.WARNING, "jobsearch"),
+    ):
+        assert store.aliases() == {}
+    assert pauses == [0.25, 0.5, 1.0, 2.0, 4.0]
+    assert len(caplog.messages) == 5
+    assert caplog.messages[0].endswith("trying again in 0.2 s")
+
+
+def failing(*errors: Exception) -> tuple[list[Exception], Callable[[], str]]:
+    """A request that fails with each of these in turn, and what is left of them."""
+    left = list(errors)
+
+    def request() -> str:
+        if left:
+            raise left.pop(0)
+        return "done"
+
+    return left, request
+
+
+@pytest.mark.usefixtures("no_pause")
+def test_retry_after_is_honoured_within_the_limit(pauses: list[float]) -> None:
+    left, request = failing(ResourceExhaustedResponse("slow down", 7))
+    assert retry.persistent(30.0)(request) == "done"
+    assert pauses == [7]
+
+    left, request = failing(*[ResourceExhaustedResponse("slow down", 31)] * 2)
+    with pytest.raises(ResourceExhaustedResponse):
+        retry.persistent(30.0)(request)
+    assert len(left) == 1
+    assert pauses == [7]
+
+
+def test_nothing_is_repeated_without_time_for_it(pauses: list[float]) -> None:
+    left, request = failing(*[ResponseHandlingException(httpx.ReadTimeout("slow"))] * 2)
+    with pytest.raises(ResponseHandlingException):
+        retry.persistent(0.0)(request)
+    assert (len(left), pauses) == (1, [])
+
+
+def test_an_answer_that_makes_no_sense_is_final() -> None:
+    assert not retry.is_passing(ResponseHandlingException(ValueError("no JSON")))
+    assert not retry.is_passing(ZeroDivisionError())
+
+
+@pytest.mark.parametrize(
+    ("code", "passing"),
+    [
+        (grpc.StatusCode.UNAVAILABLE, True),
+        (grpc.StatusCode.DEADLINE_EXCEEDED, True),
+        (grpc.StatusCode.INTERNAL, True),
+        (grpc.StatusCode.ABORTED, True),
+        (grpc.StatusCode.INVALID_ARGUMENT, False),
+        (grpc.StatusCode.NOT_FOUND, False),
+        (grpc.StatusCode.UNAUTHENTICATED, False),
+        (grpc.StatusCode.RESOURCE_EXHAUSTED, False),
+    ],
+)
+def test_which_codes_of_grpc_pass(code: grpc.StatusCode, passing: bool) -> None:
+    assert retry.is_passing(Refused(code)) is passing
+
+
+# A load
+
+
+def test_a_load_goes_without_a_graph() -> None:
+    local = LocalQdrant()
+    with serving(local) as url, closing(open_store(url)) as store:
+        name = build(store, POINTS)
+    made, graph = local.configured[name]
+    assert made == {
+        "vectors": {"size": VECTORS.shape[1], "distance": "Cosine"},
+        "hnsw_config": {"m": 0},
+    }
+    assert graph == {"hnsw_config": {"m": 16}}
+
+
+def test_what_a_collection_is_made_with() -> None:
+    local = LocalQdrant()
+    topology = Topology(shards=6, replicas=2, write_consistency=1)
+    with serving(local) as url, closing(open_store(url, topology=topology)) as store:
+        for quantization in ("int8", "binary"):
+            name = build_name(ALIAS, encoder_info())
+            storage = VectorStorage(quantization, on_disk=True)
+            store.create(name, replace(metadata(COUNT), storage=storage))
+            assert store.describe(name).metadata.storage == storage
+            made = local.configured[name][0]
+            assert made["vectors"]["on_disk"] is True
+            assert (made["shard_number"], made["replication_factor"]) == (6, 2)
+            assert made["write_consistency_factor"] == 1
+            kept = {"int8": ("scalar", {"type": "int8"}), "binary": ("binary", {})}[quantization]
+            assert made["quantization_config"] == {kept[0]: {**kept[1], "always_ram": True}}
+
+
+def test_a_folder_is_not_spread_over_a_cluster(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match="shards, replicas and write consistency are for a"):
+        open_store(str(tmp_path), topology=Topology(shards=2))
+
+
+def test_a_graph_that_waits_is_set_going() -> None:
+    local, waited = LocalQdrant(), []
+
+    def grey_at_first(method: str, path: str, body: Any) -> Answer:
+        status, answer = local(method, path, body)
+        if method == "GET" and path.endswith(name) and len(waited) < 2 and graph_asked_for():
+            waited.append(path)
+            answer["result"]["status"] = "grey"
+        return status, answer
+
+    def graph_asked_for() -> bool:
+        return len(local.configured.get(name, ())) > 1
+
+    name = build_name(ALIAS, encoder_info())
+    with serving(grey_at_first) as url, closing(open_store(url)) as store:
+        store.create(name, metadata(COUNT))
+        store.upsert(name, POINTS)
+        store.finish(name, metadata(COUNT))
+    assert local.configured[name][1:] == [
+        {"hnsw_config": {"m": 16}},
+        {"optimizers_config": {}},
+        {"optimizers_config": {}},
+    ]
+
+
+def test_requests_stay_below_the_limit_whatever_the_vectors() -> None:
+    sizes: list[int] = []
+
+    class Weighing(LocalQdrant):
+        def upsert(self, name: str, body: Any) -> Any:
+            sizes.append(len(json.dumps(body, ensure_ascii=False).encode()))
+            return super().upsert(name, body)
+
+    wide = batch(records(200), unit_vectors(200, dim=3072))
+    long = [{**payload, "title": "職" * 500} for payload in wide.payloads]
+    with serving(Weighing()) as url, closing(open_store(url)) as store:
+        name = build_name(ALIAS, encoder_info(dim=3072))
+        store.create(name, metadata(200, dim=3072))
+        store.upsert(name, PointBatch(wide.ids, wide.vectors, long))
+        assert store.count(name) == 200
+    assert len(sizes) == 2
+    assert max(sizes) <= bulk._UPSERT_BYTES
+    assert bulk._UPSERT_BYTES * 2 < 32 << 20
