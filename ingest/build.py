@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from ingest.live import Live
 from ingest.reading import Reading
+from ingest.unfinished import find_unfinished
 from jobsearch import __version__
 from jobsearch.errors import JobSearchError, StoreDamaged
 from jobsearch.models.encoder import CHUNK_SIZE, TitleEncoder
@@ -45,6 +46,8 @@ class Builder:
         language: of all titles.
         encoder: makes the vectors.
         storage: how they are kept.
+        source: what is being stored.
+        resume: go on with a build that was not finished, if there is one for all of this.
         progress: draw a bar on the standard error, if that is a terminal.
     """
 
@@ -57,23 +60,26 @@ class Builder:
         language: str,
         encoder: TitleEncoder,
         storage: VectorStorage,
+        source: SourceInfo,
+        resume: bool,
         progress: bool,
     ) -> None:
         self._store, self._alias, self._live = store, alias, live
-        self._encoder, self._progress = encoder, progress
-        self._name = build_name(alias, encoder.info)
+        self._encoder, self._source, self._progress = encoder, source, progress
         self._empty = CollectionMetadata(
             language=language,
             encoder=encoder.info,
-            sources=(),
+            sources=(source,),
             expected_points=0,
             status="building",
             created_at=datetime.now(UTC).isoformat(timespec="seconds"),
             created_by=f"jobsearch {__version__}",
             storage=storage,
         )
+        self._begun = find_unfinished(store, alias, self._empty) if resume else None
+        self._name = self._begun.name if self._begun else build_name(alias, encoder.info)
 
-    def build(self, reading: Reading, source: SourceInfo) -> Built:
+    def build(self, reading: Reading) -> Built:
         """Store the titles read and those of other sources, check, and move the alias.
 
         Whatever goes wrong, the alias stays where it is and the build is dropped.
@@ -85,7 +91,7 @@ class Builder:
             with ThreadPoolExecutor(self._store.upload_streams) as uploaders:
                 kept = uploaders.submit(self._begin)
                 texts_and_vectors = self._encode_and_upload(reading, uploaders, kept)
-            sources = (*kept.result(), source)
+            sources = (*kept.result(), self._source)
             points = sum(s.points for s in sources)
             ready = replace(self._empty, sources=sources, expected_points=points, status="ready")
             self._store.finish(self._name, ready)
@@ -99,7 +105,8 @@ class Builder:
 
     def _begin(self) -> tuple[SourceInfo, ...]:
         """Make the collection and copy what it keeps, while the first batch is encoded."""
-        self._store.create(self._name, self._empty)
+        if self._begun is None:
+            self._store.create(self._name, self._empty)
         return self._copy_kept()
 
     def _copy_kept(self) -> tuple[SourceInfo, ...]:
@@ -130,16 +137,15 @@ class Builder:
         Returns:
             Some texts, spread over the whole, and their vectors.
         """
-        places: dict[str, list[int]] = {}
-        for place, text in enumerate(reading.texts):
-            places.setdefault(text, []).append(place)
-        step = -(-len(places) // _CHECKED_TITLES)
+        places = self._missing(reading)
         # Texts of similar length share a batch, so little is padded; the longest come first, so
         # that memory runs out at once if it does.
         texts = sorted(places, key=lambda text: (-len(text), text))
+        step = _step(len(texts))
         pending: deque[Future[None]] = deque()
-        checked: list[str] = []
-        vectors_of_checked: list[Vectors] = []
+        stored = list(set(reading.texts) - places.keys())
+        checked = stored[:: _step(len(stored))]
+        vectors_of_checked = [self._encoder.encode_documents(checked)]
         starts = range(0, len(texts), CHUNK_SIZE)
         batches = [texts[start : start + CHUNK_SIZE] for start in starts]
         with (
@@ -159,6 +165,15 @@ class Builder:
             for upload in pending:
                 upload.result()
         return checked, np.concatenate(vectors_of_checked)
+
+    def _missing(self, reading: Reading) -> dict[str, list[int]]:
+        """Text -> places of its records, of those that a build gone on with does not have yet."""
+        stored = self._begun.stored if self._begun else frozenset()
+        places: dict[str, list[int]] = {}
+        for place, text in enumerate(reading.texts):
+            if not stored or reading.records[place].point_id not in stored:
+                places.setdefault(text, []).append(place)
+        return places
 
     def _upload(self, reading: Reading, places: list[list[int]], vectors: Vectors) -> None:
         rows = [row for row, owners in enumerate(places) for _ in owners]
@@ -191,6 +206,11 @@ class Builder:
         # None: only on a terminal.
         disable = None if self._progress else True
         return tqdm(total=total, desc=self._alias, unit=" titles", disable=disable)
+
+
+def _step(texts: int) -> int:
+    """Distance of the texts that are checked, so that enough of them are spread over the whole."""
+    return max(1, -(-texts // _CHECKED_TITLES))
 
 
 def _pick(batch: PointBatch, rows: list[int]) -> PointBatch:

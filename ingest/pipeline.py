@@ -76,6 +76,7 @@ def ingest(
     max_rejects: float = 0.01,
     rejects_path: Path | None = None,
     force: bool = False,
+    resume: bool = False,
     progress: bool = False,
 ) -> IngestSummary:
     """Embed the titles of a source and put them into the collection of language and encoder.
@@ -95,6 +96,8 @@ def ingest(
         max_rejects: share of bad rows, from 0 to 1, above which nothing is stored.
         rejects_path: JSON lines file for the bad rows.
         force: build even if nothing has changed, and drop other sources that cannot be kept.
+        resume: go on with a build on a server that was interrupted, if there is one for just these
+            titles: what it has is not encoded and stored again.
         progress: draw a bar on the standard error, if that is a terminal.
 
     Raises:
@@ -130,9 +133,11 @@ def ingest(
             language=language,
             encoder=encoder,
             storage=storage,
+            source=entry,
+            resume=resume,
             progress=progress,
         )
-        built = builder.build(reading, entry)
+        built = builder.build(reading)
     return _summary(entry, language, alias, built, started, reading, checked=checked)
 
 

@@ -4,6 +4,7 @@ from typing import Any
 
 import click
 
+from jobsearch.cli.cache import cache
 from jobsearch.cli.collections import collections
 from jobsearch.cli.data import data
 from jobsearch.cli.demo import demo
@@ -53,5 +54,5 @@ def main(debug: bool) -> None:
     """Match job titles across languages: ingest, search, evaluate."""
 
 
-for _command in (demo, data, ingest, search, evaluate, collections, models, train):
+for _command in (demo, data, ingest, search, evaluate, collections, models, train, cache):
     main.add_command(_command)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from jobsearch.cli.options import LANGUAGES, as_json, with_options, with_settings
+from jobsearch.cli.options import LANGUAGES, as_json, cache_dir, with_options, with_settings
 from jobsearch.cli.output import note, print_json, print_table
 from jobsearch.settings import Settings
 from jobsearch.types import QUANTIZATIONS, Quantization, Topology, VectorStorage
@@ -14,6 +14,7 @@ from jobsearch.types import QUANTIZATIONS, Quantization, Topology, VectorStorage
 if TYPE_CHECKING:
     from ingest.pipeline import IngestSummary
     from ingest.sources.base import Source
+    from jobsearch.models.encoder import TitleEncoder
 
 _EXISTING = click.Path(path_type=Path)
 _COUNT = click.IntRange(min=1)
@@ -43,6 +44,21 @@ def _common(command: Callable[..., Any]) -> Callable[..., Any]:
             help="Refuse titles that are plainly in another language than they should be.",
         ),
         click.option("--force", is_flag=True, help="Build anew even if nothing has changed."),
+        click.option(
+            "--resume",
+            is_flag=True,
+            help="On a server: go on with a build that was interrupted. (In a folder nothing is "
+            "left of it but the cache, which every ingest uses.)",
+        ),
+        cache_dir,
+        click.option(
+            "--cache-size",
+            type=click.IntRange(min=0),
+            default=2048,
+            show_default=True,
+            metavar="MB",
+            help="Size above which the oldest embeddings go; 0 keeps none.",
+        ),
         click.option(
             "--quantization",
             type=click.Choice(QUANTIZATIONS),
@@ -157,6 +173,9 @@ def _run(
     rejects: Path,
     language_check: str,
     force: bool,
+    resume: bool,
+    cache_dir: Path | None,
+    cache_size: int,
     quantization: Quantization,
     on_disk: bool,
     shards: int | None,
@@ -168,6 +187,7 @@ def _run(
     """Ingest a source in every language and variant, and print the summaries."""
     from ingest.pipeline import ingest as ingest_titles
     from jobsearch.cli.session import encoder_of, store_of, variants_to_build
+    from jobsearch.models.cache import CachedEncoder, EmbeddingCache, default_cache_dir
 
     store = store_of(settings, Topology(shards, replicas, write_consistency))
     chosen = source.languages if languages is None else languages
@@ -179,9 +199,12 @@ def _run(
             param_hint="--languages",
         )
     summaries: list[IngestSummary] = []
+    cache = EmbeddingCache(cache_dir or default_cache_dir(), cache_size) if cache_size else None
     for variant in variants_to_build(settings):
         note(f"loading {settings.model} {variant}")
-        encoder = encoder_of(settings, variant)
+        encoder: TitleEncoder = encoder_of(settings, variant)
+        if cache is not None:
+            encoder = CachedEncoder(encoder, cache)
         summaries += [
             ingest_titles(
                 source,
@@ -193,10 +216,13 @@ def _run(
                 max_rejects=max_rejects,
                 rejects_path=rejects / f"rejects-{source.name}-{language}.jsonl",
                 force=force,
+                resume=resume,
                 progress=True,
             )
             for language in chosen
         ]
+        if isinstance(encoder, CachedEncoder) and encoder.hits:
+            note(f"{encoder.hits:,} embeddings came from the cache")
     print_summaries(summaries, json_=json_)
 
 

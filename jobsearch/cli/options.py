@@ -162,4 +162,11 @@ models_dir = click.option(
     show_default=True,
     help="Folder with fine-tuned variants.",
 )
+cache_dir = click.option(
+    "--cache-dir",
+    envvar="JOBSEARCH_CACHE_DIR",
+    show_envvar=True,
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder of the cache of embeddings; that of your operating system if left out.",
+)
 as_json = click.option("--json", "json_", is_flag=True, help="Print one JSON document.")

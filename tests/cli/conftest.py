@@ -13,6 +13,7 @@ Run = Callable[..., Result]
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Runs a command in an empty working directory, as the console script does."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("JOBSEARCH_CACHE_DIR", str(tmp_path / "cache"))
     for name in ("STORE", "MODEL", "MODELS", "API_KEY"):
         monkeypatch.delenv(f"JOBSEARCH_{name}", raising=False)
 

@@ -3,7 +3,7 @@
 import json
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -36,7 +36,15 @@ from ingest.pipeline import IngestSummary, ingest
 from ingest.sources import SampleSource
 from jobsearch.errors import InvalidInput, StoreError
 from jobsearch.models import Encoder
-from jobsearch.store import PointBatch, Store, bulk, open_store, retry
+from jobsearch.store import (
+    CollectionMetadata,
+    PointBatch,
+    Store,
+    Vectors,
+    bulk,
+    open_store,
+    retry,
+)
 from jobsearch.store.names import build_name
 from jobsearch.types import Topology, VectorStorage
 
@@ -327,3 +335,99 @@ def test_requests_stay_below_the_limit_whatever_the_vectors() -> None:
     assert len(sizes) == 2
     assert max(sizes) <= bulk._UPSERT_BYTES
     assert bulk._UPSERT_BYTES * 2 < 32 << 20
+
+
+# An ingest that was killed
+
+
+class Killed(BaseException):
+    """Ends an ingest without clearing away, as SIGKILL does."""
+
+
+def interrupted(store: Store, encoder: Encoder, after: int) -> None:
+    """An ingest that ends after so many uploads."""
+    uploads = iter(range(after))
+
+    def upsert(name: str, points: PointBatch) -> None:
+        if next(uploads, None) is None:
+            raise Killed
+        real(name, points)
+
+    real, drop = store.upsert, store.drop
+    store.upsert = upsert  # type: ignore[method-assign]
+    store.drop = lambda name: None  # type: ignore[method-assign]
+    with pytest.raises(Killed):
+        ingest(SampleSource(), "en", store, encoder)
+    store.upsert, store.drop = real, drop  # type: ignore[method-assign]
+
+
+class Sparing:
+    """An encoder in small batches, that remembers what it was given."""
+
+    def __init__(self, encoder: Encoder) -> None:
+        self.info = encoder.info
+        self.encode_queries = encoder.encode_queries
+        self._encoder = encoder
+        self.given: list[str] = []
+
+    def encode_documents(self, texts: Sequence[str]) -> Vectors:
+        self.given += texts
+        return self._encoder.encode_documents(texts)
+
+    def encode_document_batches(
+        self, batches: Iterable[Sequence[str]]
+    ) -> Generator[Vectors, None, None]:
+        yield from map(self.encode_documents, batches)
+
+
+@pytest.mark.parametrize("uploads", [0, 1, 4, 100])
+def test_resume(
+    uploads: int, builtin: Encoder, undisturbed: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ingest.build.CHUNK_SIZE", 20)
+    with serving(LocalQdrant()) as url, closing(open_store(url)) as store:
+        if uploads < 100:
+            interrupted(store, builtin, uploads)
+        else:
+            # Everything was stored, and it was killed before the end.
+            store.finish, finish = interrupted_finish, store.finish  # type: ignore[method-assign]
+            with pytest.raises(Killed):
+                store.drop, drop = lambda name: None, store.drop  # type: ignore[method-assign]
+                ingest(SampleSource(), "en", store, builtin)
+            store.finish, store.drop = finish, drop  # type: ignore[method-assign]
+        [left] = store.collections()
+        assert (left.metadata.status, left.aliases) == ("building", ())
+        had = set(contents(store, left.name).values())
+        encoder = Sparing(builtin)
+        summary = ingest(SampleSource(), "en", store, encoder, resume=True)
+        assert summary.collection == left.name
+        assert contents(store, summary.alias) == undisturbed
+        assert store.verify(summary.alias) == []
+        # A few titles that were stored are embedded to be searched for.
+        assert len([title for title in encoder.given if title in had]) <= 64
+        assert [info.name for info in store.collections()] == [left.name]
+
+
+def interrupted_finish(name: str, metadata: CollectionMetadata) -> None:
+    raise Killed
+
+
+def test_resume_goes_on_only_with_the_same(builtin: Encoder, undisturbed: dict[str, str]) -> None:
+    with serving(LocalQdrant()) as url, closing(open_store(url)) as store:
+        interrupted(store, builtin, 1)
+        [left] = store.collections()
+        other = ingest(
+            SampleSource(), "en", store, builtin, resume=True, storage=VectorStorage("int8")
+        )
+        assert other.collection != left.name
+        fresh = ingest(SampleSource(), "en", store, builtin, force=True)
+        assert fresh.collection != left.name
+        assert contents(store, fresh.alias) == undisturbed
+
+
+def test_resume_without_anything_to_go_on_with(
+    tmp_path: Path, builtin: Encoder, undisturbed: dict[str, str]
+) -> None:
+    with closing(open_store(str(tmp_path / "store"))) as store:
+        summary = ingest(SampleSource(), "en", store, builtin, resume=True)
+        assert contents(store, summary.alias) == undisturbed

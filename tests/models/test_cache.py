@@ -1,0 +1,204 @@
+"""The cache of embeddings: what it saves, and that nothing depends on it."""
+
+import logging
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from jobsearch.models.cache import CacheContents, CachedEncoder, EmbeddingCache, default_cache_dir
+from jobsearch.models.encoder import Encoder, Vectors
+from jobsearch.types import EncoderInfo
+
+INFO = EncoderInfo("fake", "pretrained", "fake", "", "a" * 64, "b" * 64, 8, "mean")
+
+
+def vector(text: str) -> Vectors:
+    drawn = np.random.default_rng(list(text.encode())).standard_normal(INFO.dim)
+    return np.asarray(drawn / np.linalg.norm(drawn), dtype=np.float32)
+
+
+def vectors(texts: Sequence[str]) -> Vectors:
+    return np.array([vector(text) for text in texts], dtype=np.float32).reshape(-1, INFO.dim)
+
+
+class Counting:
+    """Remembers what it was asked for."""
+
+    info = INFO
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def encode_documents(self, texts: Sequence[str]) -> Vectors:
+        self.asked += texts
+        return vectors(texts)
+
+    encode_queries = encode_documents
+
+    def encode_document_batches(self, batches: Iterable[Sequence[str]]) -> Iterator[Vectors]:
+        # A batch ahead of the taker, as the real one is.
+        waiting: list[Vectors] = []
+        for batch in batches:
+            waiting.append(self.encode_documents(batch))
+            if len(waiting) > 1:
+                yield waiting.pop(0)
+        yield from waiting
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Iterator[EmbeddingCache]:
+    with closing(EmbeddingCache(tmp_path / "new" / "folder")) as opened:
+        yield opened
+
+
+def test_what_was_put_is_there(cache: EmbeddingCache) -> None:
+    texts = [f"title {i}" for i in range(1200)]
+    cache.put(INFO, texts, vectors(texts))
+    found = cache.get(INFO, ["unknown", *texts])
+    assert sorted(found) == sorted(texts)
+    assert all(np.array_equal(found[text], vector(text)) for text in texts)
+    assert found["title 0"].dtype == np.float32
+    assert cache.contents().vectors == 1200
+
+
+def test_another_encoder_finds_nothing(cache: EmbeddingCache) -> None:
+    cache.put(INFO, ["cook"], vectors(["cook"]))
+    assert cache.get(replace(INFO, weights_sha256="c" * 64), ["cook"]) == {}
+    assert cache.get(replace(INFO, variant="finetuned"), ["cook"]) == {}
+    assert list(cache.get(INFO, ["cook"])) == ["cook"]
+
+
+def test_nothing_is_embedded_twice(cache: EmbeddingCache) -> None:
+    batches = [["cook", "nurse"], ["waiter", "Nurse  "], ["cook"]]
+    inner = Counting()
+    encoder = CachedEncoder(inner, cache)
+    first = list(encoder.encode_document_batches(batches))
+    again = list(encoder.encode_document_batches(batches))
+    for found, batch in zip((*first, *again), batches * 2, strict=True):
+        assert np.array_equal(found, vectors([text.strip() for text in batch]))
+    # All of the second time, and the last of the first.
+    assert encoder.hits == 6
+    assert inner.asked.count("waiter") == 1
+
+    mixed = encoder.encode_documents(["teacher", "cook", "teacher", "nurse"])
+    assert np.array_equal(mixed, vectors(["teacher", "cook", "teacher", "nurse"]))
+    assert inner.asked.count("teacher") == 1
+    assert encoder.encode_documents([]).shape == (0, INFO.dim)
+    encoder.encode_queries(["cook"])
+    assert inner.asked[-1] == "cook"
+
+
+def test_another_process_finds_what_a_killed_one_left(tmp_path: Path) -> None:
+    script = (
+        "import os, signal, sys; from pathlib import Path; import numpy as np\n"
+        "from jobsearch.models.cache import EmbeddingCache\n"
+        "from jobsearch.types import EncoderInfo\n"
+        f"info = {INFO!r}\n"
+        "cache = EmbeddingCache(Path(sys.argv[1]))\n"
+        "cache.put(info, ['cook'], np.eye(8, dtype=np.float32)[:1])\n"
+        "os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    killed = subprocess.run([sys.executable, "-c", script, str(tmp_path)], check=False, timeout=60)
+    assert killed.returncode == -9
+    with closing(EmbeddingCache(tmp_path)) as cache:
+        assert cache.get(INFO, ["cook"])["cook"].tolist() == [1.0] + [0.0] * 7
+
+
+def test_the_oldest_go(tmp_path: Path) -> None:
+    wide = replace(INFO, dim=1000)
+    rows = np.zeros((100, 1000), dtype=np.float32)
+    with closing(EmbeddingCache(tmp_path, size_mb=5)) as cache:
+        for batch in range(64):
+            cache.put(wide, [f"{batch} {i}" for i in range(100)], rows)
+        held = cache.contents()
+        assert held.size_bytes <= 5 << 20
+        # 4,004 bytes each, and what SQLite needs for its pages.
+        assert 1000 < held.vectors < 1300
+        assert cache.get(wide, ["0 0"]) == {}
+        assert list(cache.get(wide, ["63 99"])) == ["63 99"]
+
+        left = cache.prune(2)
+        assert left.size_bytes <= 2 << 20
+        assert cache.path.stat().st_size == left.size_bytes
+        assert list(cache.get(wide, ["63 99"])) == ["63 99"]
+        assert cache.prune(0).vectors == 0
+
+
+def test_a_damaged_vector_is_embedded_again(cache: EmbeddingCache) -> None:
+    texts = ["cook", "nurse", "waiter"]
+    cache.put(INFO, texts, vectors(texts))
+    with sqlite3.connect(cache.path) as other:
+        rows = other.execute("SELECT id, vector FROM vectors ORDER BY id").fetchall()
+        flipped = bytes([rows[0][1][0] ^ 1]) + rows[0][1][1:]
+        other.execute("UPDATE vectors SET vector = ? WHERE id = ?", (flipped, rows[0][0]))
+        other.execute("UPDATE vectors SET vector = 'text' WHERE id = ?", (rows[1][0],))
+    other.close()
+    inner = Counting()
+    found = CachedEncoder(inner, cache).encode_documents(texts)
+    assert np.array_equal(found, vectors(texts))
+    assert inner.asked == ["cook", "nurse"]
+
+
+def unusable_file(folder: Path) -> None:
+    (folder / "embeddings.sqlite").write_bytes(b"no database" * 500)
+
+
+def unusable_folder(folder: Path) -> None:
+    (folder / "embeddings.sqlite").mkdir()
+
+
+def other_table(folder: Path) -> None:
+    with closing(sqlite3.connect(folder / "embeddings.sqlite")) as other:
+        other.execute("CREATE TABLE vectors (name TEXT)")
+
+
+@pytest.mark.parametrize("spoil", [unusable_file, unusable_folder, other_table])
+def test_a_cache_that_cannot_be_used(
+    tmp_path: Path, spoil, caplog: pytest.LogCaptureFixture
+) -> None:
+    spoil(tmp_path)
+    with caplog.at_level(logging.WARNING, "jobsearch"), closing(EmbeddingCache(tmp_path)) as cache:
+        encoder = CachedEncoder(Counting(), cache)
+        for _ in range(2):
+            assert np.array_equal(encoder.encode_documents(["cook"]), vectors(["cook"]))
+        assert encoder.hits == 0
+        assert cache.contents() == CacheContents(0, 0)
+    [said] = caplog.messages
+    assert str(tmp_path) in said
+    assert said.endswith("going on without it")
+
+
+def test_a_folder_that_cannot_be_made(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "file").write_text("")
+    with caplog.at_level(logging.WARNING, "jobsearch"):
+        cache = EmbeddingCache(tmp_path / "file" / "folder")
+    assert cache.get(INFO, ["cook"]) == {}
+    assert len(caplog.messages) == 1
+
+
+def test_two_use_it_at_once(tmp_path: Path) -> None:
+    with closing(EmbeddingCache(tmp_path)) as one, closing(EmbeddingCache(tmp_path)) as two:
+        one.put(INFO, ["cook"], vectors(["cook"]))
+        two.put(INFO, ["cook", "nurse"], vectors(["cook", "nurse"]))
+        assert sorted(one.get(INFO, ["cook", "nurse"])) == ["cook", "nurse"]
+
+
+def test_the_real_model(tmp_path: Path, builtin: Encoder) -> None:
+    titles = ["Krankenschwester", "registered nurse", "注册护士"]
+    with closing(EmbeddingCache(tmp_path)) as cache:
+        encoder = CachedEncoder(builtin, cache)
+        first = encoder.encode_documents(titles)
+        assert np.array_equal(encoder.encode_documents(titles), first)
+        assert encoder.hits == 3
+    assert np.allclose(first, builtin.encode_documents(titles), atol=1e-6)
+
+
+def test_where_it_is_by_default() -> None:
+    assert default_cache_dir().name == "jobsearch"
