@@ -14,7 +14,6 @@ from jobsearch.types import QUANTIZATIONS, Quantization, Topology, VectorStorage
 if TYPE_CHECKING:
     from ingest.pipeline import IngestSummary
     from ingest.sources.base import Source
-    from jobsearch.models.encoder import TitleEncoder
 
 _EXISTING = click.Path(path_type=Path)
 _COUNT = click.IntRange(min=1)
@@ -186,8 +185,7 @@ def _run(
 ) -> None:
     """Ingest a source in every language and variant, and print the summaries."""
     from ingest.pipeline import ingest as ingest_titles
-    from jobsearch.cli.session import encoder_of, store_of, variants_to_build
-    from jobsearch.models.cache import CachedEncoder, EmbeddingCache, default_cache_dir
+    from jobsearch.cli.session import cached, encoder_of, store_of, variants_to_build
 
     store = store_of(settings, Topology(shards, replicas, write_consistency))
     chosen = source.languages if languages is None else languages
@@ -199,30 +197,25 @@ def _run(
             param_hint="--languages",
         )
     summaries: list[IngestSummary] = []
-    cache = EmbeddingCache(cache_dir or default_cache_dir(), cache_size) if cache_size else None
     for variant in variants_to_build(settings):
         note(f"loading {settings.model} {variant}")
-        encoder: TitleEncoder = encoder_of(settings, variant)
-        if cache is not None:
-            encoder = CachedEncoder(encoder, cache)
-        summaries += [
-            ingest_titles(
-                source,
-                language,
-                store,
-                encoder,
-                language_check=language_check == "on",
-                storage=VectorStorage(quantization, on_disk),
-                max_rejects=max_rejects,
-                rejects_path=rejects / f"rejects-{source.name}-{language}.jsonl",
-                force=force,
-                resume=resume,
-                progress=True,
-            )
-            for language in chosen
-        ]
-        if isinstance(encoder, CachedEncoder) and encoder.hits:
-            note(f"{encoder.hits:,} embeddings came from the cache")
+        with cached(encoder_of(settings, variant), cache_dir, cache_size) as encoder:
+            summaries += [
+                ingest_titles(
+                    source,
+                    language,
+                    store,
+                    encoder,
+                    language_check=language_check == "on",
+                    storage=VectorStorage(quantization, on_disk),
+                    max_rejects=max_rejects,
+                    rejects_path=rejects / f"rejects-{source.name}-{language}.jsonl",
+                    force=force,
+                    resume=resume,
+                    progress=True,
+                )
+                for language in chosen
+            ]
     print_summaries(summaries, json_=json_)
 
 

@@ -1,9 +1,14 @@
 """Settings made into the objects that commands work with."""
 
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jobsearch.cli.output import note
 from jobsearch.models import Encoder, find_model, load_encoder, short_name
+from jobsearch.models.cache import CachedEncoder, EmbeddingCache, default_cache_dir
+from jobsearch.models.encoder import TitleEncoder
 from jobsearch.search import SearchEngine
 from jobsearch.settings import Settings
 from jobsearch.store import open_store
@@ -27,6 +32,19 @@ def store_of(settings: Settings, topology: Topology = Topology()) -> "Store":
 def encoder_of(settings: Settings, variant: Variant) -> Encoder:
     """Load a variant of the model that the settings name."""
     return load_encoder(settings.model, variant, settings.models_dir)
+
+
+@contextmanager
+def cached(encoder: TitleEncoder, folder: Path | None, size_mb: int) -> Iterator[TitleEncoder]:
+    """The encoder with the cache of embeddings before it; alone, if that may have no size."""
+    if not size_mb:
+        yield encoder
+        return
+    with closing(EmbeddingCache(folder or default_cache_dir(), size_mb)) as cache:
+        sparing = CachedEncoder(encoder, cache)
+        yield sparing
+    if sparing.hits:
+        note(f"{sparing.hits:,} embeddings came from the cache")
 
 
 def search_engine(settings: Settings) -> SearchEngine:
