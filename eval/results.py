@@ -13,9 +13,9 @@ from eval.cells import Cell
 from eval.runner import cell_key
 from eval.systems import System
 from eval.trec import run_tag
-from eval.whole_file import whole_file
 from jobsearch.errors import BenchmarkError
 from jobsearch.store.names import slug
+from jobsearch.whole_file import whole_file
 
 #: Of the files; raised when their form changes.
 FORMAT = 1
@@ -41,7 +41,7 @@ def save_cell(folder: Path, cell: Cell) -> Path:
             "same file name: choose another folder for results"
         )
     data = {"format": FORMAT, "cell": cell.as_dict(per_query=True)}
-    with whole_file(path, "choose another folder for results") as partial:
+    with whole_file(path, "choose another folder for results", BenchmarkError) as partial:
         partial.write_text(json.dumps(data, ensure_ascii=False), encoding="utf-8")
     return path
 

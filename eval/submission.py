@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from eval.trec import read_run, write_run
-from eval.whole_file import whole_file
 from jobsearch.errors import BenchmarkError, InvalidInput
+from jobsearch.whole_file import whole_file
 
 #: Kinds of errors of :mod:`eval.run_check` that writing a run anew corrects.
 CORRECTED = frozenset({"mark", "tie", "whole scores"})
@@ -48,7 +48,7 @@ def package(runs: Mapping[str, Path], team: str, out: Path, *, replace: bool = F
         raise BenchmarkError(f"{out} is there already: choose another name, or --replace it")
     names = [f"run_{pair}_{team}.trec" for pair in runs]
     with (
-        whole_file(out, "choose another place") as partial,
+        whole_file(out, "choose another place", BenchmarkError) as partial,
         tempfile.TemporaryDirectory() as folder,
         zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as archive,
     ):

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import TextIO
 
 from eval.benchmarks import QRELS_COLUMNS, RUN_COLUMNS, Benchmark
-from eval.whole_file import whole_file
 from ingest.sources.archive import is_undecoded, text_lines
 from jobsearch.errors import BenchmarkError
 from jobsearch.store.names import slug
+from jobsearch.whole_file import whole_file
 
 # Single precision, in which trec_eval holds scores, tells such steps apart up to 8.
 _STEPS_PER_UNIT = 1_000_000
@@ -72,7 +72,7 @@ def run_writer(path: Path, tag: str) -> Iterator[RunWriter]:
         BenchmarkError: the file cannot be written, or an id holds white space.
     """
     with (
-        whole_file(path, "choose another folder for runs") as partial,
+        whole_file(path, "choose another folder for runs", BenchmarkError) as partial,
         partial.open("w", encoding="utf-8") as file,
     ):
         yield RunWriter(file, tag)

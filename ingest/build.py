@@ -1,27 +1,26 @@
 """Makes a collection beside the live one, and puts it in its place when it is complete."""
 
 from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing, suppress
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import numpy as np
 from tqdm import tqdm
 
 from ingest.live import Live
-from ingest.reading import Reading
-from ingest.unfinished import find_unfinished
+from ingest.unfinished import Unfinished
 from jobsearch import __version__
 from jobsearch.errors import JobSearchError, StoreDamaged
-from jobsearch.models.encoder import CHUNK_SIZE, TitleEncoder
 from jobsearch.store import CollectionMetadata, PointBatch, Store, Vectors
 from jobsearch.store.names import build_name
 from jobsearch.text import normalize_title
-from jobsearch.types import SourceInfo, VectorStorage
+from jobsearch.types import EncoderInfo, SourceInfo, VectorStorage
 
-_CHECKED_TITLES = 64
+_CHECKED_POINTS = 64
 _CHECKED_DEPTH = 10
 # Cosine of a vector with itself, after a round trip through the store.
 _SAME = 0.999
@@ -36,6 +35,25 @@ class Built:
     points: int
 
 
+def planned(
+    language: str,
+    encoder: EncoderInfo,
+    sources: tuple[SourceInfo, ...],
+    storage: VectorStorage = VectorStorage(),
+) -> CollectionMetadata:
+    """The metadata of a build that begins now."""
+    return CollectionMetadata(
+        language=language,
+        encoder=encoder,
+        sources=sources,
+        expected_points=0,
+        status="building",
+        created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        created_by=f"jobsearch {__version__}",
+        storage=storage,
+    )
+
+
 class Builder:
     """One build of one collection.
 
@@ -43,12 +61,8 @@ class Builder:
         store: where to build; its build lock is held.
         alias: what shall point at the collection.
         live: what the alias points at now.
-        language: of all titles.
-        encoder: makes the vectors.
-        storage: how they are kept.
-        source: what is being stored.
-        resume: go on with a build that was not finished, if there is one for all of this.
-        progress: draw a bar on the standard error, if that is a terminal.
+        plan: what the build is made of, but for what is kept of the live collection.
+        begun: a build for the same plan that was not finished, to go on with.
     """
 
     def __init__(
@@ -56,33 +70,37 @@ class Builder:
         store: Store,
         alias: str,
         live: Live,
-        *,
-        language: str,
-        encoder: TitleEncoder,
-        storage: VectorStorage,
-        source: SourceInfo,
-        resume: bool,
-        progress: bool,
+        plan: CollectionMetadata,
+        begun: Unfinished | None = None,
     ) -> None:
-        self._store, self._alias, self._live = store, alias, live
-        self._encoder, self._source, self._progress = encoder, source, progress
-        self._empty = CollectionMetadata(
-            language=language,
-            encoder=encoder.info,
-            sources=(source,),
-            expected_points=0,
-            status="building",
-            created_at=datetime.now(UTC).isoformat(timespec="seconds"),
-            created_by=f"jobsearch {__version__}",
-            storage=storage,
-        )
-        self._begun = find_unfinished(store, alias, self._empty) if resume else None
-        self._name = self._begun.name if self._begun else build_name(alias, encoder.info)
+        self._store, self._alias, self._live, self._plan = store, alias, live, plan
+        self._begun = begun
+        self.name = begun.name if begun else build_name(alias, plan.encoder)
 
-    def build(self, reading: Reading) -> Built:
-        """Store the titles read and those of other sources, check, and move the alias.
+    @property
+    def run_id(self) -> str:
+        """What tells the points of this build from those of others."""
+        return self.name.rsplit("__", 1)[1]
+
+    def build(
+        self,
+        points: Iterable[PointBatch],
+        total: int,
+        *,
+        compare: Callable[[str], None] | None = None,
+        progress: bool,
+    ) -> Built:
+        """Store the points and those of other sources, check, and move the alias.
 
         Whatever goes wrong, the alias stays where it is and the build is dropped.
+
+        Args:
+            points: of the plan's sources, but for those that the begun build has; batches are
+                stored while later ones are made.
+            total: number of points of the plan's sources.
+            compare: called with the finished build's name before the alias moves; what it raises
+                ends the build.
+            progress: draw a bar on the standard error, if that is a terminal.
 
         Raises:
             StoreError: the store failed, lost points, or another ingest was faster.
@@ -90,23 +108,26 @@ class Builder:
         try:
             with ThreadPoolExecutor(self._store.upload_streams) as uploaders:
                 kept = uploaders.submit(self._begin)
-                texts_and_vectors = self._encode_and_upload(reading, uploaders, kept)
-            sources = (*kept.result(), self._source)
-            points = sum(s.points for s in sources)
-            ready = replace(self._empty, sources=sources, expected_points=points, status="ready")
-            self._store.finish(self._name, ready)
-            self._check(*texts_and_vectors)
-            self._store.swap_alias(self._alias, self._name, expected=self._live.name)
+                left = total - (len(self._begun.stored) if self._begun else 0)
+                titles, vectors = self._upload(points, left, uploaders, kept, progress=progress)
+            sources = (*kept.result(), *self._plan.sources)
+            count = sum(s.points for s in kept.result()) + total
+            ready = replace(self._plan, sources=sources, expected_points=count, status="ready")
+            self._store.finish(self.name, ready)
+            self._check(titles, vectors)
+            if compare is not None:
+                compare(self.name)
+            self._store.swap_alias(self._alias, self.name, expected=self._live.name)
         except BaseException:
             with suppress(JobSearchError):
-                self._store.drop(self._name)
+                self._store.drop(self.name)
             raise
-        return Built(self._name, sources, points)
+        return Built(self.name, sources, count)
 
     def _begin(self) -> tuple[SourceInfo, ...]:
-        """Make the collection and copy what it keeps, while the first batch is encoded."""
+        """Make the collection and copy what it keeps, while the first batch is made."""
         if self._begun is None:
-            self._store.create(self._name, self._empty)
+            self._store.create(self.name, self._plan)
         return self._copy_kept()
 
     def _copy_kept(self) -> tuple[SourceInfo, ...]:
@@ -120,97 +141,70 @@ class Builder:
             rows = [row for row, owner in enumerate(owners) if owner in wanted]
             if rows:
                 counts.update(owners[row] for row in rows)
-                self._store.upsert(self._name, _pick(batch, rows))
+                self._store.upsert(self.name, _pick(batch, rows))
         counted = (replace(s, points=counts[s.source, s.split]) for s in self._live.kept)
         return tuple(s for s in counted if s.points)
 
-    def _encode_and_upload(
-        self, reading: Reading, uploaders: ThreadPoolExecutor, begun: Future[Any]
+    def _upload(
+        self,
+        points: Iterable[PointBatch],
+        total: int,
+        uploaders: ThreadPoolExecutor,
+        begun: Future[tuple[SourceInfo, ...]],
+        *,
+        progress: bool,
     ) -> tuple[list[str], Vectors]:
-        """Encode every distinct text once, uploading batches while the next are encoded.
-
-        Args:
-            reading: what was read.
-            uploaders: their threads upload, a batch each at a time; no more batches wait.
-            begun: what must be done before.
+        """Upload batches while the next are made; no more wait than are under way.
 
         Returns:
-            Some texts, spread over the whole, and their vectors.
+            Titles of some points, spread over the whole, and their vectors.
         """
-        places = self._missing(reading)
-        # Texts of similar length share a batch, so little is padded; the longest come first, so
-        # that memory runs out at once if it does.
-        texts = sorted(places, key=lambda text: (-len(text), text))
-        step = _step(len(texts))
         pending: deque[Future[None]] = deque()
-        stored = list(set(reading.texts) - places.keys())
-        checked = stored[:: _step(len(stored))]
-        vectors_of_checked = [self._encoder.encode_documents(checked)]
-        starts = range(0, len(texts), CHUNK_SIZE)
-        batches = [texts[start : start + CHUNK_SIZE] for start in starts]
-        with (
-            closing(self._encoder.encode_document_batches(batches)) as encoded,
-            self._bar(len(texts)) as bar,
-        ):
-            for start, batch, vectors in zip(starts, batches, encoded, strict=True):
+        titles: list[str] = []
+        vectors = [np.empty((0, self._plan.encoder.dim), dtype=np.float32)]
+        with _bar(total, self._alias, progress=progress) as bar:
+            for batch, rows in _sampled(points, total):
                 begun.result()
                 if len(pending) == self._store.upload_streams:
                     pending.popleft().result()
-                owners = [places[text] for text in batch]
-                pending.append(uploaders.submit(self._upload, reading, owners, vectors))
-                sample = range(-start % step, len(batch), step)
-                checked += [batch[row] for row in sample]
-                vectors_of_checked.append(vectors[sample])
+                pending.append(uploaders.submit(self._store.upsert, self.name, batch))
+                titles += [batch.payloads[row]["title"] for row in rows]
+                vectors.append(batch.vectors[rows])
                 bar.update(len(batch))
             for upload in pending:
                 upload.result()
-        return checked, np.concatenate(vectors_of_checked)
+        return titles, np.concatenate(vectors)
 
-    def _missing(self, reading: Reading) -> dict[str, list[int]]:
-        """Text -> places of its records, of those that a build gone on with does not have yet."""
-        stored = self._begun.stored if self._begun else frozenset()
-        places: dict[str, list[int]] = {}
-        for place, text in enumerate(reading.texts):
-            if not stored or reading.records[place].point_id not in stored:
-                places.setdefault(text, []).append(place)
-        return places
-
-    def _upload(self, reading: Reading, places: list[list[int]], vectors: Vectors) -> None:
-        rows = [row for row, owners in enumerate(places) for _ in owners]
-        records = [reading.records[place] for owners in places for place in owners]
-        run_id = self._name.rsplit("__", 1)[1]
-        points = PointBatch(
-            ids=[record.point_id for record in records],
-            vectors=vectors[rows],
-            payloads=[record.payload(run_id) for record in records],
-        )
-        self._store.upsert(self._name, points)
-
-    def _check(self, texts: list[str], vectors: Vectors) -> None:
+    def _check(self, titles: list[str], vectors: Vectors) -> None:
         """Ask the finished build for some of its titles by their own vectors.
 
         Raises:
             StoreDamaged: one is not found.
         """
-        answers = self._store.query(self._name, vectors, limit=_CHECKED_DEPTH, exact=True)
-        for text, hits in zip(texts, answers, strict=True):
+        answers = self._store.query(self.name, vectors, limit=_CHECKED_DEPTH, exact=True)
+        for title, hits in zip(titles, answers, strict=True):
             same = [hit.payload["title"] for hit in hits if hit.score > _SAME]
             # Titles that no encoder can tell apart may crowd one another out.
-            if text not in map(normalize_title, same) and len(same) < _CHECKED_DEPTH:
+            found = normalize_title(title) in map(normalize_title, same)
+            if not found and len(same) < _CHECKED_DEPTH:
                 raise StoreDamaged(
-                    f"{self._name} does not find its own title {text!r}: the store or the encoder "
+                    f"{self.name} does not find its own title {title!r}: the store or the encoder "
                     "mixes up vectors. Nothing was replaced: check the store, then ingest again"
                 )
 
-    def _bar(self, total: int) -> "tqdm[NoReturn]":
-        # None: only on a terminal.
-        disable = None if self._progress else True
-        return tqdm(total=total, desc=self._alias, unit=" titles", disable=disable)
+
+def _sampled(points: Iterable[PointBatch], total: int) -> Iterator[tuple[PointBatch, list[int]]]:
+    """Each batch with the rows of it that are checked, evenly spread over all batches."""
+    step = max(1, -(-total // _CHECKED_POINTS))
+    seen = 0
+    for batch in points:
+        yield batch, list(range(-seen % step, len(batch), step))
+        seen += len(batch)
 
 
-def _step(texts: int) -> int:
-    """Distance of the texts that are checked, so that enough of them are spread over the whole."""
-    return max(1, -(-texts // _CHECKED_TITLES))
+def _bar(total: int, name: str, *, progress: bool) -> "tqdm[NoReturn]":
+    # None: only on a terminal.
+    return tqdm(total=total, desc=name, unit=" titles", disable=None if progress else True)
 
 
 def _pick(batch: PointBatch, rows: list[int]) -> PointBatch:

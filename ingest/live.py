@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-from ingest.sources.base import Source
 from jobsearch.errors import CollectionMismatch, StoreDamaged
 from jobsearch.store import Store, check_collection
 from jobsearch.types import EncoderInfo, SourceInfo, VectorStorage
@@ -28,14 +27,20 @@ class Live:
 
 
 def find_live(
-    store: Store, alias: str, source: Source, *, language: str, encoder: EncoderInfo, force: bool
+    store: Store,
+    alias: str,
+    replaced: tuple[str, str],
+    *,
+    language: str,
+    encoder: EncoderInfo,
+    force: bool,
 ) -> Live:
     """Look up what is to be replaced.
 
     Args:
         store: where it is.
         alias: stable name of the collection.
-        source: what is about to be ingested.
+        replaced: name and split of the source that is about to be stored.
         language: of the collection.
         encoder: what is about to make its vectors.
         force: rather lose other sources than fail.
@@ -50,7 +55,8 @@ def find_live(
     others: tuple[SourceInfo, ...] | None = None
     try:
         found = store.describe(name)
-        others = tuple(s for s in found.metadata.sources if not _is_of(s, source))
+        held = {(s.source, s.split): s for s in found.metadata.sources}
+        others = tuple(s for key, s in held.items() if key != replaced)
         check_collection(name, found.metadata, language=language, encoder=encoder)
         # Reads it: better to learn of damage now than when all has been encoded.
         store.count(name)
@@ -63,14 +69,12 @@ def find_live(
         ) from error
     # Titles may have been deleted since: then the source is no longer there as it was.
     complete = found.points == sum(s.points for s in found.metadata.sources)
-    same = next((s for s in found.metadata.sources if complete and _is_of(s, source)), None)
+    same = next(
+        (s for s in found.metadata.sources if complete and (s.source, s.split) == replaced), None
+    )
     return Live(name, others, same, found.points, found.metadata.storage)
 
 
 def source_label(info: SourceInfo) -> str:
     """A source and its split, for people."""
     return f"{info.source} {info.split}".strip()
-
-
-def _is_of(info: SourceInfo, source: Source) -> bool:
-    return (info.source, info.split) == (source.name, source.split)

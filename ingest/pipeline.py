@@ -1,15 +1,18 @@
 """From a source of titles to a collection that can be searched."""
 
 import time
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ingest.build import Builder, Built
+from ingest.build import Builder, Built, planned
+from ingest.encoding import encoded_points
 from ingest.language_guard import check_titles
 from ingest.live import find_live, source_label
 from ingest.reading import Reading, read_source
 from ingest.sources.base import Source
+from ingest.unfinished import find_unfinished
 from jobsearch.errors import InvalidInput
 from jobsearch.languages import check_language
 from jobsearch.models.encoder import TitleEncoder
@@ -114,7 +117,14 @@ def ingest(
     digest = source.sha256(language)
     alias = alias_name(namespace, language, encoder.info.model, encoder.info.variant)
     with store.build_lock(alias):
-        live = find_live(store, alias, source, language=language, encoder=encoder.info, force=force)
+        live = find_live(
+            store,
+            alias,
+            (source.name, source.split),
+            language=language,
+            encoder=encoder.info,
+            force=force,
+        )
         same = live.same
         held = (same.sha256, same.version, live.storage) if same else None
         if same and not force and held == (digest, source.version, storage):
@@ -126,18 +136,12 @@ def ingest(
         checked = language_check and check_titles(
             reading.texts, language, where=source_label(entry)
         )
-        builder = Builder(
-            store,
-            alias,
-            live,
-            language=language,
-            encoder=encoder,
-            storage=storage,
-            source=entry,
-            resume=resume,
-            progress=progress,
-        )
-        built = builder.build(reading)
+        plan = planned(language, encoder.info, (entry,), storage)
+        begun = find_unfinished(store, alias, plan) if resume else None
+        builder = Builder(store, alias, live, plan, begun)
+        there = begun.stored if begun else frozenset()
+        with closing(encoded_points(reading, encoder, builder.run_id, there)) as encoded:
+            built = builder.build(encoded, points, progress=progress)
     return _summary(entry, language, alias, built, started, reading, checked=checked)
 
 

@@ -16,8 +16,8 @@ from eval.plausible import implausible
 from eval.report.charts import bar_charts, colours_of, scatters
 from eval.side_tables import details
 from eval.tables import Table
-from eval.whole_file import whole_file
 from jobsearch.errors import BenchmarkError
+from jobsearch.whole_file import whole_file
 
 METRICS = ("MAP", "MRR")
 # Queries that gained most, and that lost most, of each comparison.
@@ -45,7 +45,7 @@ def write_report(
         BenchmarkError: the page cannot be written, or the figure cannot be read.
     """
     page = _render(cells, _data_uri(figure) if figure else None, trained_on)
-    with whole_file(path, "choose another file") as partial:
+    with whole_file(path, "choose another file", BenchmarkError) as partial:
         partial.write_text(page, encoding="utf-8")
 
 

@@ -9,6 +9,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, cast
 
+from ingest.parquet import import_parquet
 from ingest.sources.archive import NOT_UTF8, file_sha256, is_undecoded, text_lines
 from ingest.sources.base import Row
 from ingest.sources.delimited import check_columns, read_cells, read_header
@@ -99,7 +100,7 @@ class TableSource:
         if self._suffix not in _SUFFIXES:
             raise SourceFormatError(f"{path} is none of {', '.join(_SUFFIXES)}: convert it first")
         if self._suffix == ".parquet":
-            _import_parquet()
+            import_parquet()
 
     @cached_property
     def languages(self) -> tuple[str, ...]:
@@ -189,7 +190,7 @@ class TableSource:
             raise SourceFormatError(f"{self._path} has no JSON object: give one a line")
 
     def _parquet(self) -> Iterator[_Entry]:
-        pyarrow, parquet = _import_parquet()
+        pyarrow, parquet = import_parquet()
         try:
             with parquet.ParquetFile(self._path) as file:
                 check_columns(file.schema_arrow.names, str(self._path), self._columns.needed())
@@ -224,14 +225,3 @@ def _cell(value: object) -> str:
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     return str(value).strip()
-
-
-def _import_parquet() -> tuple[Any, Any]:
-    try:
-        import pyarrow
-        from pyarrow import parquet
-    except ImportError as error:
-        raise SourceFormatError(
-            "Parquet files need pyarrow: pip install 'jobsearch[parquet]'"
-        ) from error
-    return pyarrow, parquet

@@ -1,6 +1,8 @@
-"""``jobsearch collections``: look at the store, check it, go back a build, delete."""
+"""``jobsearch collections``: look at the store, check it, go back a build, copy, delete."""
 
-from dataclasses import asdict
+import os
+from dataclasses import asdict, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -10,12 +12,13 @@ from jobsearch.cli.output import note, print_json, print_table
 from jobsearch.settings import Settings
 
 if TYPE_CHECKING:
+    from ingest.transfer import Transferred
     from jobsearch.store.base import CollectionInfo
 
 
 @click.group()
 def collections() -> None:
-    """Look at the store's collections, check them, go back to the build before, delete them."""
+    """Look at the store's collections, check them, go back a build, copy them, delete them."""
 
 
 @collections.command("list")
@@ -104,6 +107,99 @@ def drop(settings: Settings, name: str) -> None:
 
     store_of(settings).drop(name)
     click.echo(f"deleted {name}")
+
+
+@collections.command()
+@click.option(
+    "--hours",
+    type=click.FloatRange(min=0),
+    default=24.0,
+    show_default=True,
+    help="Unfinished builds that began later than this are left alone: they may be under way.",
+)
+@click.option("--previous", is_flag=True, help="Also builds that are kept for `rollback`.")
+@click.confirmation_option("--yes", prompt="Delete these builds for good?")
+@with_store
+@as_json
+def prune(settings: Settings, hours: float, previous: bool, json_: bool) -> None:
+    """Delete builds that were never finished, which a server keeps if an ingest was killed."""
+    from jobsearch.cli.session import store_of
+    from jobsearch.store.builds import superfluous
+
+    store = store_of(settings)
+    names = superfluous(store.collections(), older_than_h=hours, previous=previous)
+    for name in names:
+        store.drop(name)
+    if json_:
+        print_json({"deleted": names})
+    else:
+        click.echo("\n".join(f"deleted {name}" for name in names) or "nothing to delete")
+
+
+@collections.command()
+@click.argument("name")
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@with_store
+@as_json
+def snapshot(settings: Settings, name: str, file: Path, json_: bool) -> None:
+    """Write a collection (an alias or a physical name) into FILE, a Parquet file.
+
+    It can be restored into any store, embedded or on a server.
+    """
+    from ingest.transfer import write_snapshot
+    from jobsearch.cli.session import store_of
+
+    _print_transferred(write_snapshot(store_of(settings), name, file), str(file), json_=json_)
+
+
+@collections.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@with_store
+@as_json
+def restore(settings: Settings, file: Path, json_: bool) -> None:
+    """Make a collection of the snapshot in FILE; the one before is kept for `rollback`."""
+    from ingest.transfer import restore_snapshot
+    from jobsearch.cli.session import store_of
+
+    store = store_of(settings)
+    restored = restore_snapshot(file, store, progress=True)
+    _print_transferred(restored, store.location, json_=json_)
+
+
+@collections.command()
+@click.argument("aliases", nargs=-1)
+@click.option(
+    "--to",
+    required=True,
+    metavar="PATH|URL",
+    help="Store to copy to: a folder, or URL of a Qdrant server (its API key: "
+    "JOBSEARCH_API_KEY_TO, else JOBSEARCH_API_KEY).",
+)
+@with_store
+@as_json
+def migrate(settings: Settings, aliases: tuple[str, ...], to: str, json_: bool) -> None:
+    """Copy collections to another store: those of ALIASES, or all that an alias points at.
+
+    Counts and the answers to sample queries are compared before an alias is set there.
+    """
+    from ingest.transfer import migrate as copy
+    from jobsearch.cli.session import store_of
+
+    source = store_of(settings)
+    key = os.environ.get("JOBSEARCH_API_KEY_TO") or settings.api_key
+    target = store_of(replace(settings, store=to, api_key=key))
+    done = [copy(source, alias, target, progress=True) for alias in aliases or source.aliases()]
+    if json_:
+        print_json({"to": target.location, "migrated": [each.as_dict() for each in done]})
+    else:
+        print_table([(d.alias, d.collection, d.points) for d in done], ("alias", "copy", "points"))
+
+
+def _print_transferred(done: "Transferred", where: str, *, json_: bool) -> None:
+    if json_:
+        print_json({**done.as_dict(), "to": where})
+    else:
+        click.echo(f"{done.alias}: {done.points:,} points -> {where}")
 
 
 def _as_dict(info: "CollectionInfo") -> dict[str, Any]:

@@ -1,11 +1,12 @@
 """The life of a build, as all engines see it: what is refused, what is kept, how it is checked."""
 
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
 from jobsearch.errors import CollectionChanged, CollectionNotFound, StoreDamaged, StoreError
-from jobsearch.store.base import Store, Vectors
+from jobsearch.store.base import CollectionInfo, Store, Vectors
 from jobsearch.store.names import alias_of, is_ours
 from jobsearch.store.vectors import UNIT_TOLERANCE
 
@@ -78,6 +79,29 @@ def outdated(alias: str, current: str, previous: str, ready: Iterable[str]) -> l
     # Names of one alias sort by the time of their build.
     keep = {current, previous}
     return [n for n in ready if alias_of(n) == alias and n < current and n not in keep]
+
+
+def superfluous(
+    collections: Iterable[CollectionInfo], *, older_than_h: float, previous: bool
+) -> list[str]:
+    """Builds that nothing points at: unfinished ones, and with ``previous`` finished ones too.
+
+    Args:
+        collections: all there are.
+        older_than_h: hours that an unfinished build must have begun ago.
+        previous: the ones that are kept for a rollback as well.
+    """
+    since = datetime.now(UTC) - timedelta(hours=older_than_h)
+    idle = [info for info in collections if not info.aliases]
+    return [
+        info.name
+        for info in idle
+        if (previous if info.metadata.status == "ready" else _begun(info) <= since)
+    ]
+
+
+def _begun(info: CollectionInfo) -> datetime:
+    return datetime.fromisoformat(info.metadata.created_at)
 
 
 def check_build(store: Store, name: str) -> list[str]:

@@ -65,7 +65,7 @@ class QdrantStore:
         local: bool,
         topology: Topology = Topology(),
         retry_s: float = 30.0,
-        index_timeout_s: float = 1800.0,
+        index_timeout_s: float = 86_400.0,
     ) -> None:
         self._control = control
         self._bulk = bulk

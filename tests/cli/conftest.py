@@ -17,7 +17,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     for name in ("STORE", "MODEL", "MODELS", "API_KEY"):
         monkeypatch.delenv(f"JOBSEARCH_{name}", raising=False)
 
-    def call(*words: object) -> Result:
-        return CliRunner().invoke(main, [str(word) for word in words])
+    def call(*words: object, answer: str | None = None) -> Result:
+        return CliRunner().invoke(main, [str(word) for word in words], input=answer)
 
     return call

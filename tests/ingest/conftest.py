@@ -79,6 +79,11 @@ def esco_folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
+def esco_source(esco_folder: Path) -> EscoSource:
+    return EscoSource(esco_folder)
+
+
+@pytest.fixture
 def encoder() -> CountingEncoder:
     return CountingEncoder()
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ingest import build
+from ingest import encoding
 from ingest.pipeline import ingest
 from ingest.sources import EscoSource, TableSource
 from jobsearch.errors import (
@@ -25,11 +25,6 @@ from jobsearch.types import Filters, VectorStorage
 
 Write = Callable[..., Path]
 ALIAS = "jobs__en__fake__pretrained"
-
-
-@pytest.fixture
-def esco_source(esco_folder: Path) -> EscoSource:
-    return EscoSource(esco_folder)
 
 
 @pytest.fixture
@@ -270,7 +265,7 @@ def test_a_failure_at_any_step_leaves_the_live_collection(
 def test_batches_are_uploaded_while_the_next_is_encoded(
     store: Store, encoder: Any, esco_source: EscoSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(build, "CHUNK_SIZE", 5)
+    monkeypatch.setattr(encoding, "CHUNK_SIZE", 5)
     uploaded: list[int] = []
     upsert = store.upsert
 

@@ -1,0 +1,136 @@
+"""Collections as they are: into a file and back, and from one store to another."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ingest.build import Builder
+from ingest.live import Live
+from ingest.parts import Header, Part, write_part
+from jobsearch.errors import SourceFormatError, StoreDamaged, StoreError
+from jobsearch.store import CollectionMetadata, PointBatch, ScoredPoint, Store
+from jobsearch.store.names import alias_of
+
+# Points that both stores are asked for, and the depth to which their answers must agree.
+_COMPARED, _DEPTH = 32, 10
+# Cosines that engines round differently.
+_SAME = 1e-4
+
+
+@dataclass(frozen=True, slots=True)
+class Transferred:
+    """A collection that was copied: its alias, the new physical name, and its number of points."""
+
+    alias: str
+    collection: str
+    points: int
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        return asdict(self)
+
+
+def write_snapshot(store: Store, name: str, path: Path) -> Transferred:
+    """Write a finished collection into one Parquet file, whole or not at all.
+
+    A finished collection does not change while it is read, whoever builds the next one meanwhile.
+
+    Raises:
+        StoreError: it is not finished, not found, damaged, or lost points while it was read.
+        SourceFormatError: the file cannot be written, or pyarrow is missing.
+    """
+    info = store.describe(name)
+    if info.metadata.status != "ready":
+        raise StoreError(f"the build of {info.name} is not complete: there is nothing to keep yet")
+    header = Header(alias_of(info.name), info.metadata)
+    points = write_part(path, header, store.scroll(info.name))
+    if points != info.points:
+        path.unlink(missing_ok=True)
+        raise StoreDamaged(
+            f"{info.name} gave {points:,} of its {info.points:,} points: "
+            f"`jobsearch collections verify {info.name}` says what is wrong with it"
+        )
+    return Transferred(header.alias, info.name, points)
+
+
+def restore_snapshot(path: Path, store: Store, *, progress: bool = False) -> Transferred:
+    """Make a collection of a snapshot, and point its alias there; the one before is kept.
+
+    Raises:
+        SourceFormatError: the file is no snapshot, cut short, or altered.
+        StoreError: the store failed.
+    """
+    part = Part(path)
+    if part.header.parts != 1 or part.points != part.header.metadata.expected_points:
+        raise SourceFormatError(
+            f"{path} is no snapshot of a whole collection: `jobsearch ingest load` takes parts"
+        )
+    points = part.batches()
+    return _rebuild(store, part.header.alias, part.header.metadata, points, progress=progress)
+
+
+def migrate(source: Store, alias: str, target: Store, *, progress: bool = False) -> Transferred:
+    """Copy what an alias points at into another store, and point the same alias at it there.
+
+    Before it does, both stores are asked for the neighbours of some of its points: the answers must
+    be the same.
+
+    Raises:
+        StoreError: a store failed, or they do not agree; the target is left as it was.
+    """
+    info = source.describe(alias)
+    sample: list[PointBatch] = []
+
+    def points() -> Iterable[PointBatch]:
+        step = max(1, info.points // _COMPARED)
+        seen = 0
+        for batch in source.scroll(info.name):
+            rows = list(range(-seen % step, len(batch), step))
+            ids = [batch.ids[row] for row in rows]
+            payloads = [batch.payloads[row] for row in rows]
+            sample.append(PointBatch(ids, batch.vectors[rows], payloads))
+            seen += len(batch)
+            yield batch
+
+    def compare(name: str) -> None:
+        for batch in sample:
+            here = source.query(info.name, batch.vectors, limit=_DEPTH, exact=True)
+            there = target.query(name, batch.vectors, limit=_DEPTH, exact=True)
+            if not all(map(_agree, here, there)):
+                raise StoreDamaged(
+                    f"{source.location} and {target.location} answer differently from the copy of "
+                    f"{info.name}: nothing was changed, run `jobsearch collections verify` on both"
+                )
+
+    return _rebuild(target, alias, info.metadata, points(), compare, progress=progress)
+
+
+def _agree(here: list[ScoredPoint], there: list[ScoredPoint]) -> bool:
+    """Whether two answers are the same, but for the order of what is equally near."""
+    if len(here) != len(there):
+        return False
+    if not np.allclose([p.score for p in here], [p.score for p in there], atol=_SAME):
+        return False
+    cut = here[-1].score + _SAME if here else 0.0
+    sure = {point.id for point in here if point.score > cut}
+    return sure <= {point.id for point in there}
+
+
+def _rebuild(
+    store: Store,
+    alias: str,
+    metadata: CollectionMetadata,
+    points: Iterable[PointBatch],
+    compare: Callable[[str], None] | None = None,
+    *,
+    progress: bool,
+) -> Transferred:
+    with store.build_lock(alias):
+        live = Live(store.aliases().get(alias))
+        builder = Builder(store, alias, live, replace(metadata, status="building", previous=""))
+        total = metadata.expected_points
+        built = builder.build(points, total, compare=compare, progress=progress)
+    return Transferred(alias, built.name, built.points)

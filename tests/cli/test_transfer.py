@@ -1,0 +1,84 @@
+"""Copies of collections, parts that others embedded, and builds that were left behind."""
+
+import json
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from ingest.build import planned
+from jobsearch.store import open_store
+from jobsearch.store.names import build_name
+
+SAMPLE = ("ingest", "sample", "--languages", "en", "--variant", "pretrained")
+ALIAS = "jobs__en__builtin__pretrained"
+
+
+def test_snapshot_and_restore(run, tmp_path: Path) -> None:
+    run(*SAMPLE)
+    made = run("collections", "snapshot", ALIAS, "en.parquet", "--json")
+    points = json.loads(made.stdout)["points"]
+    assert json.loads(made.stdout)["to"] == "en.parquet"
+    restored = run("collections", "restore", "en.parquet", "--store", "other")
+    assert restored.stdout == f"{ALIAS}: {points:,} points -> other\n"
+    found = run("search", "nurse", "--to", "en", "--store", "other", "--variant", "pretrained")
+    assert found.exit_code == 0
+    assert found.stdout == run("search", "nurse", "--to", "en", "--variant", "pretrained").stdout
+    missing = run("collections", "restore", "nothing.parquet")
+    assert (missing.exit_code, "does not exist" in missing.stderr) == (1, True)
+
+
+@pytest.mark.parametrize("aliases", [(), (ALIAS,)])
+def test_migrate(run, tmp_path: Path, aliases: tuple[str, ...]) -> None:
+    run(*SAMPLE)
+    done = run("collections", "migrate", *aliases, "--to", "other", "--json")
+    [copied] = json.loads(done.stdout)["migrated"]
+    assert copied["alias"] == ALIAS
+    listed = json.loads(run("collections", "list", "--store", "other", "--json").stdout)
+    assert [each["points"] for each in listed["collections"]] == [copied["points"]]
+    again = run("collections", "migrate", "--to", "other")
+    assert ALIAS in again.stdout
+    nothing = run("collections", "migrate", "jobs__xx__builtin__pretrained", "--to", "other")
+    assert nothing.exit_code == 1
+
+
+def test_embedded_by_parts_and_loaded(run, tmp_path: Path) -> None:
+    for part in ("1/2", "2/2"):
+        made = run(*SAMPLE, "--embed-to", "parts", "--part", part)
+        assert made.exit_code == 0, made.stderr
+        assert f" {part} " in made.stdout
+    assert not (tmp_path / ".jobsearch").exists()
+    loaded = json.loads(run("ingest", "load", "parts", "--json").stdout)["loaded"]
+    direct = json.loads(run(*SAMPLE, "--store", "other", "--json").stdout)["ingested"]
+    assert [each["points"] for each in loaded] == [each["points"] for each in direct]
+    assert run("ingest", "load", "parts").stdout.split()[-5:-2] == [
+        ALIAS, "2", str(loaded[0]["points"]),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("part", ["0/2", "3/2", "1", "a/b", "1/0", "-1/2", "1/2/3"])
+def test_parts_that_there_are_not(run, part: str) -> None:
+    result = run(*SAMPLE, "--embed-to", "parts", "--part", part)
+    assert result.exit_code == 2
+    assert "write the second of four as 2/4" in result.stderr
+
+
+def test_prune(run, tmp_path: Path) -> None:
+    run(*SAMPLE)
+    [first] = [c["name"] for c in collections(run)]
+    run(*SAMPLE, "--force")
+    with closing(open_store(str(tmp_path / ".jobsearch"))) as store:
+        encoder = store.describe(ALIAS).metadata.encoder
+        left = build_name("jobs__de__builtin__pretrained", encoder)
+        store.create(left, planned("de", encoder, ()))
+    assert run("collections", "prune", "--yes").stdout == "nothing to delete\n"
+    assert run("collections", "prune", "--hours", "0", answer="n\n").exit_code == 1
+    pruned = run("collections", "prune", "--hours", "0", "--yes", "--json")
+    assert json.loads(pruned.stdout) == {"deleted": [left]}
+    assert len(collections(run)) == 2
+    assert run("collections", "prune", "--previous", "--yes").stdout == f"deleted {first}\n"
+    assert [c["aliases"] for c in collections(run)] == [[ALIAS]]
+
+
+def collections(run) -> list[dict[str, object]]:
+    return json.loads(run("collections", "list", "--json").stdout)["collections"]
