@@ -193,6 +193,7 @@ def memory_bytes(vectors: int, quantized: int, rest: int) -> int:
 
 def nodes_for(memory: int, demand: Demand) -> int:
     """Nodes that hold ``memory`` bytes, at least three where there are copies."""
-    usable = Fraction(demand.node_memory_gb) * 10**9 * USED_SHARE
+    # By way of its digits: 38.4 is a little less as a float, and would ask for a node more.
+    usable = Fraction(str(demand.node_memory_gb)) * 10**9 * USED_SHARE
     least = max(demand.replicas, NODES_FOR_COPIES) if demand.replicas > 1 else 1
     return max(math.ceil(memory / usable), least)
