@@ -1,8 +1,13 @@
 """`jobsearch plan`: a table, one JSON document, and what it refuses."""
 
 import json
+import re
+from pathlib import Path
 
 import pytest
+
+SCALING = Path(__file__).resolve().parents[2] / "docs" / "scaling.md"
+QUOTED = re.findall(r"^ {4}\$ jobsearch (.*)\n((?: {4}.+\n)+)", SCALING.read_text("utf-8"), re.M)
 
 
 def test_table(run) -> None:
@@ -75,3 +80,13 @@ def test_bad_input(run, words: tuple[str, ...], said: str) -> None:
     done = run("plan", *words)
     assert (done.exit_code, done.stdout) == (2, "")
     assert said in done.stderr
+
+
+@pytest.mark.parametrize(("words", "quoted"), QUOTED, ids=[words for words, _ in QUOTED])
+def test_the_documentation_quotes_what_is_printed(run, words: str, quoted: str) -> None:
+    printed = run(*words.split()).stdout.splitlines()
+    assert [line[4:] for line in quoted.splitlines()] == [line.rstrip() for line in printed]
+
+
+def test_there_is_something_quoted() -> None:
+    assert len(QUOTED) == 4
