@@ -29,7 +29,7 @@ def test_table(run) -> None:
         "embedding, 1 worker": "5.6 h",
         "embedding, 8 workers": "41.7 min",
         "upload": "1.7 h",
-        "building the graph": "3.3 h",
+        "building the graph": "3.4 h",
         "cost": "10.00",
         "cost of a million": "0.1000",
     }
