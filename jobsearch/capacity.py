@@ -22,7 +22,8 @@ BUILTIN_DIM = 512
 PAYLOAD_BYTES = 283
 #: Bytes a title of the indexes of its fields and of its id (footprint: 259 and 29).
 INDEX_BYTES = 288
-#: Titles that the engine takes in and puts into its graph in a second (footprint: the lowest).
+#: Titles that the engine takes in and puts into its graph in a second (footprint: the
+#: lowest without quantisation, rounded down).
 UPLOADED_PER_SECOND, LINKED_PER_SECOND = 16_000, 3_300
 
 #: Share of a node's memory that is used: at 80% it is time for more (Qdrant, scaling).
