@@ -11,6 +11,7 @@ from jobsearch.cli.demo import demo
 from jobsearch.cli.evaluate import evaluate
 from jobsearch.cli.ingest import ingest
 from jobsearch.cli.models import models
+from jobsearch.cli.plan import plan
 from jobsearch.cli.search import search
 from jobsearch.cli.train import train
 from jobsearch.errors import JobSearchError
@@ -54,5 +55,5 @@ def main(debug: bool) -> None:
     """Match job titles across languages: ingest, search, evaluate."""
 
 
-for _command in (demo, data, ingest, search, evaluate, collections, models, train, cache):
+for _command in (demo, data, ingest, search, evaluate, collections, models, train, cache, plan):
     main.add_command(_command)
