@@ -3,7 +3,7 @@ VENV ?= .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
 
-.PHONY: demo test format bench weights clean
+.PHONY: demo test format bench bench-scale kills weights clean
 
 $(BIN)/jobsearch: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -27,11 +27,19 @@ format: $(VENV)/.dev
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+ESCO ?= ../shared/data/esco-1.2.0
+
 bench: $(VENV)/.dev  ## speed and memory, as ratios (needs an ESCO export: ESCO=path)
 	$(BIN)/python -m benchmarks
 
+bench-scale: $(VENV)/.dev  ## growth to a million titles, beside numpy and faiss: half an hour
+	$(BIN)/pip install --quiet --disable-pip-version-check 'faiss-cpu>=1.9'
+	ESCO=$(ESCO) TALENTCLEF= MELO= $(BIN)/python -m benchmarks.scale
+
+kills: $(VENV)/.dev  ## 200 ingests that are killed: an hour
+	ESCO=$(ESCO) TALENTCLEF= MELO= $(BIN)/python -m benchmarks.kills
+
 # A training of builtin must reach what the card of the shipped weights says.
-ESCO ?= ../shared/data/esco-1.2.0
 weights: $(VENV)/.dev  ## train the shipped weights again (needs an ESCO export: ESCO=path)
 	$(BIN)/jobsearch train $(ESCO) --models-dir .weights --replace
 	$(BIN)/python -m benchmarks.weights .weights/builtin/finetuned
