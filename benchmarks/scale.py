@@ -43,8 +43,8 @@ DEPTH = 10
 FILTERS = Filters(isco=("2",), kinds=("preferred", "alternative"))
 PLACES = """
     Aberdeen Bath Cardiff Derby Exeter Fife Glasgow Hull Ipswich Jarrow Kent Leeds Moray Norwich
-    Oxford Perth Quorn Rugby Surrey Truro Ulster Verwood Wigan Yeovil Zennor Antrim Bolton Crewe Dover
-    Epsom Frome
+    Oxford Perth Quorn Rugby Surrey Truro Ulster Verwood Wigan Yeovil Zennor Antrim Bolton Crewe
+    Dover Epsom Frome
 """
 
 

@@ -10,6 +10,7 @@ import json
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
 
 from jobsearch.errors import ModelError, ModelNotDownloaded, ModelNotFound, VariantNotFound
@@ -175,6 +176,11 @@ def load_directory(path: Path) -> "SentenceTransformer":
             module_class: Any = import_from_string(reference)
             modules.append(module_class.load(str(path), subfolder=entry["path"]))
         return SentenceTransformer(modules=modules)
+    except UnpicklingError as error:
+        raise ModelError(
+            f"{path} has weights in a pickle that holds more than weights, which is not run: get "
+            "the model with weights in model.safetensors"
+        ) from error
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, ImportError) as error:
         raise ModelError(
             f"{path} cannot be loaded as a SentenceTransformer: {_first_line(error)}"
@@ -191,7 +197,7 @@ def _load_from_hub(hub_id: str) -> "SentenceTransformer":
         _ask_hub(hub_id)
     try:
         return SentenceTransformer(hub_id, trust_remote_code=False)
-    except (OSError, ValueError, ImportError, RuntimeError) as error:
+    except (OSError, ValueError, ImportError, RuntimeError, UnpicklingError) as error:
         raise ModelError(f"{hub_id} cannot be loaded: {_first_line(error)}") from error
 
 

@@ -1,0 +1,204 @@
+"""What must never run, and what must never be shown."""
+
+import ast
+import json
+import os
+import pickle
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+
+from jobsearch.errors import ModelError
+from jobsearch.models.registry import load_directory
+from jobsearch.settings import Settings
+
+ROOT = Path(__file__).resolve().parents[2]
+MODULES = sorted(p for top in ("jobsearch", "ingest", "eval") for p in (ROOT / top).rglob("*.py"))
+SECRET = "s3cr3t-key-of-the-server"
+
+#: What runs, or may run, what it reads. The engine's process speaks pickle with its own parent,
+#: over pipes that nobody else can write to.
+FORBIDDEN = {
+    "pickle.load", "pickle.loads", "torch.load", "eval", "exec", "yaml.load", "os.system",
+    "marshal.loads", "dill.load", "joblib.load", "pandas.read_pickle", "pd.read_pickle",
+}  # fmt: skip
+ALLOWED = {
+    ("jobsearch/store/writer.py", "pickle.load"),
+    ("jobsearch/store/writer.py", "pickle.loads"),
+}
+
+
+def calls(path: Path) -> Iterator[tuple[str, ast.Call]]:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Call):
+            yield ast.unparse(node.func), node
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: p.relative_to(ROOT).as_posix())
+def test_nothing_that_is_read_is_run(path: Path) -> None:
+    for name, call in calls(path):
+        if (path.relative_to(ROOT).as_posix(), name) not in ALLOWED:
+            assert name not in FORBIDDEN, f"line {call.lineno} calls {name}"
+        for option in call.keywords:
+            value = ast.unparse(option.value)
+            assert (option.arg, value) not in {
+                ("allow_pickle", "True"), ("trust_remote_code", "True"), ("shell", "True"),
+                ("weights_only", "False"),
+            }, f"line {call.lineno}"  # fmt: skip
+
+
+# Models
+
+
+class Planted:
+    """Makes a file where it is unpickled."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> tuple[Callable[[str], int], tuple[str]]:
+        return os.mkdir, (str(self.mark),)
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    """A tiny transformer with mean pooling."""
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
+    from tokenizers import Tokenizer, models, pre_tokenizers
+
+    words = {"[PAD]": 0, "[UNK]": 1, "nurse": 2}
+    tokenizer = Tokenizer(models.WordLevel(words, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    folder = tmp_path / "model"
+    wrapped = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, pad_token="[PAD]", unk_token="[UNK]"
+    )
+    wrapped.save_pretrained(tmp_path / "hf")
+    config = BertConfig(
+        vocab_size=3, hidden_size=8, num_hidden_layers=1, num_attention_heads=1, intermediate_size=8
+    )
+    BertModel(config).save_pretrained(tmp_path / "hf")
+    transformer = Transformer(str(tmp_path / "hf"))
+    network = SentenceTransformer(modules=[transformer, Pooling(8)], device="cpu")
+    network.save(str(folder), create_model_card=False)
+    assert load_directory(folder).encode(["nurse"]).shape == (1, 8)
+    return folder
+
+
+def test_planted_weights_are_not_unpickled(model: Path, tmp_path: Path) -> None:
+    mark = tmp_path / "it ran"
+    for weights in model.rglob("*.safetensors"):
+        weights.unlink()
+    data = pickle.dumps({"weights": Planted(mark)}, protocol=2)
+    (model / "pytorch_model.bin").write_bytes(data)
+    with pytest.raises(ModelError, match="which is not run"):
+        load_directory(model)
+    torch.save({"weights": Planted(mark)}, model / "pytorch_model.bin")
+    with pytest.raises(ModelError, match="which is not run"):
+        load_directory(model)
+    assert not mark.exists()
+    # It would have.
+    pickle.loads(data)
+    assert mark.exists()
+
+
+PLANTED_CODE = """
+from pathlib import Path
+Path({mark!r}).mkdir()
+from transformers import BertConfig, BertModel
+class Config(BertConfig): pass
+class Model(BertModel): pass
+class Module: pass
+"""
+
+
+def code_of_the_transformer(model: Path, mark: Path) -> None:
+    path = next(model.rglob("config.json"))
+    config = json.loads(path.read_text())
+    config["auto_map"] = {"AutoConfig": "planted.Config", "AutoModel": "planted.Model"}
+    config["model_type"] = "planted"
+    path.write_text(json.dumps(config))
+    (path.parent / "planted.py").write_text(PLANTED_CODE.format(mark=str(mark)))
+
+
+def code_of_a_module(model: Path, mark: Path) -> None:
+    path = model / "modules.json"
+    modules = json.loads(path.read_text())
+    modules.append({"idx": 2, "name": "2", "path": "", "type": "planted.Module"})
+    path.write_text(json.dumps(modules))
+    (model / "planted.py").write_text(PLANTED_CODE.format(mark=str(mark)))
+
+
+def code_beside_our_own_modules(model: Path, mark: Path) -> None:
+    code_of_a_module(model, mark)
+    path = model / "modules.json"
+    modules = json.loads(path.read_text())
+    modules.insert(0, {**modules[0], "type": "jobsearch.models.use.UseTokens"})
+    path.write_text(json.dumps(modules))
+
+
+@pytest.mark.parametrize(
+    "plant", [code_of_the_transformer, code_of_a_module, code_beside_our_own_modules]
+)
+def test_planted_code_is_not_run(
+    model: Path, tmp_path: Path, plant: Callable[[Path, Path], None], monkeypatch
+) -> None:
+    mark = tmp_path / "it ran"
+    plant(model, mark)
+    monkeypatch.chdir(model)
+    with pytest.raises(ModelError) as caught:
+        load_directory(model)
+    assert str(model) in str(caught.value)
+    assert not mark.exists()
+
+
+# Secrets
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("collections", "list"),
+        ("search", "nurse", "--to", "en"),
+        ("--debug", "collections", "list"),
+    ],
+    ids=" ".join,
+)
+def test_no_output_shows_the_key(command: tuple[str, ...]) -> None:
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{bound.getsockname()[1]}"
+        main = "from jobsearch.cli import main; main()"
+        done = subprocess.run(
+            [sys.executable, "-c", main, *command, "--store", url],
+            env={**os.environ, "JOBSEARCH_API_KEY": SECRET},
+            capture_output=True, text=True, timeout=120, check=False,
+        )  # fmt: skip
+    assert done.returncode != 0
+    assert url in done.stderr
+    assert SECRET not in done.stdout + done.stderr
+
+
+def test_settings_do_not_show_the_key() -> None:
+    settings = Settings(api_key=SECRET)
+    assert SECRET not in f"{settings!r} {settings}"
+
+
+def test_other_places_are_left_alone(model: Path, tmp_path: Path) -> None:
+    """A module's path may not lead out of the model's folder."""
+    outside = tmp_path / "outside"
+    shutil.copytree(model / "1_Pooling", outside)
+    path = model / "modules.json"
+    modules = json.loads(path.read_text())
+    modules[1]["path"] = "../outside"
+    path.write_text(json.dumps(modules))
+    with pytest.raises(ModelError, match=r"\.\./outside"):
+        load_directory(model)
