@@ -15,6 +15,7 @@ from ingest.live import Live
 from ingest.unfinished import Unfinished
 from jobsearch import __version__
 from jobsearch.errors import JobSearchError, StoreDamaged
+from jobsearch.stages import timed
 from jobsearch.store import CollectionMetadata, PointBatch, Store, Vectors
 from jobsearch.store.names import build_name
 from jobsearch.text import normalize_title
@@ -106,18 +107,24 @@ class Builder:
             StoreError: the store failed, lost points, or another ingest was faster.
         """
         try:
-            with ThreadPoolExecutor(self._store.upload_streams) as uploaders:
+            with (
+                timed("embed and store", collection=self.name, points=total),
+                ThreadPoolExecutor(self._store.upload_streams) as uploaders,
+            ):
                 kept = uploaders.submit(self._begin)
                 left = total - (len(self._begun.stored) if self._begun else 0)
                 titles, vectors = self._upload(points, left, uploaders, kept, progress=progress)
             sources = (*kept.result(), *self._plan.sources)
             count = sum(s.points for s in kept.result()) + total
             ready = replace(self._plan, sources=sources, expected_points=count, status="ready")
-            self._store.finish(self.name, ready)
-            self._check(titles, vectors)
-            if compare is not None:
-                compare(self.name)
-            self._store.swap_alias(self._alias, self.name, expected=self._live.name)
+            with timed("finish", collection=self.name, points=count):
+                self._store.finish(self.name, ready)
+            with timed("check", collection=self.name):
+                self._check(titles, vectors)
+                if compare is not None:
+                    compare(self.name)
+            with timed("swap", collection=self.name):
+                self._store.swap_alias(self._alias, self.name, expected=self._live.name)
         except BaseException:
             with suppress(JobSearchError):
                 self._store.drop(self.name)

@@ -16,6 +16,7 @@ from ingest.unfinished import find_unfinished
 from jobsearch.errors import InvalidInput
 from jobsearch.languages import check_language
 from jobsearch.models.encoder import TitleEncoder
+from jobsearch.stages import timed
 from jobsearch.store import Store
 from jobsearch.store.names import JOBS, alias_name
 from jobsearch.types import SourceInfo, VectorStorage
@@ -130,12 +131,16 @@ def ingest(
         if same and not force and held == (digest, source.version, storage):
             built = Built(live.name or "", (*live.kept, same), live.points)
             return _summary(same, language, alias, built, started)
-        reading = read_source(source, language, max_rejects=max_rejects, rejects_path=rejects_path)
+        with timed("read", source=source.name, language=language):
+            reading = read_source(
+                source, language, max_rejects=max_rejects, rejects_path=rejects_path
+            )
         points = len(reading.records)
         entry = SourceInfo(source.name, source.split, source.version, digest, points)
-        checked = language_check and check_titles(
-            reading.texts, language, where=source_label(entry)
-        )
+        with timed("language check", source=source.name, language=language):
+            checked = language_check and check_titles(
+                reading.texts, language, where=source_label(entry)
+            )
         plan = planned(language, encoder.info, (entry,), storage)
         begun = find_unfinished(store, alias, plan) if resume else None
         builder = Builder(store, alias, live, plan, begun)

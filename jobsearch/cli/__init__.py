@@ -1,5 +1,6 @@
 """The command line: commands validate, call the library and print."""
 
+import logging
 from typing import Any
 
 import click
@@ -8,8 +9,10 @@ from jobsearch.cli.cache import cache
 from jobsearch.cli.collections import collections
 from jobsearch.cli.data import data
 from jobsearch.cli.demo import demo
+from jobsearch.cli.doctor import doctor
 from jobsearch.cli.evaluate import evaluate
 from jobsearch.cli.ingest import ingest
+from jobsearch.cli.logs import LogFormat, set_up
 from jobsearch.cli.models import models
 from jobsearch.cli.plan import plan
 from jobsearch.cli.search import search
@@ -17,6 +20,7 @@ from jobsearch.cli.train import train
 from jobsearch.errors import JobSearchError
 
 UNEXPECTED_EXIT_CODE = 1
+_logger = logging.getLogger(__name__)
 
 
 class _Commands(click.Group):
@@ -28,17 +32,17 @@ class _Commands(click.Group):
         except JobSearchError as error:
             if ctx.params.get("debug"):
                 raise
-            click.echo(f"error: {error}", err=True)
+            _logger.error("%s", error, extra={"fields": {"error": type(error).__name__}})
             ctx.exit(error.exit_code)
         except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
             raise
         except Exception as error:
             if ctx.params.get("debug"):
                 raise
-            click.echo(
-                f"unexpected error: {type(error).__name__}: {error}; "
-                "run again as `jobsearch --debug …` for the traceback",
-                err=True,
+            _logger.critical(
+                "unexpected error: %s: %s; run again as `jobsearch --debug …` for the traceback",
+                type(error).__name__,
+                error,
             )
             ctx.exit(UNEXPECTED_EXIT_CODE)
 
@@ -50,10 +54,34 @@ class _Commands(click.Group):
     "3 Qdrant cannot be reached.",
 )
 @click.version_option(package_name="jobsearch")
-@click.option("--debug", is_flag=True, help="Show the traceback of errors.")
-def main(debug: bool) -> None:
+@click.option(
+    "--debug", is_flag=True, help="Show the traceback of errors, and how long stages took."
+)
+@click.option(
+    "--log-format",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    envvar="JOBSEARCH_LOG_FORMAT",
+    show_envvar=True,
+    help="What goes to stderr: lines for a person, or a JSON object a line, with timings.",
+)
+def main(debug: bool, log_format: LogFormat) -> None:
     """Match job titles across languages: ingest, search, evaluate."""
+    set_up(log_format, debug=debug)
 
 
-for _command in (demo, data, ingest, search, evaluate, collections, models, train, cache, plan):
+for _command in (
+    demo,
+    data,
+    ingest,
+    search,
+    evaluate,
+    collections,
+    models,
+    train,
+    cache,
+    plan,
+    doctor,
+):
     main.add_command(_command)

@@ -1,10 +1,13 @@
 """What commands print: data on stdout, everything else on stderr."""
 
 import json
+import logging
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import click
+
+_logger = logging.getLogger(__name__)
 
 
 def print_json(data: Any) -> None:
@@ -21,4 +24,4 @@ def print_table(rows: Iterable[Sequence[Any]], headers: Sequence[str]) -> None:
 
 def note(message: str) -> None:
     """A line for the person, on stderr."""
-    click.echo(message, err=True)
+    _logger.info(message)

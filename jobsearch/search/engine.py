@@ -8,6 +8,7 @@ from jobsearch.errors import CollectionNotFound, InvalidInput
 from jobsearch.models.encoder import TitleEncoder, Vectors
 from jobsearch.search.routing import choose_variant
 from jobsearch.settings import VariantChoice
+from jobsearch.stages import timed
 from jobsearch.store.base import ScoredPoint, Store
 from jobsearch.store.metadata import check_collection
 from jobsearch.store.names import JOBS, alias_name
@@ -108,19 +109,22 @@ class SearchEngine:
             info = self._store.describe(alias_name(JOBS, language, self._model, chosen))
             check_collection(info.name, info.metadata, language=language, encoder=encoder.info)
             if chosen not in vectors:
-                vectors[chosen] = encoder.encode_queries([normalized])
+                with timed("embed the query", variant=chosen):
+                    vectors[chosen] = encoder.encode_queries([normalized])
 
             def fetch(
                 limit: int, name: str = info.name, vector: Vectors = vectors[chosen]
             ) -> list[ScoredPoint]:
-                return self._store.query(
-                    name,
-                    vector,
-                    limit=limit,
-                    filters=filters,
-                    exact=exact,
-                    score_threshold=min_score,
-                )[0]
+                with timed("query the store", collection=name, limit=limit):
+                    [points] = self._store.query(
+                        name,
+                        vector,
+                        limit=limit,
+                        filters=filters,
+                        exact=exact,
+                        score_threshold=min_score,
+                    )
+                return points
 
             points = _grouped(fetch, top) if group_by_concept else [(p, ()) for p in fetch(top)]
             found.append([_hit(p, others, info.name, chosen) for p, others in points])

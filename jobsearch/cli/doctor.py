@@ -1,0 +1,183 @@
+"""``jobsearch doctor``: is everything there and as it should be?"""
+
+import importlib.metadata
+import platform
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import click
+
+from jobsearch.cli.options import as_json, with_settings
+from jobsearch.cli.output import note, print_json, print_table
+from jobsearch.errors import JobSearchError, StoreUnavailable
+from jobsearch.settings import Settings
+
+if TYPE_CHECKING:
+    from jobsearch.store.base import CollectionInfo, Store
+
+_LIBRARIES = (
+    "jobsearch", "torch", "sentence-transformers", "qdrant-client", "qdrant-edge-py", "numpy",
+)  # fmt: skip
+_MIN_FREE_MB = 1024
+_MIN_OPEN_FILES = 1024
+# Clocks of machines differ a little.
+_FUTURE = timedelta(minutes=5)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a check found: whether it is in order, and what to do if not."""
+
+    check: str
+    status: Literal["ok", "warning", "failed"]
+    found: str
+    advice: str = ""
+
+
+@click.command()
+@with_settings
+@as_json
+def doctor(settings: Settings, json_: bool) -> None:
+    """Check this machine, the store and the model; exits 1 if anything is wrong.
+
+    Nothing is changed, and no secret is shown: the output can be passed on.
+    """
+    findings: list[Finding] = []
+    unreachable = False
+    for name, check in _checks(settings):
+        try:
+            findings += check()
+        except StoreUnavailable as error:
+            unreachable = True
+            findings.append(Finding(name, "failed", str(error)))
+        except JobSearchError as error:
+            findings.append(Finding(name, "failed", str(error)))
+        except Exception as error:
+            # A check that breaks is a finding, too.
+            findings.append(Finding(name, "failed", f"{type(error).__name__}: {error}"))
+    if json_:
+        print_json({"checks": [asdict(finding) for finding in findings]})
+    else:
+        rows = [(f.status, f.check, f.found) for f in findings]
+        print_table(rows, headers=("", "check", "found"))
+        for finding in findings:
+            if finding.advice:
+                note(f"{finding.check}: {finding.advice}")
+    if unreachable:
+        raise click.exceptions.Exit(StoreUnavailable.exit_code)
+    if any(finding.status == "failed" for finding in findings):
+        raise click.exceptions.Exit(1)
+
+
+def _checks(settings: Settings) -> Iterator[tuple[str, Callable[[], list[Finding]]]]:
+    yield "versions", _versions
+    yield "disk", lambda: _disk(settings)
+    yield "open files", _open_files
+    yield "store", lambda: _store(settings)
+    yield "model", lambda: _models(settings)
+
+
+def _versions() -> list[Finding]:
+    import torch
+
+    versions = [f"{name} {importlib.metadata.version(name)}" for name in _LIBRARIES]
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
+    machine = f"Python {platform.python_version()}, {torch.get_num_threads()} cores, {device}"
+    return [Finding("versions", "ok", ", ".join([*versions, machine]))]
+
+
+def _disk(settings: Settings) -> list[Finding]:
+    if _is_remote(settings):
+        return []
+    path = Path(settings.store).absolute()
+    # The store need not exist yet.
+    there = next(each for each in (path, *path.parents) if each.exists())
+    free = shutil.disk_usage(there).free >> 20
+    if free < _MIN_FREE_MB:
+        advice = "make room, or give --store a folder on another disk"
+        return [Finding("disk", "warning", f"{free:,} MB free at {there}", advice)]
+    return [Finding("disk", "ok", f"{free:,} MB free at {there}")]
+
+
+def _is_remote(settings: Settings) -> bool:
+    return settings.store.startswith(("http://", "https://", ":memory:"))
+
+
+def _open_files() -> list[Finding]:
+    try:
+        import resource
+    except ImportError:  # Windows has no such limit
+        return []
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if 0 <= limit < _MIN_OPEN_FILES:
+        advice = f"`ulimit -n {_MIN_OPEN_FILES}` before jobsearch: an index has many files"
+        return [Finding("open files", "warning", f"at most {limit:,}", advice)]
+    return [Finding("open files", "ok", f"at most {limit:,}")]
+
+
+def _store(settings: Settings) -> list[Finding]:
+    from jobsearch.cli.session import store_of
+
+    store = store_of(settings)
+    infos = store.collections()
+    if not infos:
+        advice = "`jobsearch ingest sample` fills it"
+        return [Finding("store", "warning", f"{store.location} has no collections", advice)]
+    points = sum(info.points for info in infos)
+    found = f"{store.location}: {len(infos)} collections, {points:,} points"
+    names = {info.name for info in infos}
+    dangling = [alias for alias, target in store.aliases().items() if target not in names]
+    findings = [Finding("store", "ok", found)]
+    findings += [
+        Finding(alias, "failed", "points at nothing", "ingest its titles again")
+        for alias in dangling
+    ]
+    return findings + [_collection(store, info) for info in infos]
+
+
+def _collection(store: "Store", info: "CollectionInfo") -> Finding:
+    name = ", ".join(info.aliases) or info.name
+    metadata = info.metadata
+    if metadata.status != "ready":
+        found = f"a build that began at {metadata.created_at} and was not finished"
+        advice = "if none is under way: `jobsearch collections prune`, or `ingest … --resume`"
+        return Finding(name, "warning", found, advice)
+    try:
+        # Opens it: of damaged files the metadata know nothing.
+        counted = store.count(info.name)
+    except JobSearchError as error:
+        return Finding(name, "failed", str(error))
+    if counted != metadata.expected_points:
+        found = f"{counted:,} points, {metadata.expected_points:,} expected"
+        return Finding(name, "failed", found, "ingest its titles again")
+    if datetime.fromisoformat(metadata.created_at) > datetime.now(UTC) + _FUTURE:
+        found = f"made at {metadata.created_at}, which is still to come"
+        advice = "set this machine's clock: builds are told apart by their time"
+        return Finding(name, "warning", found, advice)
+    kept = "" if info.aliases else ", kept for a rollback"
+    return Finding(name, "ok", f"{counted:,} points{kept}")
+
+
+def _models(settings: Settings) -> list[Finding]:
+    from jobsearch.cli.session import encoder_of, store_of, variants_to_build
+    from jobsearch.store import check_collection
+
+    findings = []
+    for variant in variants_to_build(settings):
+        encoder = encoder_of(settings, variant).info
+        label = f"{encoder.model} {variant}"
+        findings.append(Finding(label, "ok", f"{encoder.model_id}, {encoder.dim} dimensions"))
+        for info in store_of(settings).collections():
+            made_by = info.metadata.encoder
+            if not info.aliases or (made_by.model, made_by.variant) != (encoder.model, variant):
+                continue
+            try:
+                language = info.metadata.language
+                check_collection(info.aliases[0], info.metadata, language=language, encoder=encoder)
+            except JobSearchError as error:
+                findings.append(Finding(f"{label} and {info.aliases[0]}", "failed", str(error)))
+    return findings

@@ -1,0 +1,182 @@
+"""What doctor finds, and what logs look like to a machine."""
+
+import json
+import logging
+import shutil
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ingest.build import planned
+from jobsearch.cli.logs import set_up
+from jobsearch.store import open_store
+from jobsearch.store.manifest import MANIFEST
+from jobsearch.store.names import build_name
+
+SAMPLE = ("ingest", "sample", "--languages", "en", "--variant", "pretrained")
+PRETRAINED = ("--variant", "pretrained")
+ALIAS = "jobs__en__builtin__pretrained"
+
+
+@pytest.fixture(autouse=True)
+def handlers() -> Iterator[None]:
+    """Loggers are left as they were."""
+    yield
+    for package in ("jobsearch", "ingest", "eval", "jobsearch.stages"):
+        logger = logging.getLogger(package)
+        logger.handlers.clear()
+        logger.setLevel(logging.NOTSET)
+
+
+@pytest.fixture
+def store(tmp_path: Path, sample_store: Path) -> Path:
+    """A store in the working directory with the sample in it."""
+    return Path(shutil.copytree(sample_store, tmp_path / ".jobsearch"))
+
+
+def findings(run, *words: object, exit_code: int) -> dict[str, dict[str, str]]:
+    result = run("doctor", *PRETRAINED, *words, "--json")
+    assert result.exit_code == exit_code, result.output
+    return {found["check"]: found for found in json.loads(result.stdout)["checks"]}
+
+
+def test_all_is_well(run, store: Path) -> None:
+    found = findings(run, exit_code=0)
+    assert {each["status"] for each in found.values()} <= {"ok", "warning"}
+    assert found[ALIAS]["status"] == "ok"
+    assert found[ALIAS]["found"].endswith(" points")
+    assert "qdrant-edge-py 0.9.0" in found["versions"]["found"]
+    assert found["builtin pretrained"]["found"].endswith("512 dimensions")
+    text = run("doctor", *PRETRAINED)
+    assert text.exit_code == 0
+    assert ALIAS in text.stdout
+
+
+def test_nothing_is_there_yet(run, tmp_path: Path) -> None:
+    found = findings(run, exit_code=0)
+    assert found["store"]["status"] == "warning"
+    assert "jobsearch ingest sample" in found["store"]["advice"]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_damaged_collection(run, store: Path) -> None:
+    victim = next(store.glob(f"collections/{ALIAS}__*/0/segments/*/vector_storage/**/chunk*"))
+    victim.write_bytes(b"")
+    found = findings(run, exit_code=1)
+    assert found[ALIAS]["status"] == "failed"
+    assert "is damaged" in found[ALIAS]["found"]
+
+
+def test_a_damaged_manifest(run, store: Path) -> None:
+    (store / MANIFEST).write_text("{")
+    found = findings(run, exit_code=1)
+    assert found["store"]["status"] == found["model"]["status"] == "failed"
+    assert found["versions"]["status"] == "ok"
+
+
+def change_metadata(store: Path, **changes: Any) -> None:
+    path = store / MANIFEST
+    data = json.loads(path.read_text())
+    data["collections"][data["aliases"][ALIAS]]["metadata"] |= changes
+    path.write_text(json.dumps(data))
+
+
+def test_a_collection_of_another_model(run, store: Path) -> None:
+    change_metadata(store, weights_sha256="f" * 64)
+    found = findings(run, exit_code=1)
+    assert "weights_sha256" in found[f"builtin pretrained and {ALIAS}"]["found"]
+
+
+def test_points_that_are_missing(run, store: Path) -> None:
+    change_metadata(store, expected_points=7)
+    assert "7 expected" in findings(run, exit_code=1)[ALIAS]["found"]
+
+
+def test_a_clock_that_went_back(run, store: Path) -> None:
+    change_metadata(store, created_at="2999-01-01T00:00:00+00:00")
+    assert findings(run, exit_code=0)[ALIAS]["status"] == "warning"
+
+
+def test_an_unfinished_build_and_a_previous_one(run, store: Path) -> None:
+    run(*SAMPLE, "--force")
+    with closing(open_store(str(store))) as opened:
+        encoder = opened.describe(ALIAS).metadata.encoder
+        name = build_name(ALIAS, encoder)
+        opened.create(name, planned("en", encoder, ()))
+        found = findings(run, exit_code=0)
+    assert "prune" in found[name]["advice"]
+    assert sum(each["found"].endswith("kept for a rollback") for each in found.values()) == 1
+
+
+def test_a_server_that_does_not_answer(run) -> None:
+    found = findings(run, "--store", "http://127.0.0.1:9", exit_code=3)
+    assert "docker compose up -d" in found["store"]["found"]
+
+
+def test_a_model_that_is_not_there(run, store: Path) -> None:
+    found = findings(run, "--model", "./nothing", exit_code=1)
+    assert found["model"]["status"] == "failed"
+    assert found["store"]["status"] == "ok"
+
+
+def test_a_full_disk_and_few_files(run, store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    usage = shutil.disk_usage(store)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=1 << 20))
+    monkeypatch.setattr("resource.getrlimit", lambda which: (256, 256))
+    found = findings(run, exit_code=0)
+    assert (found["disk"]["status"], found["open files"]["status"]) == ("warning", "warning")
+
+
+def test_a_check_that_breaks(run, store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("resource.getrlimit", lambda which: 1 / 0)
+    assert findings(run, exit_code=1)["open files"]["found"].startswith("ZeroDivisionError")
+
+
+# Logs
+
+
+def test_logs_for_machines(run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JOBSEARCH_API_KEY", "s3cr3t")
+    result = run("--log-format", "json", *SAMPLE)
+    assert result.exit_code == 0
+    lines = [json.loads(line) for line in result.stderr.splitlines()]
+    assert {line["level"] for line in lines} == {"info"}
+    stages = [line["stage"] for line in lines if "stage" in line]
+    assert stages == ["read", "language check", "embed and store", "finish", "check", "swap"]
+    assert all(line["seconds"] >= 0 for line in lines if "stage" in line)
+    assert lines[0]["message"] == "loading builtin pretrained"
+    assert lines[0]["time"].endswith("+00:00")
+    assert "s3cr3t" not in result.stderr
+
+    searched = run("--log-format", "json", "search", "Köchin", "--to", "en", *PRETRAINED)
+    stages = [json.loads(line).get("stage") for line in searched.stderr.splitlines()]
+    assert {"embed the query", "query the store"} <= {*stages}
+
+
+def test_errors_for_machines(run) -> None:
+    result = run("--log-format", "json", "search", "???", "--to", "en")
+    [line] = [json.loads(line) for line in result.stderr.splitlines()]
+    assert (result.exit_code, line["level"], line["error"]) == (2, "error", "InvalidInput")
+
+
+def test_text_is_for_people(run, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = run(*SAMPLE)
+    assert plain.stderr.splitlines()[0] == "loading builtin pretrained"
+    assert "took" not in plain.stderr
+    assert "swap took 0." in run("--debug", *SAMPLE, "--force").stderr
+    monkeypatch.setenv("JOBSEARCH_LOG_FORMAT", "json")
+    assert json.loads(run(*SAMPLE).stderr.splitlines()[0])["level"] == "info"
+
+
+def test_a_warning_says_that_it_is_one(capsys: pytest.CaptureFixture[str]) -> None:
+    set_up("text", debug=False)
+    logging.getLogger("jobsearch.store.retry").warning("the server failed")
+    assert capsys.readouterr().err == "warning: the server failed\n"
+
+
+def test_a_library_prints_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    logging.getLogger("jobsearch.stages").info("read took 1 s")
+    assert capsys.readouterr().err == ""
