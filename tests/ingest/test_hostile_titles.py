@@ -1,0 +1,157 @@
+"""Whatever a file holds ends as a stored title, a counted duplicate or a listed reject."""
+
+import csv
+import json
+import unicodedata
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from eval.metrics import score_ranking
+from ingest.pipeline import ingest
+from ingest.sources import TableSource
+from jobsearch.errors import InvalidInput, JobSearchError
+from jobsearch.models import Encoder
+from jobsearch.search import SearchEngine
+from jobsearch.store import open_store
+from jobsearch.text import normalize_title
+
+HOSTILE = [
+    "nurse\x00",
+    "\x00\x01\x02",
+    "\u202enurse\u202c",
+    "nur\u200bse",
+    "nur\u200dse",
+    "\u200b\u200b",
+    "\ufeffnurse",
+    "👩‍⚕️",
+    "👩‍⚕️ nurse",
+    "x" * 1_000_000,
+    "n" + "\u0301" * 400,
+    "ممرضة مسجلة",
+    "אחות מוסמכת",
+    "=cmd|'/c calc'!A1",
+    "'; DROP TABLE titles; --",
+    '{"$ne": null}',
+    'nurse, "registered"',
+    "two\nlines",
+    "tab\there",
+    "ﬁsher",
+    "ＮＵＲＳＥ",
+    "Kra\u0308ftig",
+    "Kr\u00e4ftig",
+    "-",
+    "   ",
+    "\\",
+    "%s %d {0}",
+    "注册护士",
+    "I\u0307stanbul",
+    "ß" * 500,
+    "𝓃𝓊𝓇𝓈ℯ",
+    "NaN",
+    "null",
+    "../../etc/passwd",
+]
+
+
+def table(path: Path, titles: list[str]) -> TableSource:
+    """A table of titles, a concept each, so that none is a duplicate of another."""
+    if path.suffix == ".jsonl":
+        lines = [json.dumps({"id": f"c{i}", "title": title}) for i, title in enumerate(titles)]
+        path.write_text("\n".join(lines), encoding="utf-8")
+    else:
+        with path.open("w", newline="", encoding="utf-8") as file:
+            rows = ((f"c{i}", title) for i, title in enumerate(titles))
+            csv.writer(file).writerows([("id", "title"), *rows])
+    return TableSource(path, title="title", language="en", concept_id="id")
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl"])
+def test_nothing_is_lost_silently(tmp_path: Path, suffix: str, builtin: Encoder) -> None:
+    source = table(tmp_path / f"hostile{suffix}", HOSTILE)
+    with closing(open_store(str(tmp_path / "store"))) as store:
+        summary = ingest(
+            source, "en", store, builtin, language_check=False, max_rejects=1.0,
+            rejects_path=tmp_path / "rejects.jsonl",
+        )  # fmt: skip
+        rejected = (tmp_path / "rejects.jsonl").read_text(encoding="utf-8").splitlines()
+        assert summary.rows_read == len(HOSTILE)
+        assert summary.points + len(rejected) == len(HOSTILE)
+        assert summary.duplicates == 0
+        # A megabyte in one field of a CSV file is taken for a quotation that was never closed.
+        long = "broken quoting" if suffix == ".csv" else "title longer than 500 characters"
+        reasons = {json.loads(line)["reason"].partition(" (")[0] for line in rejected}
+        assert reasons == {long, "empty title", "title without letter or digit"}
+        assert store.verify(summary.alias) == []
+
+        engine = SearchEngine(store, "builtin", lambda variant: builtin)
+        for title in HOSTILE:
+            try:
+                hits = engine.search(title, to=["en"], variant="pretrained").hits
+            except InvalidInput:
+                continue
+            best = normalize_title(title)
+            assert best in [normalize_title(hit.title) for hit in hits if hit.score > 0.999]
+
+
+def test_twins_find_each_other(tmp_path: Path, builtin: Encoder) -> None:
+    composed = "Pflegefachkräfte für Ältere"
+    twin = unicodedata.normalize("NFD", composed)
+    assert twin != composed
+    source = table(tmp_path / "twins.csv", [composed, twin, "bus driver"])
+    with closing(open_store(":memory:")) as store:
+        ingest(source, "en", store, builtin, language_check=False)
+        engine = SearchEngine(store, "builtin", lambda variant: builtin)
+        for query in (composed, twin):
+            hits = engine.search(query, to=["en"], variant="pretrained", top=2).hits
+            assert {hit.concept_id for hit in hits} == {"c0", "c1"}
+            assert [hit.score for hit in hits] == pytest.approx([1, 1], abs=1e-5)
+
+
+ANY_TEXT = st.text(st.characters(), max_size=40)
+
+
+@given(titles=st.lists(ANY_TEXT, min_size=1, max_size=12))
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_any_table_of_text(titles: list[str], tmp_path_factory, make_encoder) -> None:
+    folder = tmp_path_factory.mktemp("any")
+    source = table(folder / "any.jsonl", titles)
+    with closing(open_store(":memory:")) as store:
+        try:
+            summary = ingest(
+                source, "en", store, make_encoder(), language_check=False, max_rejects=1.0,
+                rejects_path=folder / "rejects.jsonl",
+            )  # fmt: skip
+        except JobSearchError as error:
+            # All of them were rejected.
+            assert "has no titles" in str(error)
+            assert not any(any(map(str.isalnum, normalize_title(title))) for title in titles)
+            return
+        listed = summary.rejects_file
+        rejected = Path(listed).read_text(encoding="utf-8").splitlines() if listed else []
+        assert summary.points + summary.duplicates + len(rejected) == summary.rows_read
+        assert summary.rows_read == len(titles)
+
+
+@given(query=st.text(st.characters(), max_size=600))
+@settings(max_examples=300, deadline=None)
+def test_any_query_is_searched_for_or_refused(query: str) -> None:
+    from jobsearch.text import check_query
+
+    try:
+        found = check_query(query)
+    except InvalidInput as error:
+        assert "\n" not in str(error)
+    else:
+        assert found == normalize_title(found) == normalize_title(query)
+        found.encode()
+
+
+def test_scores_of_hostile_ids() -> None:
+    ranked = ["=1+1", "../x", "D\u200b1"]
+    assert score_ranking(ranked, {"../x": 1})["MRR"] == 0.5

@@ -1,0 +1,110 @@
+"""One store, many processes."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+from titles import ALIAS, COUNT, POINTS, build
+
+from jobsearch.store import PointBatch, Store, open_store
+
+READERS, SWAPS = 8, 12
+
+#: Asks for everything, again and again, until its input ends; prints what was wrong, and how often
+#: it asked which build.
+READER = f"""
+import json, sys, threading
+from collections import Counter
+import numpy as np
+from jobsearch.store import open_store
+store = open_store(sys.argv[1])
+asked = np.load(sys.argv[2])
+ended = threading.Event()
+threading.Thread(target=lambda: (sys.stdin.read(), ended.set()), daemon=True).start()
+answers, wrong = Counter(), []
+print("ready", flush=True)
+while not ended.is_set() or not answers:
+    try:
+        [hits] = store.query({ALIAS!r}, asked, limit={COUNT})
+        builds = {{hit.payload["run_id"] for hit in hits}}
+        if len(hits) != {COUNT} or len(builds) != 1:
+            wrong.append([len(hits), sorted(builds)])
+        answers.update(builds)
+    except Exception as error:
+        wrong.append(repr(error))
+print(json.dumps([wrong, answers]))
+"""
+
+
+def of_build(number: int) -> PointBatch:
+    payloads = [{**payload, "run_id": f"build {number}"} for payload in POINTS.payloads]
+    return PointBatch(POINTS.ids, POINTS.vectors, payloads)
+
+
+@contextmanager
+def reading(location: str, queries: Path) -> Iterator["list[subprocess.Popen[str]]"]:
+    command = [sys.executable, "-c", READER, location, str(queries)]
+    readers = [
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        for _ in range(READERS)
+    ]
+    try:
+        for reader in readers:
+            assert reader.stdout is not None
+            assert reader.stdout.readline() == "ready\n"
+        yield readers
+    finally:
+        for reader in readers:
+            reader.kill()
+            reader.communicate()
+
+
+def test_readers_see_the_old_build_or_the_new_one(tmp_path: Path) -> None:
+    import numpy as np
+
+    np.save(tmp_path / "queries.npy", POINTS.vectors[:1])
+    with closing(open_store(str(tmp_path / "store"))) as store:
+        build(store, of_build(0))
+        with reading(str(tmp_path / "store"), tmp_path / "queries.npy") as readers:
+            for number in range(1, SWAPS):
+                build(store, of_build(number))
+            store.rollback(ALIAS)
+            told = [json.loads(reader.communicate(timeout=60)[0]) for reader in readers]
+    assert [wrong for wrong, _ in told] == [[]] * READERS
+    seen = {name for _, answers in told for name in answers}
+    assert len(seen) > 1
+
+
+INGEST = "from jobsearch.cli import main; main()"
+
+
+@pytest.mark.parametrize("language", ["de"])
+def test_of_two_ingests_one_wins(tmp_path: Path, language: str) -> None:
+    options = ["--languages", language, "--variant", "pretrained", "--store", str(tmp_path / "s")]
+    options += ["--cache-dir", str(tmp_path / "cache"), "--force", "--json"]
+    command = [sys.executable, "-c", INGEST, "ingest", "sample", *options]
+    racing = [
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for _ in range(3)
+    ]
+    told = [each.communicate(timeout=120) for each in racing]
+    codes = [each.returncode for each in racing]
+    assert set(codes) <= {0, 1}
+    assert 0 in codes
+    for code, (_, said) in zip(codes, told, strict=True):
+        if code:
+            assert "is held by process" in said or "another ingest was faster" in said
+    with closing(open_store(str(tmp_path / "s"))) as store:
+        [alias] = store.aliases()
+        assert store.verify(alias) == []
+        points = [json.loads(out)["ingested"][0]["points"] for out, _ in told if out]
+        assert {store.count(alias)} == set(points)
+        assert_no_leftovers(store)
+
+
+def assert_no_leftovers(store: Store) -> None:
+    assert {info.metadata.status for info in store.collections()} == {"ready"}
