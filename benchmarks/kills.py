@@ -1,6 +1,6 @@
 """Ingests that are killed: what is searched meanwhile, and what the next ingest makes of it.
 
-    make kills                  (python -m benchmarks.kills [KILLS]; needs an ESCO export: ESCO=path)
+    make kills            (python -m benchmarks.kills [KILLS]; needs an ESCO export: ESCO=path)
 
 The English titles of ESCO are ingested into an embedded store, again and again, by a process that
 gets SIGKILL at a random moment. After each kill the alias must answer like the last complete build:

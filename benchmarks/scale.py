@@ -57,7 +57,10 @@ def multiplied(titles: list[TitleRecord], count: int) -> list[TitleRecord]:
     """The titles with every place, in random order."""
     pairs = [(title, place) for place in PLACES.split() for title in titles]
     random.Random(0).shuffle(pairs)
-    return [replace(title, title=f"{title.title}, {place}") for title, place in pairs[:count]]
+    made = (replace(title, title=f"{title.title}, {place}") for title, place in pairs)
+    # A concept may have a label twice, but for its case.
+    distinct = {record.point_id: record for record in islice(made, count + count // 100)}
+    return list(distinct.values())[:count]
 
 
 def encoded(texts: list[str], folder: Path) -> Vectors:

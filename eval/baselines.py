@@ -1,7 +1,9 @@
 """Rankings that need no model, to tell what a model adds: by chance, by words, by letters."""
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import numpy as np
@@ -29,11 +31,13 @@ class Baseline:
         model: its name.
         settings: what decides its rankings.
         scorer: the scores, higher is better; documents that tie keep the order of the corpus.
+        library: package that computes them.
     """
 
     model: str
     settings: dict[str, Any]
     scorer: Scorer
+    library: str
 
     @property
     def variant(self) -> str:
@@ -42,7 +46,10 @@ class Baseline:
 
     @property
     def description(self) -> dict[str, Any]:
-        """Name and settings."""
+        """Name, settings, and the library with its version."""
+        with suppress(PackageNotFoundError):
+            library = f"{self.library} {version(self.library)}"
+            return {"model": self.model, **self.settings, "library": library}
         return {"model": self.model, **self.settings}
 
     def rank(self, benchmark: Benchmark, *, depth: int | None, progress: bool) -> Ranked:
@@ -100,8 +107,13 @@ def _tfidf(documents: list[str], queries: list[str]) -> Iterator[Scores]:
 BASELINES = {
     baseline.model: baseline
     for baseline in (
-        Baseline("random", {"seed": SEED}, _random),
-        Baseline("bm25", {"k1": 1.5, "b": 0.75, "tokens": "words"}, _bm25),
-        Baseline("tfidf", {"tokens": "letters within words", "ngrams": list(_NGRAMS)}, _tfidf),
+        Baseline("random", {"seed": SEED}, _random, "numpy"),
+        Baseline("bm25", {"k1": 1.5, "b": 0.75, "tokens": "words"}, _bm25, "bm25s"),
+        Baseline(
+            "tfidf",
+            {"tokens": "letters within words", "ngrams": list(_NGRAMS)},
+            _tfidf,
+            "scikit-learn",
+        ),
     )
 }

@@ -1,5 +1,9 @@
 import json
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -101,3 +105,25 @@ def test_figures_that_cannot_be_right_fail(run, monkeypatch: pytest.MonkeyPatch)
         "these figures cannot be right. builtin pretrained on sample validation en-en: MAP is"
         in (done.stderr)
     )
+
+
+def test_a_killed_evaluation_goes_on_where_it_was(run, tmp_path: Path) -> None:
+    words = ["eval", "sample", "--variant", "pretrained", "--results", "res"]
+    main = "from jobsearch.cli import main; main()"
+    killed = subprocess.Popen([sys.executable, "-c", main, *words], stderr=subprocess.PIPE)
+    folder = tmp_path / "res"
+    while killed.poll() is None and not list(folder.rglob("*.json")):
+        time.sleep(0.01)
+    killed.kill()
+    killed.communicate()
+    assert killed.returncode == -signal.SIGKILL
+    there = {path: path.read_bytes() for path in folder.rglob("*.json")}
+    assert there
+    assert all(json.loads(content) for content in there.values())
+
+    done = run(*words, "--json")
+    assert done.exit_code == 0, done.output
+    assert done.stderr.count("as measured before") == len(there)
+    assert len(json.loads(done.stdout)["cells"]) > len(there)
+    assert all(path.read_bytes() == content for path, content in there.items())
+    assert not list(folder.rglob(".*.partial"))
