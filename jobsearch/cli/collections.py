@@ -188,6 +188,8 @@ def migrate(settings: Settings, aliases: tuple[str, ...], to: str, json_: bool) 
     source = store_of(settings)
     key = os.environ.get("JOBSEARCH_API_KEY_TO") or settings.api_key
     target = store_of(replace(settings, store=to, api_key=key))
+    if target.location == source.location:
+        raise click.BadParameter(f"{to} is the store to copy from", param_hint="--to")
     done = [copy(source, alias, target, progress=True) for alias in aliases or source.aliases()]
     if json_:
         print_json({"to": target.location, "migrated": [each.as_dict() for each in done]})

@@ -40,6 +40,8 @@ def test_migrate(run, tmp_path: Path, aliases: tuple[str, ...]) -> None:
     assert ALIAS in again.stdout
     nothing = run("collections", "migrate", "jobs__xx__builtin__pretrained", "--to", "other")
     assert nothing.exit_code == 1
+    itself = run("collections", "migrate", "--to", ".jobsearch")
+    assert (itself.exit_code, "is the store to copy from" in itself.stderr) == (2, True)
 
 
 def test_embedded_by_parts_and_loaded(run, tmp_path: Path) -> None:
