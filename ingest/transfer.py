@@ -72,8 +72,8 @@ def restore_snapshot(path: Path, store: Store, *, progress: bool = False) -> Tra
     return _rebuild(store, part.header.alias, part.header.metadata, points, progress=progress)
 
 
-def migrate(source: Store, alias: str, target: Store, *, progress: bool = False) -> Transferred:
-    """Copy what an alias points at into another store, and point the same alias at it there.
+def migrate(source: Store, name: str, target: Store, *, progress: bool = False) -> Transferred:
+    """Copy a collection (an alias or a physical name) into another store, behind its alias there.
 
     Before it does, both stores are asked for the neighbours of some of its points: the answers must
     be the same.
@@ -81,7 +81,7 @@ def migrate(source: Store, alias: str, target: Store, *, progress: bool = False)
     Raises:
         StoreError: a store failed, or they do not agree; the target is left as it was.
     """
-    info = source.describe(alias)
+    info = source.describe(name)
     sample: list[PointBatch] = []
 
     def points() -> Iterable[PointBatch]:
@@ -95,16 +95,17 @@ def migrate(source: Store, alias: str, target: Store, *, progress: bool = False)
             seen += len(batch)
             yield batch
 
-    def compare(name: str) -> None:
+    def compare(copy: str) -> None:
         for batch in sample:
             here = source.query(info.name, batch.vectors, limit=_DEPTH, exact=True)
-            there = target.query(name, batch.vectors, limit=_DEPTH, exact=True)
+            there = target.query(copy, batch.vectors, limit=_DEPTH, exact=True)
             if not all(map(_agree, here, there)):
                 raise StoreDamaged(
                     f"{source.location} and {target.location} answer differently from the copy of "
                     f"{info.name}: nothing was changed, run `jobsearch collections verify` on both"
                 )
 
+    alias = alias_of(info.name)
     return _rebuild(target, alias, info.metadata, points(), compare, progress=progress)
 
 

@@ -354,8 +354,9 @@ def test_a_snapshot_of_several_sources_is_no_part(
 def test_migrate(store: Store, esco_source: EscoSource, encoder: Any) -> None:
     ingest(esco_source, "en", store, encoder)
     with closing(open_store(":memory:")) as other:
-        for _ in range(2):
-            copied = migrate(store, ALIAS, other)
+        for name in (ALIAS, store.aliases()[ALIAS]):
+            copied = migrate(store, name, other)
+            assert copied.alias == ALIAS
             assert copied.points == 13
             assert same(contents(other, ALIAS), contents(store, ALIAS))
         assert len(other.collections()) == 2
