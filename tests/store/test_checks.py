@@ -69,6 +69,12 @@ def test_metadata_survive_the_way_through_json() -> None:
     assert all(isinstance(v, str | int | bool) for v in ready.as_dict().values())
 
 
+def test_metadata_from_before_vectors_could_be_quantised() -> None:
+    data = metadata(COUNT).as_dict()
+    del data["quantization"], data["on_disk"]
+    assert CollectionMetadata.from_dict(data) == metadata(COUNT)
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
