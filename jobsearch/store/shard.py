@@ -15,7 +15,14 @@ import qdrant_edge as edge
 from jobsearch.errors import StoreError
 from jobsearch.store.base import PointBatch, ScoredPoint, Vectors
 from jobsearch.store.filters import engine_filter
-from jobsearch.store.vectors import OVERSAMPLING, cosine
+from jobsearch.store.vectors import (
+    FILTERED_EF,
+    HNSW_EF_CONSTRUCT,
+    HNSW_M,
+    OVERSAMPLING,
+    cosine,
+    full_scan_threshold,
+)
 from jobsearch.types import FILTER_FIELDS, Filters, Quantization, VectorStorage
 
 #: Written anew by the engine at every load, so it is neither sealed nor trusted.
@@ -77,6 +84,9 @@ class Shard:
                 size=dim,
                 distance=edge.Distance.Cosine,
                 quantization_config=_quantization(storage.quantization),
+                hnsw_config=edge.HnswIndexConfig(
+                    HNSW_M, HNSW_EF_CONSTRUCT, full_scan_threshold(dim)
+                ),
             ),
             # Without a log points last once they are flushed: a build is finished or thrown away.
             # It also lets several processes read the same files, and none of them changes one.
@@ -168,7 +178,12 @@ class Shard:
         """The ``depth`` nearest points to each vector, as the engine orders them."""
         condition = engine_filter(filters, edge)
         rescored = edge.QuantizationSearchParams(rescore=True, oversampling=OVERSAMPLING)
-        params = edge.SearchParams(exact=exact, quantization=rescored)
+        params = edge.SearchParams(
+            exact=exact,
+            quantization=rescored,
+            hnsw_ef=FILTERED_EF if condition else None,
+            acorn=edge.AcornSearchParams(enable=True) if condition else None,
+        )
         requests = [
             edge.QueryRequest(
                 query=edge.Query.Nearest(vector),

@@ -13,6 +13,24 @@ UNIT_TOLERANCE = 1e-3
 #: Candidates a point asked for that a quantised index gives to be compared by their own vectors.
 OVERSAMPLING = 4.0
 
+#: The graph's links a point, and candidates while it is built: Qdrant's defaults.
+HNSW_M, HNSW_EF_CONSTRUCT = 16, 100
+
+#: Up to so many points that pass a filter, a query is compared with each of them: the graph, which
+#: was made without the filter in mind, would lose a third of them at worst, and this takes a few
+#: milliseconds. (`python -m benchmarks.scale`)
+FULL_SCAN_POINTS = 20_000
+
+#: Beyond, a filtered query looks at more candidates, and at the neighbours of those that do not pass
+#: (ACORN-1, Patel et al. 2024, arXiv:2403.04871).
+FILTERED_EF = 256
+
+
+def full_scan_threshold(dim: int) -> int:
+    """``FULL_SCAN_POINTS`` as the engine has it: kilobytes of float32 vectors of this length."""
+    return FULL_SCAN_POINTS * dim * 4 // 1024
+
+
 # Points asked for beyond the limit at first, so that a tie at the cut rarely costs a second query.
 _SPARE = 8
 
