@@ -8,7 +8,7 @@ import numpy as np
 from qdrant_client import QdrantClient, models
 
 from jobsearch.store.base import PointBatch, ScoredPoint, Vectors
-from jobsearch.store.vectors import cosine
+from jobsearch.store.vectors import FILTERED_EF, OVERSAMPLING, cosine
 
 # Well below the server's limit on one request (32 MB).
 _UPSERT_BYTES = 8 << 20
@@ -48,6 +48,16 @@ def _requests(points: PointBatch) -> Iterator[slice]:
         size += added
     if size:
         yield slice(start, len(points))
+
+
+def search_params(*, exact: bool, filtered: bool) -> models.SearchParams:
+    """How a query is to be answered: by all points, or by the index without losing much."""
+    return models.SearchParams(
+        exact=exact,
+        quantization=models.QuantizationSearchParams(rescore=True, oversampling=OVERSAMPLING),
+        hnsw_ef=FILTERED_EF if filtered else None,
+        acorn=models.AcornSearchParams(enable=True) if filtered else None,
+    )
 
 
 def nearest(

@@ -12,11 +12,11 @@ from qdrant_client import QdrantClient, models
 from jobsearch.errors import StoreError
 from jobsearch.store.bulk import Ask
 from jobsearch.store.metadata import CollectionMetadata
+from jobsearch.store.vectors import HNSW_EF_CONSTRUCT, HNSW_M, full_scan_threshold
 from jobsearch.types import FILTER_FIELDS, Quantization, Topology
 
 _POLL_S = 0.2
-# Links of a point in the graph: the server's default.
-_HNSW_M, _NO_GRAPH = 16, 0
+_NO_GRAPH = 0
 
 
 def make_collection(
@@ -60,13 +60,18 @@ def make_indexes(ask: Ask, client: QdrantClient, name: str) -> None:
         ask(client.create_payload_index, name, field, models.PayloadSchemaType.KEYWORD, wait=True)
 
 
-def build_graph(ask: Ask, client: QdrantClient, name: str, location: str, timeout_s: float) -> None:
+def build_graph(
+    ask: Ask, client: QdrantClient, name: str, dim: int, *, location: str, timeout_s: float
+) -> None:
     """Have the graph made of all points, and wait until the server has nothing left to do.
 
     Raises:
         StoreError: it failed, or took longer than ``timeout_s``.
     """
-    ask(client.update_collection, name, hnsw_config=models.HnswConfigDiff(m=_HNSW_M))
+    graph = models.HnswConfigDiff(
+        m=HNSW_M, ef_construct=HNSW_EF_CONSTRUCT, full_scan_threshold=full_scan_threshold(dim)
+    )
+    ask(client.update_collection, name, hnsw_config=graph)
     end = time.monotonic() + timeout_s
     while (status := ask(client.get_collection, name).status) != models.CollectionStatus.GREEN:
         if status == models.CollectionStatus.RED or time.monotonic() > end:

@@ -23,14 +23,14 @@ from jobsearch.store.builds import (
     not_found,
     outdated,
 )
-from jobsearch.store.bulk import nearest, read, upload
+from jobsearch.store.bulk import nearest, read, search_params, upload
 from jobsearch.store.filters import engine_filter
 from jobsearch.store.loading import build_graph, make_collection, make_indexes
 from jobsearch.store.metadata import CollectionMetadata
 from jobsearch.store.names import is_ours
 from jobsearch.store.refusals import translate
 from jobsearch.store.retry import persistent
-from jobsearch.store.vectors import OVERSAMPLING, check_points, check_vectors, rank
+from jobsearch.store.vectors import check_points, check_vectors, rank
 from jobsearch.types import Filters, Topology
 
 _P = ParamSpec("_P")
@@ -129,10 +129,16 @@ class QdrantStore:
 
     def finish(self, name: str, metadata: CollectionMetadata) -> None:
         """Wait for the index, check the count, store ``metadata``; see :meth:`Store.finish`."""
-        self._build_dim(name)
+        dim = self._build_dim(name)
         if not self._local:
-            ask = partial(self._ask, name)
-            build_graph(ask, self._control, name, self._location, self._index_timeout_s)
+            build_graph(
+                partial(self._ask, name),
+                self._control,
+                name,
+                dim,
+                location=self._location,
+                timeout_s=self._index_timeout_s,
+            )
         check_count(name, self.count(name), metadata.expected_points)
         self._store_metadata(name, replace(metadata, status="ready"))
         self._building.pop(name)
@@ -179,8 +185,7 @@ class QdrantStore:
             self._dims[name] = self._metadata(name).encoder.dim
         check_vectors(vectors, self._dims[name])
         condition = engine_filter(filters, models)
-        rescored = models.QuantizationSearchParams(rescore=True, oversampling=OVERSAMPLING)
-        params = None if self._local else models.SearchParams(exact=exact, quantization=rescored)
+        params = None if self._local else search_params(exact=exact, filtered=condition is not None)
 
         def fetch(rows: Vectors, depth: int) -> list[list[ScoredPoint]]:
             return nearest(

@@ -21,8 +21,8 @@ HNSW_M, HNSW_EF_CONSTRUCT = 16, 100
 #: milliseconds. (`python -m benchmarks.scale`)
 FULL_SCAN_POINTS = 20_000
 
-#: Beyond, a filtered query looks at more candidates, and at the neighbours of those that do not pass
-#: (ACORN-1, Patel et al. 2024, arXiv:2403.04871).
+#: Beyond, a filtered query looks at more candidates, and at the neighbours of those that do not
+#: pass (ACORN-1, Patel et al. 2024, arXiv:2403.04871).
 FILTERED_EF = 256
 
 
