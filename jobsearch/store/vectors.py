@@ -17,8 +17,7 @@ OVERSAMPLING = 4.0
 HNSW_M, HNSW_EF_CONSTRUCT = 16, 100
 
 #: Up to so many points that pass a filter, a query is compared with each of them: the graph, which
-#: was made without the filter in mind, would lose a third of them at worst, and this takes a few
-#: milliseconds. (`python -m benchmarks.scale`)
+#: was made without the filter in mind, would lose many, and this takes a few milliseconds.
 FULL_SCAN_POINTS = 20_000
 
 #: Beyond, a filtered query looks at more candidates, and at the neighbours of those that do not
