@@ -82,11 +82,10 @@ def _checks(settings: Settings) -> Iterator[tuple[str, Callable[[], list[Finding
 
 
 def _versions() -> list[Finding]:
-    import torch
+    from jobsearch.models.device import device_name
 
     versions = [f"{name} {importlib.metadata.version(name)}" for name in _LIBRARIES]
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
-    machine = f"Python {platform.python_version()}, {torch.get_num_threads()} cores, {device}"
+    machine = f"Python {platform.python_version()}, {device_name()}"
     return [Finding("versions", "ok", ", ".join([*versions, machine]))]
 
 
