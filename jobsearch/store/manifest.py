@@ -30,6 +30,8 @@ LAYOUT = 1
 MANIFEST = "manifest.json"
 COLLECTIONS = "collections"
 LOCKS = "locks"
+#: Where the engine keeps its points, in the collection's folder.
+SEGMENTS = "segments"
 
 #: Path inside the collection's folder -> size in bytes and CRC-32.
 Files = Mapping[str, tuple[int, int]]
@@ -111,7 +113,9 @@ def read_manifest(path: Path) -> Manifest:
             for name, entry in data["collections"].items()
         }
         aliases = {check_name(alias): check_name(n) for alias, n in data["aliases"].items()}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (
+        ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError
+    ) as error:  # fmt: skip
         raise StoreDamaged(
             f"{path} cannot be read ({error}): restore it from a backup, or delete the folder "
             f"{path.parent} and ingest the titles again"
@@ -152,18 +156,30 @@ def checksums(folder: Path, ignored: str) -> dict[str, tuple[int, int]]:
 
 def damage(folder: Path, files: Files) -> list[str]:
     """What differs between the files below ``folder`` and what was sealed; empty if nothing."""
-    problems = []
+    problems: list[str] = []
     for name, (size, _) in files.items():
         path = folder / name
         if not path.is_file():
             problems.append(f"{path} is missing")
         elif path.stat().st_size != size:
             problems.append(f"{path} has {path.stat().st_size:,} bytes, {size:,} expected")
+    problems += _strangers(folder, files)
     # Reading everything pays only if that is all in order.
     return problems or [
         f"{folder / name} was altered (its checksum differs)"
         for name, (_, crc) in files.items()
         if _crc32(folder / name) != crc
+    ]
+
+
+def _strangers(folder: Path, files: Files) -> list[str]:
+    """Segments that were not sealed: the engine would answer from them too."""
+    sealed = {Path(name).parts[:2] for name in files}
+    there = (folder / SEGMENTS).iterdir() if (folder / SEGMENTS).is_dir() else ()
+    return [
+        f"{path} is not part of it"
+        for path in sorted(there)
+        if path.is_dir() and path.relative_to(folder).parts not in sealed
     ]
 
 
