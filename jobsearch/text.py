@@ -6,7 +6,7 @@ import unicodedata
 from jobsearch.errors import InvalidInput
 
 #: Stored with every collection; raise it whenever :func:`normalize_title` changes its output.
-NORMALIZATION_VERSION = 1
+NORMALIZATION_VERSION = 2
 
 MAX_TITLE_CHARS = 500
 
@@ -27,7 +27,9 @@ def normalize_title(title: str) -> str:
     models trained on running text misread it. Other capitals are kept: German nouns need them.
     The result may be empty. Applying the function twice gives the same as once.
     """
-    text = " ".join(_INVISIBLE.sub("", unicodedata.normalize("NFKC", title)).split())
+    visible = _INVISIBLE.sub("", unicodedata.normalize("NFKC", title))
+    # What stood on either side of an invisible character may be one letter now.
+    text = " ".join(unicodedata.normalize("NFKC", visible).split())
     if text.isupper() and sum(map(str.isupper, text)) >= _MIN_SHOUTED_LETTERS:
         text = " ".join(unicodedata.normalize("NFKC", text.lower()).split())
     return text

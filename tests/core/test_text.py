@@ -1,3 +1,5 @@
+import unicodedata
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -48,3 +50,19 @@ def test_queries_that_cannot_be_used(query: str) -> None:
 
 def test_query_is_normalised() -> None:
     assert check_query(" NURSE  practitioner".upper()) == "nurse practitioner"
+
+
+#: Characters that compose, and some that are taken out from between them.
+LETTERS = st.text(st.sampled_from("eAuo\u0301\u0308\u030a\u1100\u1161\u11a8\u00ad\u200b\u200d"))
+
+
+@given(LETTERS)
+def test_what_comes_together_is_composed(title: str) -> None:
+    once = normalize_title(title)
+    assert normalize_title(once) == once == unicodedata.normalize("NFKC", once)
+
+
+@pytest.mark.parametrize("invisible", ["\u00ad", "\u200b", "\u200d", "\ufeff", "\x00"])
+def test_twins_are_one_title_whatever_stands_between(invisible: str) -> None:
+    decomposed = f"A{invisible}\u0308rztin"
+    assert normalize_title(decomposed) == normalize_title("Ärztin") == "Ärztin"
