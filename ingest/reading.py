@@ -85,6 +85,8 @@ def _usable(row: Row, rejects: list[Reject]) -> Iterator[tuple[str, TitleRecord]
     for record in row.records:
         title = " ".join(record.title.split())
         text, problem = _normalized(title)
+        if not problem and not _is_unicode((record.concept_id or "") + (record.doc_id or "")):
+            problem = "id that is not valid Unicode"
         if problem:
             rejects.append(Reject.of(row.file, row.line, problem, title))
         else:
@@ -95,9 +97,7 @@ def _normalized(title: str) -> tuple[str, str]:
     """The normalised title, and what is wrong with it if anything."""
     if len(title) > MAX_TITLE_CHARS:
         return "", f"title longer than {MAX_TITLE_CHARS} characters"
-    try:
-        title.encode()
-    except UnicodeEncodeError:
+    if not _is_unicode(title):
         return "", "not valid Unicode"
     text = normalize_title(title)
     if not text:
@@ -105,3 +105,12 @@ def _normalized(title: str) -> tuple[str, str]:
     if not any(map(str.isalnum, text)):
         return "", "title without letter or digit"
     return text, ""
+
+
+def _is_unicode(text: str) -> bool:
+    """Whether it can be stored: lone surrogates, which JSON can hold, cannot."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -7,6 +7,7 @@ members climb out of it, are links or encrypted, or would unpack to far more tha
 import codecs
 import hashlib
 import io
+import lzma
 import os
 import re
 import stat
@@ -23,6 +24,8 @@ from jobsearch.errors import SourceFormatError, SourceNotFound, UnsafeArchive
 MAX_DEPTH = 5
 MAX_UNPACKED_BYTES = 4 * 1024**3
 MAX_RATIO = 200
+#: No table has lines like that, and one line is held in memory.
+MAX_LINE_CHARS = 2 * 1024**2
 # Small members may be highly regular without any harm.
 _RATIO_FROM_BYTES = 10 * 1024**2
 _CHUNK_BYTES = 1024**2
@@ -105,7 +108,8 @@ def text_lines(open_binary: Callable[[], IO[bytes]], where: str) -> Iterator[str
     ask :func:`is_undecoded` of every row.
 
     Raises:
-        SourceFormatError: the file is in UTF-16 or UTF-32, or cannot be read.
+        SourceFormatError: the file is in UTF-16 or UTF-32, has a line longer than
+            ``MAX_LINE_CHARS``, or cannot be read.
     """
     with _reading(where), open_binary() as raw:
         if encoding := _other_encoding(raw.read(4)):
@@ -117,7 +121,13 @@ def text_lines(open_binary: Callable[[], IO[bytes]], where: str) -> Iterator[str
         with io.TextIOWrapper(
             raw, encoding="utf-8-sig", errors="surrogateescape", newline=""
         ) as text:
-            yield from text
+            while line := text.readline(MAX_LINE_CHARS):
+                if len(line) == MAX_LINE_CHARS:
+                    raise SourceFormatError(
+                        f"{where} has a line of {MAX_LINE_CHARS:,} characters or more: "
+                        "it is no table of titles, or its line ends were lost"
+                    )
+                yield line
 
 
 def is_undecoded(text: str) -> bool:
@@ -153,7 +163,10 @@ def _reading(where: str) -> Iterator[None]:
         raise SourceFormatError(
             f"{where} cannot be read ({error.strerror or error}): check the file"
         ) from error
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
+    except (
+        zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError,
+        UnicodeDecodeError,
+    ) as error:  # fmt: skip
         raise SourceFormatError(f"{where} is damaged ({error}): download it again") from error
 
 
@@ -161,7 +174,9 @@ def _walk(root: Path) -> Iterator[str]:
     for folder, folders, files in os.walk(root):
         below = Path(folder).relative_to(root)
         folders[:] = [f for f in folders if f[0] not in "._" and len(below.parts) < MAX_DEPTH]
-        yield from ((below / name).as_posix() for name in files)
+        # A pipe would be waited for without end.
+        there = (name for name in files if Path(folder, name).is_file())
+        yield from ((below / name).as_posix() for name in there)
 
 
 def _members(path: Path) -> Iterator[str]:

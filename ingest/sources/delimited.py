@@ -8,6 +8,10 @@ from dataclasses import dataclass
 from ingest.sources.archive import NOT_UTF8, is_undecoded
 from jobsearch.errors import SourceFormatError
 
+#: A row that goes on for longer is taken for a quotation mark left open. Each such mark has as many
+#: lines read again, so without a limit a file of them would take the square of its length.
+MAX_ROW_LINES = 1000
+
 
 @dataclass(frozen=True, slots=True)
 class Cells:
@@ -36,6 +40,8 @@ class _Lines:
         return self
 
     def __next__(self) -> str:
+        if len(self.taken) == MAX_ROW_LINES:
+            raise csv.Error(f"no end within {MAX_ROW_LINES:,} lines")
         line = self._returned.popleft() if self._returned else next(self._lines)
         self.taken.append(line)
         return line

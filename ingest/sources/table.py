@@ -199,7 +199,8 @@ class TableSource:
                     for found in batch.to_pylist():
                         number += 1
                         yield _Entry(number, {name: _cell(found[name]) for name in found})
-        except (pyarrow.ArrowException, OSError) as error:
+        # Text that is not UTF-8 is a ValueError.
+        except (pyarrow.ArrowException, OSError, ValueError) as error:
             raise SourceFormatError(
                 f"{self._path} cannot be read as Parquet ({str(error).splitlines()[0]}): "
                 "check the file"

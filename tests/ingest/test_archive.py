@@ -1,7 +1,9 @@
 """Folders and zip files of somebody else's making."""
 
 import hashlib
+import os
 import stat
+import tracemalloc
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +12,7 @@ import pytest
 
 from ingest.sources import archive
 from ingest.sources.archive import is_undecoded, open_tree, text_lines
-from jobsearch.errors import SourceFormatError, SourceNotFound, UnsafeArchive
+from jobsearch.errors import SourceError, SourceFormatError, SourceNotFound, UnsafeArchive
 
 Write = Callable[..., Path]
 
@@ -126,3 +128,53 @@ def test_bad_bytes_do_not_end_the_reading(write: Write) -> None:
 def test_unreadable_file(tmp_path: Path) -> None:
     with pytest.raises(SourceFormatError, match="cannot be read"):
         lines_of(tmp_path)
+
+
+def test_a_line_without_end_is_not_held_in_memory(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("title\nnurse\n")
+    os.truncate(path, 200 * 1024**2)
+    tracemalloc.start()
+    try:
+        with pytest.raises(SourceFormatError, match=r"t\.csv has a line of 2,097,152 characters"):
+            lines_of(path)
+        assert tracemalloc.get_traced_memory()[1] < 32 * 1024**2
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_line_just_short_enough(write: Write) -> None:
+    line = "x" * (archive.MAX_LINE_CHARS - 2) + "\n"
+    assert lines_of(write("t.csv", line * 2)) == [line, line]
+
+
+def test_pipes_are_no_files(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "occupations_en.csv")
+    assert open_tree(tmp_path, "an export").names == ()
+
+
+METHODS = [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA]
+
+
+@pytest.mark.parametrize("method", METHODS, ids=["stored", "deflated", "bzip2", "lzma"])
+def test_any_damaged_byte(tmp_path: Path, method: int) -> None:
+    """Read, or refused with one line: nothing else, whatever is changed."""
+    path = tmp_path / "f.zip"
+    with zipfile.ZipFile(path, "w", method) as target:
+        target.writestr("occupations_de.csv", "title\nKöchin\n" * 5)
+        target.writestr("ä.txt", "x")
+    whole = path.read_bytes()
+    refused = 0
+    for place in range(len(whole)):
+        for bits in (1, 0xFF):
+            altered = bytearray(whole)
+            altered[place] ^= bits
+            path.write_bytes(altered)
+            try:
+                tree = open_tree(path, "an export")
+                for name in tree.names:
+                    list(tree.lines(name))
+            except SourceError as error:
+                refused += 1
+                assert str(path) in str(error)
+    assert refused > len(whole)

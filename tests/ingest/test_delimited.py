@@ -2,12 +2,14 @@
 
 import csv
 import io
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.sources.delimited import Cells, read_cells, read_header
+from ingest.sources import delimited
+from ingest.sources.delimited import MAX_ROW_LINES, Cells, read_cells, read_header
 from jobsearch.errors import SourceFormatError
 
 
@@ -82,3 +84,26 @@ def test_good_rows_come_back(table: list[list[str]]) -> None:
     csv.writer(out, quoting=csv.QUOTE_ALL).writerows(table)
     lines = io.StringIO(out.getvalue(), newline="")
     assert [row.cells for row in read_cells(iter(lines), ",")] == table
+
+
+def test_a_row_that_never_ends_costs_one_line() -> None:
+    rows = parse('id,label\n2,"cook\n' + "3,waiter\n" * MAX_ROW_LINES)
+    assert rows[1] == Cells(2, ['2,"cook\n'], "broken quoting (no end within 1,000 lines)")
+    assert rows[2:] == [Cells(line, ["3", "waiter"]) for line in range(3, 3 + MAX_ROW_LINES)]
+
+
+def test_marks_lost_at_both_ends_take_no_square_of_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each line leaves a quotation open that could go on to the end of the file."""
+    step = delimited._Lines.__next__
+    steps = 0
+
+    def counted(self: Any) -> str:
+        nonlocal steps
+        steps += 1
+        return step(self)
+
+    monkeypatch.setattr(delimited._Lines, "__next__", counted)
+    count = 4 * MAX_ROW_LINES
+    rows = parse("id,label\n" + 'a","b\n' * count)
+    assert [bool(row.problem) for row in rows] == [False, *[True] * count]
+    assert steps < count * (MAX_ROW_LINES + 2)

@@ -111,6 +111,33 @@ def test_twins_find_each_other(tmp_path: Path, builtin: Encoder) -> None:
             assert [hit.score for hit in hits] == pytest.approx([1, 1], abs=1e-5)
 
 
+def test_twins_with_something_invisible_inside(tmp_path: Path, builtin: Encoder) -> None:
+    """A soft hyphen before a combining mark, as texts set for print have it."""
+    split = "Krankenpfleger fu\u00ad\u0308r A\u200b\u0308ltere"
+    source = table(tmp_path / "twins.jsonl", [split, "bus driver"])
+    with closing(open_store(":memory:")) as store:
+        ingest(source, "en", store, builtin, language_check=False)
+        engine = SearchEngine(store, "builtin", lambda variant: builtin)
+        query = "Krankenpfleger für Ältere"
+        [hit] = engine.search(query, to=["en"], variant="pretrained", top=1).hits
+        assert (hit.concept_id, hit.score) == ("c0", pytest.approx(1, abs=1e-5))
+
+
+def test_ids_that_cannot_be_stored_are_rejects(tmp_path: Path, make_encoder) -> None:
+    path = tmp_path / "ids.jsonl"
+    path.write_text('{"id": "\\ud800", "title": "nurse"}\n{"id": "c1", "title": "cook"}\n')
+    source = TableSource(path, title="title", language="en", concept_id="id")
+    with closing(open_store(str(tmp_path / "store"))) as store:
+        summary = ingest(
+            source, "en", store, make_encoder(), language_check=False, max_rejects=0.5,
+            rejects_path=tmp_path / "rejects.jsonl",
+        )  # fmt: skip
+        assert (summary.rows_read, summary.points) == (2, 1)
+    [listed] = (tmp_path / "rejects.jsonl").read_text().splitlines()
+    assert json.loads(listed)["reason"] == "id that is not valid Unicode"
+    assert json.loads(listed)["line"] == 1
+
+
 ANY_TEXT = st.text(st.characters(), max_size=40)
 
 

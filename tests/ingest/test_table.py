@@ -153,3 +153,10 @@ def test_refused_at_once(tmp_path: Path, write: Write) -> None:
         TableSource(tmp_path, title="job", language="en")
     with pytest.raises(SourceFormatError, match=r"is none of \.csv, \.tsv"):
         TableSource(write("jobs.xlsx", "x"), title="job", language="en")
+
+
+def test_parquet_with_text_that_is_not_utf_8(tmp_path: Path) -> None:
+    path = table(tmp_path, ".parquet")
+    path.write_bytes(path.read_bytes().replace(b"Nurse", b"N\xffrse"))
+    with pytest.raises(SourceFormatError, match=r"jobs\.parquet cannot be read as Parquet"):
+        list(TableSource(path, language="en", **MAPPED).rows("en"))
