@@ -103,7 +103,7 @@ def _disk(settings: Settings) -> list[Finding]:
 
 
 def _is_remote(settings: Settings) -> bool:
-    return settings.store.startswith(("http://", "https://", ":memory:"))
+    return settings.store == ":memory:" or "://" in settings.store
 
 
 def _open_files() -> list[Finding]:

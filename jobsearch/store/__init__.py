@@ -46,7 +46,7 @@ def open_store(
         StoreUnavailable: the server does not answer.
         StoreError: it is too old or refuses the key.
     """
-    if location == ":memory:" or location.startswith(("http://", "https://")):
+    if location == ":memory:" or "://" in location:
         from jobsearch.store.connect import connect
 
         return connect(

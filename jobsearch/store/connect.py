@@ -1,6 +1,7 @@
 """Connections to a Qdrant server."""
 
 import ipaddress
+import re
 import socket
 import warnings
 from urllib.parse import SplitResult, urlsplit
@@ -17,6 +18,7 @@ from jobsearch.types import Topology
 MIN_SERVER = (1, 16)
 
 _DEFAULT_PORT = 6333
+_HEADER_VALUE = re.compile("[!-~]+(?: +[!-~]+)*")
 _GRPC_CONNECT_S = 0.5
 _GRPC_ANSWER_S = 2
 
@@ -30,7 +32,7 @@ def connect(
     installation (6333 and 6334), else by REST.
 
     Raises:
-        InvalidInput: the URL cannot be used, or the key would travel unencrypted.
+        InvalidInput: the URL or the key cannot be used, or the key would travel unencrypted.
         StoreUnavailable: nobody answers.
         StoreError: the server is too old or refuses the key.
     """
@@ -52,11 +54,19 @@ def connect(
 
 
 def _check_url(location: str, api_key: str | None) -> SplitResult:
+    # Neither the URL nor the reason is shown where a password may be in it.
     try:
         url = urlsplit(location)
         host, _ = url.hostname, url.port
-    except ValueError as error:
-        raise InvalidInput(f"the store {location!r} is no URL ({error})") from error
+    except ValueError:
+        raise InvalidInput(
+            "what was given as the store is no URL that can be read: write http://localhost:6333"
+        ) from None
+    if url.scheme not in ("http", "https"):
+        raise InvalidInput(
+            f"the store's URL begins with {url.scheme}://, a server is asked by http:// or "
+            "https://: write http://localhost:6333"
+        )
     if not host:
         raise InvalidInput(f"the store {location!r} names no host: write http://localhost:6333")
     if url.username or url.password or url.query:
@@ -66,6 +76,12 @@ def _check_url(location: str, api_key: str | None) -> SplitResult:
     if api_key and url.scheme == "http" and not _is_loopback(host):
         raise InvalidInput(
             f"the API key would travel unencrypted to {host}: use https://, or no key"
+        )
+    # The HTTP library would name the key in its complaint.
+    if api_key and not _HEADER_VALUE.fullmatch(api_key):
+        raise InvalidInput(
+            "the API key has white space around it, a line end or a character that is not ASCII, "
+            "which no header can carry: set JOBSEARCH_API_KEY to the key alone"
         )
     return url
 
