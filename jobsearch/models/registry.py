@@ -35,6 +35,10 @@ _OWN_MODULES = (
     "jobsearch.models.use.UseHead",
     "jobsearch.models.anchors.ConceptAnchors",
 )
+# What the libraries raise over files that are damaged, cut short or of another kind.
+_LOADING_ERRORS = (
+    OSError, ValueError, TypeError, AttributeError, LookupError, RuntimeError, ImportError,
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +164,7 @@ def load_directory(path: Path) -> "SentenceTransformer":
     Raises:
         ModelError: it is none, is incomplete, or asks for code of its own.
     """
+    from safetensors import SafetensorError
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.util import import_from_string
 
@@ -181,7 +186,7 @@ def load_directory(path: Path) -> "SentenceTransformer":
             f"{path} has weights in a pickle that holds more than weights, which is not run: get "
             "the model with weights in model.safetensors"
         ) from error
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, ImportError) as error:
+    except (*_LOADING_ERRORS, SafetensorError) as error:
         raise ModelError(
             f"{path} cannot be loaded as a SentenceTransformer: {_first_line(error)}"
         ) from error
@@ -189,6 +194,7 @@ def load_directory(path: Path) -> "SentenceTransformer":
 
 def _load_from_hub(hub_id: str) -> "SentenceTransformer":
     """Load from the local cache; ask the hub, once and briefly, only if it is not there."""
+    from safetensors import SafetensorError
     from sentence_transformers import SentenceTransformer
 
     try:
@@ -197,7 +203,7 @@ def _load_from_hub(hub_id: str) -> "SentenceTransformer":
         _ask_hub(hub_id)
     try:
         return SentenceTransformer(hub_id, trust_remote_code=False)
-    except (OSError, ValueError, ImportError, RuntimeError, UnpicklingError) as error:
+    except (*_LOADING_ERRORS, SafetensorError, UnpicklingError) as error:
         raise ModelError(f"{hub_id} cannot be loaded: {_first_line(error)}") from error
 
 

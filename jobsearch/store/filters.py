@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from jobsearch.errors import InvalidInput
 from jobsearch.types import Clause, Filters
 
 
@@ -18,6 +19,11 @@ def engine_filter(filters: Filters | None, models: Any) -> Any | None:
 
 def _condition(clause: Clause, models: Any) -> Any:
     name, values = clause
+    for value in values:
+        try:
+            value.encode()
+        except UnicodeEncodeError as error:
+            raise InvalidInput(f"the {name} {value!r} is not valid Unicode: correct it") from error
     # The engine takes a third longer for a choice among one value.
     if len(values) == 1:
         match = models.MatchValue(value=values[0])

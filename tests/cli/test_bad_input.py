@@ -228,6 +228,25 @@ def test_a_failed_ingest_leaves_what_was_there(run, tmp_path: Path) -> None:
     assert len(json.loads(run("collections", "list", "--json").stdout)["collections"]) == 2
 
 
+def test_titles_do_not_steer_the_terminal(run, tmp_path: Path) -> None:
+    title = "waiter\x1b]0;owned\x07\x1b[2J\x9b31m \u202erevo"
+    (tmp_path / "jobs.jsonl").write_text(json.dumps({"title": title}) + "\n")
+    table = ("ingest", "table", "jobs.jsonl", "--title", "title", "--language", "en")
+    assert run(*table, "--variant", "pretrained", "--language-check", "off").exit_code == 0
+    asked = ("search", "waiter", "--to", "en", "--variant", "pretrained")
+    shown = run(*asked).output
+    assert "waiter\\u001b]0;owned\\u0007\\u001b[2J\\u009b31m \\u202erevo" in shown
+    assert not set(shown) & set("\x1b\x07\x9b\u202e")
+    # For machines it is as it was stored.
+    assert json.loads(run(*asked, "--json").stdout)["hits"][0]["title"] == title
+
+
+def test_filters_that_are_not_unicode(run, sample_store) -> None:
+    for option in ("--concept", "--source", "--split"):
+        options = ("--to", "en", "--variant", "pretrained", "--store", sample_store)
+        refused(run("search", "cook", option, "\udcff", *options), 2, r"'\udcff' is not valid")
+
+
 def test_broken_pipe_is_silent(sample_store) -> None:
     jobsearch = Path(sys.executable).parent / "jobsearch"
     done = subprocess.run(

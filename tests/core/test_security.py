@@ -16,7 +16,7 @@ import torch
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
 from jobsearch.errors import ModelError
-from jobsearch.models.registry import load_directory
+from jobsearch.models.registry import SHIPPED, load_directory
 from jobsearch.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -110,6 +110,18 @@ def test_planted_weights_are_not_unpickled(model: Path, tmp_path: Path) -> None:
     assert mark.exists()
 
 
+@pytest.mark.parametrize("module", ["1_UseHead", "3_ConceptAnchors"])
+def test_planted_weights_of_our_own_modules(tmp_path: Path, module: str) -> None:
+    mark, folder = tmp_path / "it ran", tmp_path / "model"
+    shutil.copytree(SHIPPED / "builtin" / "finetuned", folder)
+    assert load_directory(folder).encode(["nurse"]).shape == (1, 512)
+    (folder / module / "model.safetensors").unlink()
+    torch.save({"weights": Planted(mark)}, folder / module / "pytorch_model.bin")
+    with pytest.raises(ModelError, match="which is not run"):
+        load_directory(folder)
+    assert not mark.exists()
+
+
 PLANTED_CODE = """
 from pathlib import Path
 Path({mark!r}).mkdir()
@@ -129,12 +141,36 @@ def code_of_the_transformer(model: Path, mark: Path) -> None:
     (path.parent / "planted.py").write_text(PLANTED_CODE.format(mark=str(mark)))
 
 
+def code_that_calls_itself_trusted(model: Path, mark: Path) -> None:
+    code_of_the_transformer(model, mark)
+    path = model / "sentence_bert_config.json"
+    config = json.loads(path.read_text())
+    trust = {"trust_remote_code": True}
+    arguments = ("model_args", "config_args", "tokenizer_args", "model_kwargs", "processor_kwargs")
+    path.write_text(json.dumps({**config, **dict.fromkeys(arguments, trust)}))
+
+
 def code_of_a_module(model: Path, mark: Path) -> None:
     path = model / "modules.json"
     modules = json.loads(path.read_text())
     modules.append({"idx": 2, "name": "2", "path": "", "type": "planted.Module"})
     path.write_text(json.dumps(modules))
     (model / "planted.py").write_text(PLANTED_CODE.format(mark=str(mark)))
+
+
+def code_behind_a_router(model: Path, mark: Path) -> None:
+    code_of_a_module(model, mark)
+    path = model / "modules.json"
+    modules = json.loads(path.read_text())
+    modules[-1] |= {"path": "2_Router", "type": "sentence_transformers.base.modules.Router"}
+    path.write_text(json.dumps(modules))
+    (model / "2_Router" / "query_0").mkdir(parents=True)
+    routes = {
+        "types": {"query_0": "planted.Module"},
+        "structure": {"query": ["query_0"]},
+        "parameters": {"default_route": "query"},
+    }
+    (model / "2_Router" / "router_config.json").write_text(json.dumps(routes))
 
 
 def code_beside_our_own_modules(model: Path, mark: Path) -> None:
@@ -146,18 +182,49 @@ def code_beside_our_own_modules(model: Path, mark: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "plant", [code_of_the_transformer, code_of_a_module, code_beside_our_own_modules]
+    "plant",
+    [
+        code_of_the_transformer,
+        code_that_calls_itself_trusted,
+        code_of_a_module,
+        code_behind_a_router,
+        code_beside_our_own_modules,
+    ],
 )
 def test_planted_code_is_not_run(
     model: Path, tmp_path: Path, plant: Callable[[Path, Path], None], monkeypatch
 ) -> None:
     mark = tmp_path / "it ran"
     plant(model, mark)
+    # As `python -m` has it.
     monkeypatch.chdir(model)
+    monkeypatch.syspath_prepend("")
     with pytest.raises(ModelError) as caught:
         load_directory(model)
     assert str(model) in str(caught.value)
     assert not mark.exists()
+
+
+CONTENTS = [b"", b"{", b"[]", b"null", b"[1, 2]", b'{"a": 1}', b"[" * 100_000, bytes(range(256))]
+
+
+def test_a_damaged_file_is_told(model: Path) -> None:
+    """Whatever stands in its files, a model loads or is refused with one line that names it."""
+    files = sorted(path for path in model.rglob("*") if path.is_file())
+    assert {"modules.json", "config.json", "model.safetensors"} <= {path.name for path in files}
+    for file in files:
+        whole = file.read_bytes()
+        for content in (whole[: len(whole) // 2], bytes(len(whole)), *CONTENTS):
+            file.write_bytes(content)
+            try:
+                load_directory(model)
+            except ModelError as error:
+                assert str(model) in str(error)
+                assert "\n" not in str(error)
+            else:
+                assert file.suffix == ".json", "weights that were cut short were loaded"
+        file.write_bytes(whole)
+    load_directory(model)
 
 
 # Secrets

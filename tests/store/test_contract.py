@@ -24,6 +24,7 @@ from jobsearch.errors import (
     CollectionChanged,
     CollectionExists,
     CollectionNotFound,
+    InvalidInput,
     StoreDamaged,
     StoreError,
 )
@@ -255,6 +256,29 @@ def test_filters(filled: Store, filters: Filters, rows: list[int]) -> None:
     assert ids(hits) == nearest_by_hand(VECTORS[0], rows, 7)
     [hits] = filled.query(ALIAS, VECTORS[:1], limit=COUNT, filters=filters, exact=True)
     assert ids(hits) == nearest_by_hand(VECTORS[0], rows, COUNT)
+
+
+SYNTAX = ["*", "%", ".*", '"', "'", '{"any": ["esco"]}', "esco OR 1=1", "ESCO", "esco\x00", ""]
+
+
+@pytest.mark.parametrize("value", SYNTAX)
+def test_filter_values_are_data(filled: Store, value: str) -> None:
+    assert filled.count(ALIAS, Filters(sources=(value,))) == 0
+    known = filled.count(ALIAS, Filters(sources=("esco",)))
+    assert 0 < known < COUNT
+    assert filled.count(ALIAS, Filters(sources=(value, "esco"))) == known
+
+
+@pytest.mark.parametrize("values", [("\udcff",), ("esco", "\ud800")])
+def test_filter_values_that_are_not_unicode(filled: Store, values: tuple[str, ...]) -> None:
+    filters = Filters(sources=values)
+    for ask in (
+        lambda: filled.count(ALIAS, filters),
+        lambda: filled.query(ALIAS, VECTORS[:1], limit=1, filters=filters),
+        lambda: list(filled.scroll(ALIAS, filters)),
+    ):
+        with pytest.raises(InvalidInput, match="is not valid Unicode"):
+            ask()
 
 
 @pytest.mark.parametrize("batch_size", [1, 7, 59, 60, 61, 1000])
