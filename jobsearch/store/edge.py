@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from jobsearch.errors import CollectionExists, StoreDamaged
+from jobsearch.errors import CollectionExists, StoreError
 from jobsearch.store.aliases import rolled_back, swapped
 from jobsearch.store.base import CollectionInfo, PointBatch, ScoredPoint, Vectors
 from jobsearch.store.builds import (
@@ -163,17 +163,17 @@ class EdgeStore:
 
     def _reader(self, name: str) -> Shard | ShardWriter:
         with self._opening:
-            physical, entry = self._find(name)
-            if physical in self._building:
-                return self._building[physical]
-            try:
-                return self._load(physical, entry)
-            except StoreDamaged:
-                # Another process may just have replaced it and taken its files away.
-                found = self._find(name)
-                if found == (physical, entry):
-                    raise
-                return self._load(*found)
+            found = self._find(name)
+            while found[0] not in self._building:
+                try:
+                    return self._load(*found)
+                except StoreError:
+                    # Another process may just have replaced it and taken its files away.
+                    replaced = self._find(name)
+                    if replaced == found:
+                        raise
+                    found = replaced
+            return self._building[found[0]]
 
     def _load(self, name: str, entry: Entry) -> Shard:
         if name in self._open and self._open[name][0].generation == entry.generation:
@@ -196,6 +196,11 @@ class EdgeStore:
                 new=False,
             )
         there = self._folder.manifest().collections
+        if name not in there or there[name].generation != entry.generation:
+            # Its files were taken away meanwhile, and the engine opens what is left as if it were
+            # all. As long as the manifest has it, none is.
+            shard.close()
+            raise StoreError(f"collection {name} was replaced while it was opened: try again")
         # Let go of what is no more; threads that still read it keep it alive.
         self._open = {n: held for n, held in self._open.items() if n in there}
         self._open[name] = (entry, shard)

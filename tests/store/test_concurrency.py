@@ -11,8 +11,9 @@ import pytest
 from titles import ALIAS, COUNT, POINTS, build
 
 from jobsearch.store import PointBatch, Store, open_store
+from jobsearch.types import Filters
 
-READERS, SWAPS = 8, 12
+READERS, NEWCOMERS, SWAPS = 8, 3, 12
 
 #: Asks for everything, again and again, until its input ends; prints what was wrong, and how often
 #: it asked which build.
@@ -45,12 +46,32 @@ def of_build(number: int) -> PointBatch:
     return PointBatch(POINTS.ids, POINTS.vectors, payloads)
 
 
+#: Opens the store anew for every question.
+NEWCOMER = f"""
+import json, sys, threading
+from collections import Counter
+from contextlib import closing
+from jobsearch.store import open_store
+ended = threading.Event()
+threading.Thread(target=lambda: (sys.stdin.read(), ended.set()), daemon=True).start()
+counts, wrong = Counter(), []
+print("ready", flush=True)
+while not ended.is_set() or not counts:
+    try:
+        with closing(open_store(sys.argv[1])) as store:
+            counts[store.count({ALIAS!r})] += 1
+    except Exception as error:
+        wrong.append(repr(error))
+print(json.dumps([wrong, counts]))
+"""
+
+
 @contextmanager
-def reading(location: str, queries: Path) -> Iterator["list[subprocess.Popen[str]]"]:
-    command = [sys.executable, "-c", READER, location, str(queries)]
+def reading(count: int, script: str, *arguments: Path) -> Iterator["list[subprocess.Popen[str]]"]:
+    command = [sys.executable, "-c", script, *map(str, arguments)]
     readers = [
         subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        for _ in range(READERS)
+        for _ in range(count)
     ]
     try:
         for reader in readers:
@@ -69,7 +90,7 @@ def test_readers_see_the_old_build_or_the_new_one(tmp_path: Path) -> None:
     np.save(tmp_path / "queries.npy", POINTS.vectors[:1])
     with closing(open_store(str(tmp_path / "store"))) as store:
         build(store, of_build(0))
-        with reading(str(tmp_path / "store"), tmp_path / "queries.npy") as readers:
+        with reading(READERS, READER, tmp_path / "store", tmp_path / "queries.npy") as readers:
             for number in range(1, SWAPS):
                 build(store, of_build(number))
             store.rollback(ALIAS)
@@ -77,6 +98,21 @@ def test_readers_see_the_old_build_or_the_new_one(tmp_path: Path) -> None:
     assert [wrong for wrong, _ in told] == [[]] * READERS
     seen = {name for _, answers in told for name in answers}
     assert len(seen) > 1
+
+
+def test_newcomers_find_the_titles_before_or_after_a_deletion(tmp_path: Path) -> None:
+    """Deleting moves the titles that stay to another folder, and takes the first one away."""
+    concepts = sorted({payload["concept_id"] for payload in POINTS.payloads})
+    with closing(open_store(str(tmp_path / "store"))) as store:
+        build(store, POINTS)
+        with reading(NEWCOMERS, NEWCOMER, tmp_path / "store") as readers:
+            left = [COUNT]
+            for concept in concepts[::2]:
+                left.append(left[-1] - store.delete(ALIAS, Filters(concept_ids=(concept,))))
+            told = [json.loads(reader.communicate(timeout=60)[0]) for reader in readers]
+    assert left == list(range(COUNT, COUNT // 2 - 1, -3))
+    assert [wrong for wrong, _ in told] == [[]] * NEWCOMERS
+    assert {int(count) for _, counts in told for count in counts} <= set(left)
 
 
 INGEST = "from jobsearch.cli import main; main()"
