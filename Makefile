@@ -17,11 +17,12 @@ $(VENV)/.dev: $(BIN)/jobsearch
 demo: $(BIN)/jobsearch  ## ingest the sample, search it, evaluate on it
 	$(BIN)/jobsearch demo
 
+# A process a core, each with one thread: more would wait for one another.
 test: $(VENV)/.dev  ## lint, types, tests with coverage
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/pytest --cov --cov-report=term
+	OMP_NUM_THREADS=1 $(BIN)/pytest --cov --cov-report=term -n auto --dist loadfile
 
 format: $(VENV)/.dev
 	$(BIN)/ruff format .

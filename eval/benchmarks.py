@@ -6,7 +6,7 @@ from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from ingest.sources.archive import NOT_UTF8, is_undecoded
-from ingest.sources.base import Row, Source
+from ingest.sources.base import Row
 from jobsearch.errors import BenchmarkError
 from jobsearch.text import normalize_title
 from jobsearch.types import TitleRecord
@@ -35,7 +35,7 @@ class Corpus:
 
     Args:
         name, split, version: as in :class:`ingest.sources.base.Source`.
-        language: of all documents.
+        languages: of the documents; each language is stored in a collection of its own.
         file: where they were read, for messages.
         documents: line of the file, and the title with its document id.
     """
@@ -43,14 +43,9 @@ class Corpus:
     name: str
     split: str
     version: str
-    language: str
+    languages: tuple[str, ...]
     file: str
     documents: tuple[tuple[int, TitleRecord], ...]
-
-    @property
-    def languages(self) -> tuple[str, ...]:
-        """The one language."""
-        return (self.language,)
 
     @property
     def titles(self) -> dict[str, str]:
@@ -58,17 +53,22 @@ class Corpus:
         return {record.doc_id or "": record.title for _, record in self.documents}
 
     def sha256(self, language: str) -> str:
-        """Over everything that is stored of the documents."""
+        """Over everything that is stored of the documents in the language."""
         digest = hashlib.sha256(language.encode())
         for _, record in self.documents:
-            digest.update(repr(record).encode())
+            if record.language == language:
+                digest.update(repr(record).encode())
         return digest.hexdigest()
 
     def rows(self, language: str) -> Iterator[Row]:
-        """One row a document."""
+        """One row a document in the language."""
         for line, record in self.documents:
             if record.language == language:
                 yield Row(line, (record,), (), self.file)
+
+    def titles_in(self, language: str) -> Iterator[str]:
+        """The titles in the language."""
+        return (record.title for _, record in self.documents if record.language == language)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +78,7 @@ class Benchmark:
     Args:
         name: e.g. ``talentclef-2025``.
         split: the part of it, e.g. ``validation``.
-        query_language: ISO 639-1 code.
-        corpus_language: ISO 639-1 code; a fact of its own, even where it is the same.
+        query_language: ISO 639-1 code; those of the corpus are facts of their own.
         queries: query id -> title.
         corpus: the documents.
         documents: document id -> title.
@@ -90,9 +89,8 @@ class Benchmark:
     name: str
     split: str
     query_language: str
-    corpus_language: str
     queries: Mapping[str, str]
-    corpus: Source
+    corpus: Corpus
     documents: Mapping[str, str]
     qrels: Qrels
     card: Card
@@ -100,14 +98,15 @@ class Benchmark:
     @property
     def sha256(self) -> str:
         """Over everything that figures depend on: titles, ids, judgements and languages."""
-        facts = [self.name, self.split, self.pair, self.corpus.sha256(self.corpus_language)]
+        corpora = map(self.corpus.sha256, self.corpus.languages)
+        facts = [self.name, self.split, self.pair, *corpora]
         everything = json.dumps([facts, dict(self.queries), self.qrels], ensure_ascii=False)
         return hashlib.sha256(everything.encode()).hexdigest()
 
     @property
     def pair(self) -> str:
-        """Language of the queries and of the corpus, e.g. ``en-es``."""
-        return f"{self.query_language}-{self.corpus_language}"
+        """Languages of the queries and of the corpus, e.g. ``en-es`` or ``en-de+en+es``."""
+        return f"{self.query_language}-{'+'.join(self.corpus.languages)}"
 
     @property
     def relevant(self) -> int:

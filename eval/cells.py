@@ -86,7 +86,7 @@ class Cell:
         queries, corpus: numbers of queries and of documents.
         relevant: number of judgements that say relevant.
         metrics: means over the judged queries, in [0, 1].
-        collection: physical name of the collection that was asked; a baseline has none.
+        collections: physical names of the collections that were asked; a baseline has none.
         seconds: of the whole evaluation, with the ingest if there was one.
         missing_queries: judged queries without a ranking, which score 0.
         queries_without_relevant: queries for which no document is relevant.
@@ -111,7 +111,7 @@ class Cell:
     corpus: int
     relevant: int
     metrics: Mapping[str, float]
-    collection: str
+    collections: tuple[str, ...]
     seconds: float
     missing_queries: tuple[str, ...] = ()
     queries_without_relevant: tuple[str, ...] = ()
@@ -148,7 +148,7 @@ class Cell:
             "facts": asdict(self.facts) if self.facts else None,
             "gender": self.gender.as_dict() if self.gender else None,
             "index": [asdict(mode) for mode in self.index],
-            "collection": self.collection,
+            "collections": list(self.collections),
             "seconds": self.seconds,
             "missing_queries": list(self.missing_queries),
             "queries_without_relevant": list(self.queries_without_relevant),
@@ -175,6 +175,7 @@ class Cell:
                 "facts": BenchmarkFacts(**data["facts"]) if data["facts"] else None,
                 "gender": GenderReport.from_dict(data["gender"]) if data["gender"] else None,
                 "index": tuple(IndexMode(**mode) for mode in data["index"]),
+                "collections": tuple(data["collections"]),
                 "missing_queries": tuple(data["missing_queries"]),
                 "queries_without_relevant": tuple(data["queries_without_relevant"]),
                 "run_file": Path(data["run_file"]) if data["run_file"] else None,

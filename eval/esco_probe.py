@@ -77,13 +77,12 @@ def esco_probe(
             f"{path}: no occupation has labels in both {asked} and {searched}: give one export"
         )
     drawn = sorted(random.Random(seed).sample(concepts, min(size, len(concepts))))  # noqa: S311
-    corpus = Corpus(NAME, split, export.version, searched, str(path), documents)
+    corpus = Corpus(NAME, split, export.version, (searched,), str(path), documents)
     drawing = "" if (size, seed) == (SIZE, SEED) else f" {size} queries seed {seed}"
     return Benchmark(
         name=NAME,
         split=f"{split}{drawing}",
         query_language=asked,
-        corpus_language=searched,
         queries={concept: titles[concept] for concept in drawn},
         corpus=corpus,
         documents=corpus.titles,

@@ -135,8 +135,13 @@ class GenderProbe:
         self._wanted = {q_id for pair in self._pairs for q_id in pair}
         self._rankings: dict[str, list[str]] = {}
         forms = {doc_id: fold_title(title) for doc_id, title in benchmark.documents.items()}
-        found = find_form_pairs(forms.values(), benchmark.corpus_language) if self._pairs else []
-        self._masculine_of = {feminine: masculine for masculine, feminine in found}
+        self._masculine_of = {
+            feminine: masculine
+            for language in (benchmark.corpus.languages if self._pairs else ())
+            for masculine, feminine in find_form_pairs(
+                map(fold_title, benchmark.corpus.titles_in(language)), language
+            )
+        }
         self._masculine = set(self._masculine_of.values())
         self._forms = forms
 

@@ -11,10 +11,10 @@ from statistics import fmean
 
 import numpy as np
 
-from eval.benchmarks import Benchmark
+from eval.benchmarks import Benchmark, Corpus
 from eval.metrics import score_ranking
 from jobsearch.models.encoder import TitleEncoder
-from jobsearch.store import ScoredPoint, Store
+from jobsearch.store import ScoredPoint, Store, Vectors
 from jobsearch.types import Filters
 
 #: Documents that are asked for.
@@ -28,7 +28,7 @@ class IndexMode:
     """One way to ask the collection.
 
     Args:
-        mode: ``exact``, ``index`` or ``index, filtered``.
+        mode: ``exact``, ``index`` or ``index, filtered``; for a quantised index ``int8 index``.
         recall: depth -> share of the documents of the exact search down to that depth that are
             found, mean over the queries.
         map_at_depth: MAP of rankings of ``DEPTH`` documents.
@@ -41,43 +41,56 @@ class IndexMode:
     milliseconds: dict[str, float]
 
 
+def corpus_filters(corpus: Corpus) -> Filters:
+    """The conditions that all documents of a corpus pass, and nothing else."""
+    return Filters(
+        languages=corpus.languages,
+        sources=(corpus.name,),
+        splits=(corpus.split,) if corpus.split else (),
+    )
+
+
 def measure_index(
-    benchmark: Benchmark, store: Store, collection: str, encoder: TitleEncoder
+    benchmark: Benchmark, store: Store, collections: Sequence[str], encoder: TitleEncoder
 ) -> tuple[IndexMode, ...]:
     """Ask all queries in every way.
 
     Args:
-        benchmark: its corpus is what the collection holds.
-        store: where the collection is.
-        collection: its name.
-        encoder: that the collection was made with.
+        benchmark: its corpus is what the collections hold.
+        store: where the collections are.
+        collections: their names.
+        encoder: that the collections were made with.
 
     Raises:
         StoreError: the store failed.
     """
     vectors = encoder.encode_queries(list(benchmark.queries.values()))
-    corpus = benchmark.corpus
-    filters = Filters(
-        languages=(benchmark.corpus_language,),
-        sources=(corpus.name,),
-        splits=(corpus.split,) if corpus.split else (),
-    )
+    filters = corpus_filters(benchmark.corpus)
+    quantization = store.describe(collections[0]).metadata.storage.quantization
+    index = "index" if quantization == "none" else f"{quantization} index"
     ways: dict[str, tuple[Filters | None, bool]] = {
         "exact": (filters, True),
-        "index": (None, False),
-        "index, filtered": (filters, False),
+        index: (None, False),
+        f"{index}, filtered": (filters, False),
     }
-    # The first query of a process opens the collection.
-    store.query(collection, vectors[:1], limit=DEPTH)
+
+    def ask(query: Vectors, condition: Filters | None, exact: bool) -> list[ScoredPoint]:
+        """As a search in several languages does."""
+        found: list[ScoredPoint] = []
+        for name in collections:
+            [hits] = store.query(name, query, limit=DEPTH, filters=condition, exact=exact)
+            found += hits
+        return sorted(found, key=lambda hit: (-hit.score, hit.id))[:DEPTH]
+
+    # The first query of a process opens the collections.
+    ask(vectors[:1], None, False)
     found: list[IndexMode] = []
     exact: list[list[str]] = []
     for mode, (condition, is_exact) in ways.items():
         rankings, seconds = [], []
         for row in range(len(vectors)):
             started = time.perf_counter()
-            [hits] = store.query(
-                collection, vectors[row : row + 1], limit=DEPTH, filters=condition, exact=is_exact
-            )
+            hits = ask(vectors[row : row + 1], condition, is_exact)
             seconds.append(time.perf_counter() - started)
             rankings.append(_doc_ids(hits))
         exact = exact or rankings

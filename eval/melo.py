@@ -5,6 +5,8 @@ labels of ESCO; judgements from official crosswalks.
 Structure: one folder a set, named ``<country>_q_<language of queries>_c_<language of corpus>``,
 with ``queries.tsv`` and ``corpus_elements.tsv`` (id, tab, title), ``annotations.tsv`` (TREC qrels)
 and ``concept_mapping.tsv`` (document id, tab, ESCO or ISCO URI); no headers, no quoting.
+A corpus may be in several languages (``usa_q_en_c_de_en_es_fr_it_nl_pl_pt``); ids say which each
+title is in.
 Source: Retyk et al. 2024, arXiv:2410.08319, https://github.com/Avature/melo-benchmark (MIT).
 """
 
@@ -36,6 +38,7 @@ _CARD = Card(
 )
 _LOOKED_FOR = "a MELO set, a folder such as deu_q_de_c_en, or a folder or zip of several"
 _FOLDER = re.compile(r"[a-z]{3}_q_([a-z]{2})_c_([a-z]{2}(?:_[a-z]{2})*)", re.IGNORECASE)
+_DOC_ID = re.compile(r"C\d+_([a-z]{2})_\d+")
 _FILES = ("queries.tsv", "corpus_elements.tsv", "annotations.tsv", "concept_mapping.tsv")
 
 
@@ -48,14 +51,13 @@ def melo(path: str | Path, set_name: str | None = None) -> Benchmark:
         set_name: the wanted one of several, e.g. ``deu_q_de_c_en``.
 
     Raises:
-        BenchmarkError: no set or several are there, its name gives no languages or several for the
-            corpus, a file is missing or empty, or the files do not fit together, with file and
-            line.
+        BenchmarkError: no set or several are there, its name gives no languages, a file is missing
+            or empty, or the files do not fit together, with file and line.
         SourceError: the path cannot be read.
     """
     tree = open_tree(path, _LOOKED_FOR)
     name, folder = _find_set(tree, set_name)
-    query_language, corpus_language = _languages(name)
+    query_language, corpus_languages = _languages(name)
     if missing := [file for file in _FILES if folder + file not in tree.names]:
         raise BenchmarkError(
             f"{tree.where(folder) if folder else path} has no {', '.join(missing)}: "
@@ -63,13 +65,12 @@ def melo(path: str | Path, set_name: str | None = None) -> Benchmark:
         )
     queries = {line.id: line.title for line in _lines(tree, f"{folder}queries.tsv")}
     check_titles_are_there(queries, tree.where(f"{folder}queries.tsv"), "queries")
-    corpus = _corpus(tree, folder, name, corpus_language)
+    corpus = _corpus(tree, folder, name, corpus_languages)
     annotations = f"{folder}annotations.tsv"
     return Benchmark(
         name=NAME,
         split=name,
         query_language=query_language,
-        corpus_language=corpus_language,
         queries=queries,
         corpus=corpus,
         documents=corpus.titles,
@@ -106,24 +107,20 @@ def _find_set(tree: FileTree, wanted: str | None) -> tuple[str, str]:
     return name, sets[name][0]
 
 
-def _languages(folder: str) -> tuple[str, str]:
+def _languages(folder: str) -> tuple[str, tuple[str, ...]]:
+    """Of the queries, and of the corpus."""
     found = _FOLDER.fullmatch(folder)
     if not found:
         raise BenchmarkError(
             f"the folder {folder!r} does not name languages as MELO's do: give {_LOOKED_FOR}"
         )
-    query, corpora = found[1].lower(), found[2].lower().split("_")
-    if len(corpora) > 1:
-        raise BenchmarkError(
-            f"the corpus of {folder} mixes {', '.join(corpora)}, and a collection has one "
-            f"language: give a set with one, such as {folder[: folder.index('_c_')]}_c_{corpora[0]}"
-        )
+    query, corpora = found[1].lower(), tuple(dict.fromkeys(found[2].lower().split("_")))
     if unknown := [code for code in (query, *corpora) if code not in NAMES]:
         raise BenchmarkError(f"the folder {folder!r} names unknown languages: {', '.join(unknown)}")
-    return query, corpora[0]
+    return query, corpora
 
 
-def _corpus(tree: FileTree, folder: str, split: str, language: str) -> Corpus:
+def _corpus(tree: FileTree, folder: str, split: str, languages: tuple[str, ...]) -> Corpus:
     lines = list(_lines(tree, f"{folder}corpus_elements.tsv"))
     where = tree.where(f"{folder}corpus_elements.tsv")
     check_titles_are_there({line.id: line.title for line in lines}, where, "corpus elements")
@@ -133,7 +130,7 @@ def _corpus(tree: FileTree, folder: str, split: str, language: str) -> Corpus:
             line.number,
             TitleRecord(
                 line.title,
-                language,
+                _language_of(line, where, languages),
                 NAME,
                 "corpus",
                 split=split,
@@ -143,7 +140,20 @@ def _corpus(tree: FileTree, folder: str, split: str, language: str) -> Corpus:
         )
         for line in lines
     )
-    return Corpus(NAME, split, "", language, where, documents)
+    return Corpus(NAME, split, "", languages, where, documents)
+
+
+def _language_of(line: TitleLine, where: str, languages: tuple[str, ...]) -> str:
+    """From the document's id, where MELO writes it: ``C000007_de_000``."""
+    found = _DOC_ID.fullmatch(line.id)
+    if not found and len(languages) == 1:
+        return languages[0]
+    if not found or found[1] not in languages:
+        raise BenchmarkError(
+            f"{where}, line {line.number}: the id {line.id!r} names none of the set's languages, "
+            f"{', '.join(languages)}: get the set again"
+        )
+    return found[1]
 
 
 def _lines(tree: FileTree, name: str) -> Iterator[TitleLine]:

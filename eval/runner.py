@@ -100,7 +100,7 @@ def evaluate(
         corpus=len(benchmark.documents),
         relevant=benchmark.relevant,
         metrics=dict(scores.means),
-        collection=ranked.collection,
+        collections=ranked.collections,
         seconds=time.perf_counter() - started,
         missing_queries=scores.missing_queries,
         queries_without_relevant=benchmark.queries_without_relevant,
@@ -133,8 +133,9 @@ def _provenance(benchmark: Benchmark, system: System, depth: int | None) -> dict
 def _check_languages(benchmark: Benchmark) -> None:
     of = f"{benchmark.name} {benchmark.split} {benchmark.pair}"
     check_titles(benchmark.queries.values(), benchmark.query_language, where=f"queries of {of}")
-    documents = benchmark.documents.values()
-    check_titles(documents, benchmark.corpus_language, where=f"corpus of {of}")
+    for language in benchmark.corpus.languages:
+        titles = list(benchmark.corpus.titles_in(language))
+        check_titles(titles, language, where=f"corpus of {of}")
 
 
 def _score(

@@ -1,18 +1,18 @@
 """What can be measured: an encoder through the store, or a baseline that needs no model."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
 from eval.benchmarks import Benchmark
-from eval.index_loss import IndexMode, measure_index
+from eval.index_loss import IndexMode, corpus_filters, measure_index
 from ingest.pipeline import ingest
 from jobsearch.errors import BenchmarkError
 from jobsearch.models.encoder import TitleEncoder
 from jobsearch.search.exact import Ranking, exact_rankings, read_points
 from jobsearch.store import PointBatch, Store, check_collection
 from jobsearch.store.names import eval_namespace
-from jobsearch.types import Filters, VectorStorage
+from jobsearch.types import VectorStorage
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,12 +22,12 @@ class Ranked:
     Args:
         doc_ids: of the documents, by their places in the rankings.
         rankings: one a query, in the order of the queries; may be made while they are taken.
-        collection: that was asked, if there is one.
+        collections: that were asked, if there are any.
     """
 
     doc_ids: list[str]
     rankings: Iterable[Ranking]
-    collection: str = ""
+    collections: tuple[str, ...] = ()
 
 
 class System(Protocol):
@@ -94,53 +94,53 @@ class VectorSearch:
             StoreError: the store failed; ``CollectionMismatch`` if the collection is not what was
                 asked for.
         """
-        collection = self._ingested(benchmark, progress=progress)
-        points = self._points(benchmark, collection)
+        collections = self._ingested(benchmark, progress=progress)
+        points = self._points(benchmark, collections)
         queries = self._encoder.encode_queries(list(benchmark.queries.values()))
         doc_ids = [payload["doc_id"] for payload in points.payloads]
-        return Ranked(doc_ids, exact_rankings(points, queries, depth=depth), collection)
+        return Ranked(doc_ids, exact_rankings(points, queries, depth=depth), collections)
 
     def measure_index(
         self, benchmark: Benchmark, *, progress: bool = False
     ) -> tuple[IndexMode, ...]:
         """What the live index loses; see :func:`eval.index_loss.measure_index`."""
-        collection = self._ingested(benchmark, progress=progress)
-        return measure_index(benchmark, self._store, collection, self._encoder)
+        collections = self._ingested(benchmark, progress=progress)
+        return measure_index(benchmark, self._store, collections, self._encoder)
 
-    def _ingested(self, benchmark: Benchmark, *, progress: bool) -> str:
-        """Name of the collection with the corpus, which is ingested unless it is there."""
-        language, corpus = benchmark.corpus_language, benchmark.corpus
-        summary = ingest(
-            corpus,
-            language,
-            self._store,
-            self._encoder,
-            namespace=eval_namespace(corpus.name, corpus.split),
-            # Done before, whether or not the corpus is stored already.
-            language_check=False,
-            storage=self._storage,
-            # A document that is not stored could not be found.
-            max_rejects=0.0,
-            progress=progress,
-        )
-        info = self._store.describe(summary.collection)
-        check_collection(info.name, info.metadata, language=language, encoder=self._encoder.info)
-        return info.name
+    def _ingested(self, benchmark: Benchmark, *, progress: bool) -> tuple[str, ...]:
+        """Names of the collections with the corpus, one a language; ingested unless there."""
+        corpus = benchmark.corpus
+        names = []
+        for language in corpus.languages:
+            summary = ingest(
+                corpus,
+                language,
+                self._store,
+                self._encoder,
+                namespace=eval_namespace(corpus.name, corpus.split),
+                # Done before, whether or not the corpus is stored already.
+                language_check=False,
+                storage=self._storage,
+                # A document that is not stored could not be found.
+                max_rejects=0.0,
+                progress=progress,
+            )
+            info = self._store.describe(summary.collection)
+            check_collection(
+                info.name, info.metadata, language=language, encoder=self._encoder.info
+            )
+            names.append(info.name)
+        return tuple(names)
 
-    def _points(self, benchmark: Benchmark, collection: str) -> PointBatch:
-        """The corpus's points, every one of them."""
-        language, corpus = benchmark.corpus_language, benchmark.corpus
-        filters = Filters(
-            languages=(language,),
-            sources=(corpus.name,),
-            splits=(corpus.split,) if corpus.split else (),
-        )
-        points = read_points(self._store, collection, filters)
+    def _points(self, benchmark: Benchmark, collections: Sequence[str]) -> PointBatch:
+        """The corpus's points, every one of them, sorted by id."""
+        filters = corpus_filters(benchmark.corpus)
+        points = read_points(self._store, collections, filters)
         found = [payload.get("doc_id", "") for payload in points.payloads]
         if len(found) != len(benchmark.documents) or set(found) != benchmark.documents.keys():
             raise BenchmarkError(
-                f"collection {collection} holds {len(found)} documents of {corpus.name} "
-                f"{corpus.split}, the benchmark has {len(benchmark.documents)}: drop the "
-                "collection and evaluate again"
+                f"{len(found)} documents of {benchmark.corpus.name} {benchmark.corpus.split} are "
+                f"stored, the benchmark has {len(benchmark.documents)}: drop "
+                f"{', '.join(collections)} and evaluate again"
             )
         return points

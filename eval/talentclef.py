@@ -188,14 +188,14 @@ def _load(task: TaskFiles, split: str, pair: _Pair, name: str, card: Card) -> Be
         for line, (doc_id, title) in enumerate(titles.items(), start=2)
     )
     tree = task.tree
-    corpus = Corpus(name, part, "2025", pair.corpus_language, tree.where(pair.corpus), documents)
+    languages = (pair.corpus_language,)
+    corpus = Corpus(name, part, "2025", languages, tree.where(pair.corpus), documents)
     where = tree.where(pair.qrels)
     qrels = read_qrels(tree.lines(pair.qrels), where, queries, corpus.titles)
     return Benchmark(
         name=name,
         split=split,
         query_language=pair.query_language,
-        corpus_language=pair.corpus_language,
         queries=queries,
         corpus=corpus,
         documents=corpus.titles,

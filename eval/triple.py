@@ -71,12 +71,11 @@ def triple(
         (line.number, TitleRecord(line.title, corpus_language, name, "corpus", doc_id=line.id))
         for line in _title_lines(corpus, "documents")
     )
-    source = Corpus(name, "", "", corpus_language, str(corpus), documents)
+    source = Corpus(name, "", "", (corpus_language,), str(corpus), documents)
     return Benchmark(
         name=name,
         split=Path(qrels).stem,
         query_language=query_language,
-        corpus_language=corpus_language,
         queries=titles,
         corpus=source,
         documents=source.titles,

@@ -7,12 +7,20 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from jobsearch.cli.options import BASELINE_NAMES, PAIRS, as_json, with_options, with_settings
+from jobsearch.cli.options import (
+    BASELINE_NAMES,
+    PAIRS,
+    as_json,
+    quantization,
+    with_options,
+    with_settings,
+)
 from jobsearch.cli.output import note, print_json
 from jobsearch.cli.results import compare, leaderboard, report
 from jobsearch.cli.trec_files import package, score, validate
 from jobsearch.errors import BenchmarkError
 from jobsearch.settings import Settings
+from jobsearch.types import Quantization, VectorStorage
 
 if TYPE_CHECKING:
     from eval.benchmarks import Benchmark
@@ -46,6 +54,7 @@ def _common(command: Callable[..., Any]) -> Callable[..., Any]:
             help="Also ask every query of the live index, as a search would: what it loses "
             "against an exact search, and how long it takes.",
         ),
+        quantization,
         click.option(
             "--language-check",
             type=click.Choice(["on", "off"]),
@@ -180,6 +189,7 @@ def _run(
     results: Path | None,
     baselines: tuple[str, ...] | None,
     index_loss: bool,
+    quantization: Quantization,
     language_check: str,
     json_: bool,
 ) -> None:
@@ -193,7 +203,7 @@ def _run(
     from eval.tables import render
 
     cells: list[Cell] = []
-    for system in _systems(settings, baselines or ()):
+    for system in _systems(settings, baselines or (), VectorStorage(quantization)):
         for benchmark in benchmarks:
             kept = find_cell(results, benchmark, system) if results else None
             if kept and not runs:
@@ -226,7 +236,9 @@ def _run(
         raise BenchmarkError("these figures cannot be right. " + " ".join(wrong))
 
 
-def _systems(settings: Settings, baselines: tuple[str, ...]) -> "Iterator[System]":
+def _systems(
+    settings: Settings, baselines: tuple[str, ...], storage: VectorStorage
+) -> "Iterator[System]":
     """The baselines, then the variants, each loaded when it is needed."""
     from eval.baselines import BASELINES
     from eval.systems import VectorSearch
@@ -236,7 +248,7 @@ def _systems(settings: Settings, baselines: tuple[str, ...]) -> "Iterator[System
     store = store_of(settings)
     for variant in variants_to_build(settings):
         note(f"loading {settings.model} {variant}")
-        yield VectorSearch(store, encoder_of(settings, variant))
+        yield VectorSearch(store, encoder_of(settings, variant), storage)
 
 
 for _command in (leaderboard, compare, report, validate, package, score):

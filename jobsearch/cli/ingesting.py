@@ -7,10 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from jobsearch.cli.options import as_json, cache_dir, with_options, with_settings
+from jobsearch.cli.options import (
+    as_json,
+    cache_dir,
+    quantization,
+    with_options,
+    with_settings,
+)
 from jobsearch.cli.output import note, print_json, print_table
 from jobsearch.settings import Settings
-from jobsearch.types import QUANTIZATIONS, Quantization, Topology, VectorStorage
+from jobsearch.types import Quantization, Topology, VectorStorage
 
 if TYPE_CHECKING:
     from ingest.embed import EmbedSummary
@@ -79,15 +85,7 @@ def ingest_options(command: Callable[..., Any]) -> Callable[..., Any]:
             metavar="MB",
             help="Size above which the oldest embeddings go; 0 keeps none.",
         ),
-        click.option(
-            "--quantization",
-            type=click.Choice(QUANTIZATIONS),
-            default="none",
-            show_default=True,
-            help="What the index compares at first: a byte or a bit a number saves memory, and the "
-            "best are compared again by the vectors themselves. (A folder's collections have no "
-            "index up to 50,000 titles.)",
-        ),
+        quantization,
         click.option(
             "--on-disk", is_flag=True, help="On a server: keep the vectors themselves on disk."
         ),

@@ -12,6 +12,7 @@ from jobsearch.errors import InvalidInput
 from jobsearch.isco import check_code
 from jobsearch.languages import check_language
 from jobsearch.settings import DEFAULT_MODEL, DEFAULT_MODELS_DIR, DEFAULT_STORE, Settings
+from jobsearch.types import QUANTIZATIONS
 
 Command = Callable[..., Any]
 
@@ -161,6 +162,15 @@ models_dir = click.option(
     default=DEFAULT_MODELS_DIR,
     show_default=True,
     help="Folder with fine-tuned variants.",
+)
+quantization = click.option(
+    "--quantization",
+    type=click.Choice(QUANTIZATIONS),
+    default="none",
+    show_default=True,
+    help="What the index compares at first: a byte or a bit a number saves memory, and the best "
+    "are compared again by the vectors themselves. (A folder's collections have no index up to "
+    "50,000 titles.)",
 )
 cache_dir = click.option(
     "--cache-dir",

@@ -49,11 +49,12 @@ def leaderboard(
     from eval.tables import render
 
     cells = read_cells(folder)
-    if json_:
-        print_json({"cells": [cell.as_dict() for cell in cells]})
-        return
     shown = [*tables(cells, metrics), *details(cells, metrics, _titles_in(trained_on))]
-    click.echo(render(shown, form))
+    if json_:
+        data = [cell.as_dict() for cell in cells]
+        print_json({"cells": data, "tables": [asdict(table) for table in shown]})
+    else:
+        click.echo(render(shown, form))
 
 
 @click.command()

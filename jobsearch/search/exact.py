@@ -4,7 +4,7 @@ An engine returns every point of a ranking with its payload: at the depth of a w
 far slower than one multiplication. Both ways give the same order, ties included.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,21 +30,29 @@ class Ranking:
     scores: Vectors
 
 
-def read_points(store: Store, name: str, filters: Filters | None = None) -> PointBatch:
-    """All points of a collection that pass the filter, sorted by id.
+def read_points(store: Store, names: Sequence[str], filters: Filters | None = None) -> PointBatch:
+    """All points of some collections that pass the filter, sorted by id.
+
+    Args:
+        store: where they are.
+        names: of one collection or several, made by the same encoder.
+        filters: conditions on the titles.
 
     Raises:
-        StoreError: the collection cannot be read.
+        StoreError: a collection cannot be read.
     """
-    batches = list(store.scroll(name, filters))
+    batches = [batch for name in names for batch in store.scroll(name, filters)]
     if not batches:
-        dim = store.describe(name).metadata.encoder.dim
+        dim = store.describe(names[0]).metadata.encoder.dim
         return PointBatch([], np.empty((0, dim), dtype=np.float32), [])
-    return PointBatch(
-        ids=[point_id for batch in batches for point_id in batch.ids],
-        vectors=np.concatenate([batch.vectors for batch in batches]),
-        payloads=[payload for batch in batches for payload in batch.payloads],
-    )
+    ids = [point_id for batch in batches for point_id in batch.ids]
+    vectors = np.concatenate([batch.vectors for batch in batches])
+    payloads = [payload for batch in batches for payload in batch.payloads]
+    if len(names) > 1:  # Each is sorted by itself.
+        order = sorted(range(len(ids)), key=ids.__getitem__)
+        ids, payloads = [ids[place] for place in order], [payloads[place] for place in order]
+        vectors = vectors[order]
+    return PointBatch(ids, vectors, payloads)
 
 
 def exact_rankings(

@@ -47,6 +47,13 @@ def test_results_are_kept_and_laid_out(run, results: Path, tmp_path: Path) -> No
     assert "queries seen in training" not in text.stdout
     data = json.loads(run("eval", "leaderboard", "res", "--json").stdout)
     assert len(data["cells"]) == 8
+    seen = run(
+        "eval", "leaderboard", "res", "--json", "--metrics", "P@5", "--trained-on", "training"
+    )
+    titles = [table["title"] for table in json.loads(seen.stdout)["tables"]]
+    assert "queries seen in training" in titles
+    assert any("P@5" in title for title in titles)
+    assert not any("MAP" in title for title in titles)
 
 
 def test_what_the_index_loses_is_added_to_what_is_there(run, results: Path) -> None:

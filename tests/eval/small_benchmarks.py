@@ -59,7 +59,7 @@ def make_benchmark(
         name,
         split,
         "1",
-        corpus_language,
+        (corpus_language,),
         "corpus.tsv",
         tuple(
             (line, TitleRecord(title, corpus_language, name, "corpus", split=split, doc_id=doc_id))
@@ -70,7 +70,6 @@ def make_benchmark(
         name=name,
         split=split,
         query_language=query_language,
-        corpus_language=corpus_language,
         queries=queries,
         corpus=corpus,
         documents=corpus.titles,

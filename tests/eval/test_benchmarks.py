@@ -52,7 +52,7 @@ def test_titles_that_are_not_there() -> None:
 def test_languages_are_two_facts() -> None:
     benchmark = make_benchmark(QUERIES, {"a": "enfermera"}, {"1": {"a": 1}}, corpus_language="es")
     assert benchmark.pair == "en-es"
-    assert (benchmark.query_language, benchmark.corpus_language) == ("en", "es")
+    assert (benchmark.query_language, benchmark.corpus.languages) == ("en", ("es",))
 
 
 def test_queries_without_a_relevant_document_are_kept_and_listed() -> None:

@@ -46,7 +46,7 @@ def store(
 @pytest.mark.parametrize("filters", [None, ENGLISH], ids=["all", "filtered"])
 def test_both_ways_agree(store: Store, filters: Filters | None) -> None:
     queries = coarse_vectors(40, 2)
-    points = read_points(store, NAME, filters)
+    points = read_points(store, [NAME], filters)
     assert len(points) == (400 if filters is None else 200)
     asked = store.query(NAME, queries, limit=len(points), filters=filters, exact=True)
     rankings = list(exact_rankings(points, queries))
@@ -58,7 +58,7 @@ def test_both_ways_agree(store: Store, filters: Filters | None) -> None:
 
 def test_depth(store: Store) -> None:
     queries = coarse_vectors(3, 3)
-    points = read_points(store, NAME)
+    points = read_points(store, [NAME])
     whole = list(exact_rankings(points, queries))
     for full, cut in zip(whole, exact_rankings(points, queries, depth=7), strict=True):
         assert cut.places.tolist() == full.places[:7].tolist()
@@ -89,7 +89,7 @@ def test_chunks_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_nothing_passes_the_filter(store: Store) -> None:
-    points = read_points(store, NAME, Filters(sources=("none",)))
+    points = read_points(store, [NAME], Filters(sources=("none",)))
     assert points.vectors.shape == (0, DIM)
     (ranking,) = exact_rankings(points, coarse_vectors(1, 7))
     assert len(ranking.places) == 0

@@ -11,6 +11,7 @@ from eval.runner import evaluate
 from eval.side_tables import tables_of_gender
 from eval.tables import render
 from eval.talentclef import sample
+from jobsearch.types import TitleRecord
 
 rankings = st.permutations("abcdefgh")
 
@@ -46,6 +47,25 @@ BENCHMARK = make_benchmark(
     query_language="de",
     corpus_language="de",
 )
+
+
+def test_forms_are_paired_within_their_language() -> None:
+    """In Spanish the pair is one of gender; the same letters in English are not."""
+    benchmark = make_benchmark({"1": "maestro", "2": "maestra"}, {}, {}, query_language="es")
+    documents = (
+        (1, TitleRecord("abogado", "es", "test", "corpus", doc_id="m")),
+        (2, TitleRecord("abogada", "es", "test", "corpus", doc_id="f")),
+        (3, TitleRecord("maestro", "en", "test", "corpus", doc_id="x")),
+        (4, TitleRecord("maestra", "en", "test", "corpus", doc_id="y")),
+    )
+    corpus = replace(benchmark.corpus, languages=("en", "es"), documents=documents)
+    probe = GenderProbe(replace(benchmark, corpus=corpus, documents=corpus.titles))
+    probe.add("1", ["m", "x", "y", "f"])
+    probe.add("2", ["f", "x", "y", "m"])
+    report = probe.report({})
+    assert report is not None
+    assert report.corpus_share == 0.5
+    assert report.pairs[0].overlap_of_jobs == pytest.approx(rank_biased_overlap("mxy", "mxy", 0.9))
 
 
 def test_a_report_by_hand() -> None:

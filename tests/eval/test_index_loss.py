@@ -11,6 +11,7 @@ from eval.systems import VectorSearch
 from eval.tables import render
 from eval.talentclef import sample
 from jobsearch.store.edge import EdgeStore
+from jobsearch.types import VectorStorage
 
 
 def test_a_scan_of_everything_loses_nothing(tmp_path: Path) -> None:
@@ -27,6 +28,16 @@ def test_a_scan_of_everything_loses_nothing(tmp_path: Path) -> None:
     assert exact.map_at_depth == pytest.approx(cell.metrics["MAP"], abs=0.01)
     assert exact.map_at_depth <= cell.metrics["MAP"]
     assert 0 < exact.milliseconds["50"] <= exact.milliseconds["95"] <= exact.milliseconds["99"]
+    store.close()
+
+
+def test_a_quantised_index_is_named(tmp_path: Path) -> None:
+    store = EdgeStore(tmp_path, exact_scan_max_points=0)
+    (spanish,) = sample(["es-es"])
+    system = VectorSearch(store, FakeEncoder(), VectorStorage("int8"))
+    modes = system.measure_index(spanish)
+    assert [mode.mode for mode in modes] == ["exact", "int8 index", "int8 index, filtered"]
+    assert all(mode.recall["10"] > 0.9 for mode in modes)
     store.close()
 
 

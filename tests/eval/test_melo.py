@@ -37,13 +37,29 @@ def test_a_set(folder: Path) -> None:
     ("name", "message"),
     [
         ("deutsch", "'deutsch' does not name languages"),
-        ("bel_q_nl_c_en_de", "mixes en, de.*give a set with one, such as bel_q_nl_c_en$"),
         ("xyz_q_xx_c_en", "unknown languages: xx"),
+        ("usa_q_en_c_en_xx", "unknown languages: xx"),
+        ("deu_q_de_c_es", r"corpus_elements.tsv, line 1: the id 'C1_en_0' names none of .* es: "),
     ],
 )
 def test_folder_names(tmp_path: Path, name: str, message: str) -> None:
     with pytest.raises(BenchmarkError, match=message):
         melo(write(tmp_path / name, FILES))
+
+
+def test_a_corpus_in_several_languages(tmp_path: Path) -> None:
+    """As in ``usa_q_en_c_de_en_es_fr_it_nl_pl_pt``."""
+    files = FILES | {"corpus_elements.tsv": "C1_de_0\tKoch\nC1_en_1\tchef\nC2_en_0\tnurse\n"}
+    files["annotations.tsv"] = files["annotations.tsv"].replace("C1_en_0", "C1_de_0")
+    benchmark = melo(write(tmp_path / "usa_q_en_c_de_en", files))
+    assert benchmark.pair == "en-de+en"
+    assert benchmark.corpus.languages == ("de", "en")
+    assert list(benchmark.corpus.titles_in("de")) == ["Koch"]
+    assert list(benchmark.corpus.titles_in("en")) == ["chef", "nurse"]
+    assert benchmark.qrels["Q1"] == {"C1_de_0": 1, "C1_en_1": 1}
+    write(tmp_path / "usa_q_en_c_de_en", {"corpus_elements.tsv": "C1_de_0\tKoch\nX2\tchef\n"})
+    with pytest.raises(BenchmarkError, match=r"line 2: the id 'X2' names none of .* de, en: "):
+        melo(tmp_path / "usa_q_en_c_de_en")
 
 
 @pytest.mark.parametrize(
@@ -160,8 +176,7 @@ def test_a_set_in_a_set_does_not_hide_it(folder: Path) -> None:
 def test_a_mixed_corpus_of_several(tmp_path: Path) -> None:
     write(tmp_path / "sets" / "usa_q_en_c_en_de", FILES)
     write(tmp_path / "sets" / "usa_q_en_c_en", FILES)
-    with pytest.raises(BenchmarkError, match=r"mixes en, de.*such as usa_q_en_c_en$"):
-        melo(tmp_path / "sets", "usa_q_en_c_en_de")
+    assert melo(tmp_path / "sets", "usa_q_en_c_en_de").pair == "en-en+de"
     assert melo(tmp_path / "sets", "usa_q_en_c_en").pair == "en-en"
 
 

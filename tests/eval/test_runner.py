@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from jobsearch.errors import BenchmarkError, LanguageMismatch, StoreError, TooMa
 from jobsearch.models import Encoder
 from jobsearch.store import Store, open_store
 from jobsearch.store.names import eval_namespace
+from jobsearch.types import TitleRecord
 
 TITLES = {"a": "nurse", "b": "staff nurse", "c": "cook", "d": "head cook", "e": "nurse"}
 QUERIES = {"1": "nurse", "2": "cooks"}
@@ -35,7 +37,7 @@ def benchmark() -> Benchmark:
 
 def average_precision(benchmark: Benchmark, encoder: FakeEncoder | Encoder) -> float:
     """MAP in ten lines, without a store."""
-    records = [row.records[0] for row in benchmark.corpus.rows(benchmark.corpus_language)]
+    records = [record for _, record in benchmark.corpus.documents]
     # As the store breaks ties.
     records.sort(key=lambda record: record.point_id)
     documents = encoder.encode_documents([record.title for record in records])
@@ -63,7 +65,7 @@ def test_figures_of_a_small_benchmark(
 
 
 def points(benchmark: Benchmark) -> dict[str, str]:
-    rows = benchmark.corpus.rows(benchmark.corpus_language)
+    rows = benchmark.corpus.rows(benchmark.corpus.languages[0])
     return {row.records[0].doc_id or "": row.records[0].point_id for row in rows}
 
 
@@ -72,10 +74,57 @@ def test_every_pair_of_the_sample_as_by_hand(store: Store, encoder: FakeEncoder)
         cell = evaluate(benchmark, VectorSearch(store, encoder))
         expected = average_precision(benchmark, FakeEncoder())
         assert cell.metrics["MAP"] == pytest.approx(expected, abs=1e-6), benchmark.pair
-        assert cell.collection.startswith(
-            f"eval-sample-validation__{benchmark.corpus_language}__fake__pretrained__"
+        assert cell.collections[0].startswith(
+            f"eval-sample-validation__{benchmark.corpus.languages[0]}__fake__pretrained__"
         )
         assert cell.missing_queries == cell.queries_without_relevant == ()
+
+
+def test_a_corpus_in_several_languages(store: Store, encoder: FakeEncoder) -> None:
+    english, spanish = sample(["en-en", "en-es"])
+    documents = tuple(
+        (line, replace(record, doc_id=f"{record.language} {record.doc_id}"))
+        for line, record in english.corpus.documents + spanish.corpus.documents
+    )
+    corpus = replace(english.corpus, languages=("en", "es"), documents=documents)
+    judged = {
+        q_id: {
+            f"{language} {doc_id}": value
+            for language, one in (("en", english), ("es", spanish))
+            for doc_id, value in one.qrels[q_id].items()
+        }
+        for q_id in english.qrels
+    }
+    mixed = replace(english, corpus=corpus, documents=corpus.titles, qrels=judged)
+    assert mixed.pair == "en-en+es"
+    assert len({english.sha256, spanish.sha256, mixed.sha256}) == 3
+    cell = evaluate(mixed, VectorSearch(store, encoder))
+    assert cell.corpus == english_and_spanish(cell.collections, store)
+    assert cell.metrics["MAP"] == pytest.approx(average_precision(mixed, encoder), abs=1e-6)
+    assert cell.metrics["MAP"] < evaluate(english, VectorSearch(store, encoder)).metrics["MAP"]
+    # Asked of the engine as a search would, the ranking is the same, but for near ties.
+    exact, *_ = VectorSearch(store, encoder).measure_index(mixed)
+    best = evaluate(mixed, VectorSearch(store, encoder), depth=100).metrics["MAP"]
+    assert exact.map_at_depth == pytest.approx(best, abs=1e-3)
+    # Titles in one language that are said to be in another are found out.
+    wrong = replace(corpus, languages=("en", "de"), documents=relabelled(documents, "es", "de"))
+    with pytest.raises(LanguageMismatch, match=r"corpus of .*en-en\+de"):
+        evaluate(replace(mixed, corpus=wrong), VectorSearch(store, encoder))
+
+
+def english_and_spanish(collections: Sequence[str], store: Store) -> int:
+    """The number of their points; one collection is English, the other Spanish."""
+    assert [name.split("__")[1] for name in collections] == ["en", "es"]
+    return sum(store.describe(name).points for name in collections)
+
+
+def relabelled(
+    documents: Sequence[tuple[int, TitleRecord]], of: str, to: str
+) -> tuple[tuple[int, TitleRecord], ...]:
+    return tuple(
+        (line, replace(record, language=to if record.language == of else record.language))
+        for line, record in documents
+    )
 
 
 def test_a_cell_as_plain_data(benchmark: Benchmark, store: Store, encoder: FakeEncoder) -> None:
@@ -95,7 +144,7 @@ def test_a_corpus_is_ingested_once(store: Store, encoder: FakeEncoder) -> None:
     assert encoded == len({r.records[0].title for r in spanish.corpus.rows("es")})
     second = evaluate(across, VectorSearch(store, encoder))
     assert len(encoder.documents) == encoded
-    assert first.collection == second.collection
+    assert first.collections == second.collections
     assert len(encoder.queries) == 60
 
 
@@ -112,7 +161,7 @@ def test_other_corpora_of_the_collection_are_filtered_out(
     beside = evaluate(
         benchmark, VectorSearch(store, encoder), runs_dir=tmp_path, language_check=False
     )
-    assert store.describe(beside.collection).points == 9
+    assert store.describe(beside.collections[0]).points == 9
     assert beside.metrics == alone.metrics
     assert beside.run_file is not None
     assert {doc for ranking in read_run(beside.run_file).values() for doc, _ in ranking} == set(
@@ -192,7 +241,7 @@ def test_a_model_that_was_trained_again_is_measured_anew(
     retrained = FakeEncoder(weights="99")
     cell = evaluate(benchmark, VectorSearch(store, retrained), language_check=False)
     assert len(retrained.documents) == 4
-    info = store.describe(cell.collection)
+    info = store.describe(cell.collections[0])
     assert info.metadata.encoder == retrained.info
     assert [s.source for s in info.metadata.sources] == ["test"]
 
@@ -224,7 +273,9 @@ def test_a_collection_that_is_not_the_corpus_is_refused(
     benchmark: Benchmark, store: Store, encoder: FakeEncoder
 ) -> None:
     more = replace(benchmark, documents={**benchmark.documents, "f": "vet"})
-    with pytest.raises(BenchmarkError, match=r"holds 5 documents of test validation.*has 6"):
+    with pytest.raises(
+        BenchmarkError, match=r"5 documents of test validation are stored.*has 6: drop eval-test"
+    ):
         evaluate(more, VectorSearch(store, encoder), language_check=False)
 
 

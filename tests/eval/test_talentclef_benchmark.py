@@ -45,7 +45,7 @@ def test_every_pair_with_all_its_files(task: Path) -> None:
 
 def test_across_languages_queries_and_documents_come_from_either_side(task: Path) -> None:
     (across,) = talentclef(task, ["en-es"])
-    assert (across.query_language, across.corpus_language) == ("en", "es")
+    assert (across.query_language, across.corpus.languages) == ("en", ("es",))
     assert across.queries == {"1": "nurse", "2": "cook"}
     assert across.documents.keys() == {"1", "2", "3"}
     assert across.queries_without_relevant == ("2",)

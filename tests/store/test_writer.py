@@ -162,7 +162,9 @@ def test_what_cannot_be_asked_is_not_asked(writer: ShardWriter) -> None:
 
 
 INTERRUPTED = f"""
-import sys
+import signal, sys
+# Where the tests run in the background, it is ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 sys.path.insert(0, {str(Path(__file__).parent)!r})
 from titles import COUNT, POINTS, encoder_info, metadata
 from jobsearch.store.edge import EdgeStore
@@ -195,7 +197,10 @@ def test_ctrl_c_is_for_the_parent_to_act_on(tmp_path: Path) -> None:
         assert parent.stdout is not None
         assert parent.stdout.readline() == "building\n"
         os.killpg(parent.pid, signal.SIGINT)
-        out, err = parent.communicate(timeout=30)
+        try:
+            out, err = parent.communicate(timeout=30)
+        finally:
+            parent.kill()
     assert (parent.returncode, out, err) == (0, "interrupted\n", "")
     with closing(EdgeStore(path)) as store:
         assert store.aliases() == {ALIAS: live}
