@@ -22,7 +22,7 @@ def test_a_trec_triple_and_the_same_as_a_melo_set(run, tmp_path: Path) -> None:
     assert own.exit_code == 0, own.output
     (cell,) = json.loads(own.stdout)["cells"]
     assert (cell["benchmark"], cell["split"], cell["pair"]) == ("my-jobs", "qrels", "en-en")
-    assert cell["collection"].startswith("eval-my-jobs__en__builtin__pretrained__")
+    assert cell["collections"][0].startswith("eval-my-jobs__en__builtin__pretrained__")
     assert list(Path("runs").iterdir()) == [
         Path("runs/run_my-jobs-qrels_en-en_builtin-pretrained.trec")
     ]
