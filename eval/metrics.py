@@ -20,6 +20,8 @@ MEASURES = {
     "P@100": "P@100",
     "R@100": "R@100",
 }
+# Of which trec_eval gets the rankings at once.
+_QUERIES_AT_A_TIME = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +58,11 @@ def score(run: Run, qrels: Qrels) -> Scores:
         ValueError: there are no judgements, or a ranking has a document twice.
     """
     per_query: dict[str, Mapping[str, float]] = {}
-    for q_id, judged in qrels.items():
-        per_query[q_id] = score_ranking([doc_id for doc_id, _ in run.get(q_id, ())], judged)
+    q_ids = list(qrels)
+    for start in range(0, len(q_ids), _QUERIES_AT_A_TIME):
+        some = q_ids[start : start + _QUERIES_AT_A_TIME]
+        rankings = {q_id: [doc_id for doc_id, _ in run.get(q_id, ())] for q_id in some}
+        per_query |= _score(rankings, {q_id: qrels[q_id] for q_id in some})
     return summarize(per_query, qrels, run)
 
 
@@ -67,19 +72,29 @@ def score_ranking(ranking: Sequence[str], judged: Mapping[str, int]) -> dict[str
     Raises:
         ValueError: it has a document twice.
     """
-    values = dict.fromkeys(MEASURES, 0.0)
-    if not ranking:
-        return values
-    # trec_eval sorts by score itself and breaks ties by document id, others as it happens; strictly
-    # falling scores leave nobody a choice. It keeps them in single precision, which holds whole
-    # numbers up to 2**24.
-    depth = len(ranking)
-    scored = {doc_id: float(depth - place) for place, doc_id in enumerate(ranking)}
-    if len(scored) != depth:
-        raise ValueError(f"the ranking of {depth} documents has only {len(scored)} different ones")
-    evaluator = _provider().evaluator(list(_measures()), {"q": dict(judged)})
-    for metric in evaluator.iter_calc({"q": scored}):
-        values[_measures()[metric.measure]] = metric.value
+    return _score({"q": ranking}, {"q": judged})["q"]
+
+
+def _score(rankings: Mapping[str, Sequence[str]], qrels: Qrels) -> dict[str, dict[str, float]]:
+    """Query id -> metric -> value; the same queries are in both."""
+    values = {q_id: dict.fromkeys(MEASURES, 0.0) for q_id in qrels}
+    scored: dict[str, dict[str, float]] = {}
+    for q_id, ranking in rankings.items():
+        # trec_eval sorts by score itself and breaks ties by document id, others as it happens;
+        # strictly falling scores leave nobody a choice. It keeps them in single precision, which
+        # holds whole numbers up to 2**24.
+        depth = len(ranking)
+        scored[q_id] = dict(zip(ranking, map(float, range(depth, 0, -1)), strict=True))
+        if len(scored[q_id]) != depth:
+            raise ValueError(
+                f"the ranking of {depth} documents has only {len(scored[q_id])} different ones"
+            )
+    answered = {q_id: ranking for q_id, ranking in scored.items() if ranking}
+    if answered:
+        judged = {q_id: dict(qrels[q_id]) for q_id in answered}
+        evaluator = _provider().evaluator(list(_measures()), judged)
+        for metric in evaluator.iter_calc(answered):
+            values[metric.query_id][_measures()[metric.measure]] = metric.value
     return values
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from jobsearch.cli.options import as_json, with_store
-from jobsearch.cli.output import note, print_json, print_table
+from jobsearch.cli.output import bars_wanted, note, print_json, print_table
 from jobsearch.settings import Settings
 
 if TYPE_CHECKING:
@@ -162,7 +162,7 @@ def restore(settings: Settings, file: Path, json_: bool) -> None:
     from jobsearch.cli.session import store_of
 
     store = store_of(settings)
-    restored = restore_snapshot(file, store, progress=True)
+    restored = restore_snapshot(file, store, progress=bars_wanted())
     _print_transferred(restored, store.location, json_=json_)
 
 
@@ -190,7 +190,9 @@ def migrate(settings: Settings, aliases: tuple[str, ...], to: str, json_: bool) 
     target = store_of(replace(settings, store=to, api_key=key))
     if target.location == source.location:
         raise click.BadParameter(f"{to} is the store to copy from", param_hint="--to")
-    done = [copy(source, alias, target, progress=True) for alias in aliases or source.aliases()]
+    done = [
+        copy(source, alias, target, progress=bars_wanted()) for alias in aliases or source.aliases()
+    ]
     if json_:
         print_json({"to": target.location, "migrated": [each.as_dict() for each in done]})
     else:

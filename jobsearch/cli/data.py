@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from jobsearch.cli.options import as_json
-from jobsearch.cli.output import note, print_json
+from jobsearch.cli.output import bars_wanted, note, print_json
 
 
 @click.group()
@@ -34,7 +34,7 @@ def talentclef_2025(folder: Path, json_: bool) -> None:
     from ingest.download import fetch
     from ingest.zenodo import TALENTCLEF_2025
 
-    fetched = fetch(TALENTCLEF_2025, folder, progress=True, say=note)
+    fetched = fetch(TALENTCLEF_2025, folder, progress=bars_wanted(), say=note)
     if fetched.downloaded:
         note(f"downloaded {fetched.size_bytes:,} bytes, checksum as published")
     else:

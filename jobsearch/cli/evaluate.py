@@ -15,7 +15,7 @@ from jobsearch.cli.options import (
     with_options,
     with_settings,
 )
-from jobsearch.cli.output import note, print_json
+from jobsearch.cli.output import bars_wanted, note, print_json
 from jobsearch.cli.results import compare, leaderboard, report
 from jobsearch.cli.trec_files import package, score, validate
 from jobsearch.errors import BenchmarkError
@@ -215,12 +215,12 @@ def _run(
                     system,
                     runs_dir=runs,
                     language_check=language_check == "on",
-                    progress=True,
+                    progress=bars_wanted(),
                 )
                 cell = replace(cell, index=kept.index if kept else ())
             if index_loss and isinstance(system, VectorSearch):
                 # Anew: another store has another index.
-                cell = replace(cell, index=system.measure_index(benchmark, progress=True))
+                cell = replace(cell, index=system.measure_index(benchmark, progress=bars_wanted()))
             if results and cell is not kept:
                 save_cell(results, cell)
             cells.append(cell)

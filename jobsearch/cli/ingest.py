@@ -8,7 +8,7 @@ import click
 
 from jobsearch.cli.ingesting import ingest_options, ingest_source
 from jobsearch.cli.options import LANGUAGES, as_json, with_settings
-from jobsearch.cli.output import note, print_json, print_table
+from jobsearch.cli.output import bars_wanted, note, print_json, print_table
 from jobsearch.settings import Settings
 
 _EXISTING = click.Path(path_type=Path)
@@ -132,7 +132,7 @@ def load(path: Path, settings: Settings, language_check: str, force: bool, json_
                 encoder_of(settings, variant),
                 language_check=language_check == "on",
                 force=force,
-                progress=True,
+                progress=bars_wanted(),
             )
         )
     if json_:

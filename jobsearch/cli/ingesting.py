@@ -14,7 +14,7 @@ from jobsearch.cli.options import (
     with_options,
     with_settings,
 )
-from jobsearch.cli.output import note, print_json, print_table
+from jobsearch.cli.output import bars_wanted, note, print_json, print_table
 from jobsearch.settings import Settings
 from jobsearch.types import Quantization, Topology, VectorStorage
 
@@ -146,7 +146,7 @@ def ingest_source(
             "storage": VectorStorage(quantization, on_disk),
             "max_rejects": max_rejects,
             "rejects_path": rejects / f"rejects-{source.name}-{language}.jsonl",
-            "progress": True,
+            "progress": bars_wanted(),
         }
 
     if embed_to is not None:

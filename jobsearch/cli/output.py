@@ -33,6 +33,11 @@ def _tamed(text: str) -> str:
     return _STEERING.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
+def bars_wanted() -> bool:
+    """Whether progress may be drawn: not among the lines of JSON on stderr."""
+    return click.get_current_context().find_root().params.get("log_format") != "json"
+
+
 def note(message: str) -> None:
     """A line for the person, on stderr."""
     _logger.info(message)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from jobsearch.cli.options import LANGUAGES, as_json, model, models_dir
-from jobsearch.cli.output import note, print_json, print_table
+from jobsearch.cli.output import bars_wanted, note, print_json, print_table
 from jobsearch.errors import TrainingError
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ def train(
         ],
         resume=resume,
         replace=replace,
-        progress=not json_,
+        progress=bars_wanted(),
     )  # fmt: skip
     if json_:
         print_json(report.as_dict())

@@ -2,7 +2,12 @@
 
 import json
 import logging
+import os
+import pty
 import shutil
+import subprocess
+import sys
+import termios
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -154,6 +159,26 @@ def test_logs_for_machines(run, monkeypatch: pytest.MonkeyPatch) -> None:
     searched = run("--log-format", "json", "search", "Köchin", "--to", "en", *PRETRAINED)
     stages = [json.loads(line).get("stage") for line in searched.stderr.splitlines()]
     assert {"embed the query", "query the store"} <= {*stages}
+
+
+@pytest.mark.parametrize(("log_format", "bars"), [("json", False), ("text", True)])
+def test_bars_on_a_terminal(log_format: str, bars: bool, tmp_path: Path) -> None:
+    """A container's log is often a terminal."""
+    ours, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (24, 80))
+    words = ("--log-format", log_format, *SAMPLE, "--store", str(tmp_path / "store"))
+    done = subprocess.run(
+        [sys.executable, "-c", "from jobsearch.cli import main; main()", *words],
+        stderr=theirs,
+        stdout=subprocess.PIPE,
+        check=True,
+    )
+    os.close(theirs)
+    told = os.read(ours, 1 << 20).decode()
+    os.close(ours)
+    assert done.stdout
+    assert ("100%" in told) == bars
+    assert bars or all(json.loads(line) for line in told.splitlines())
 
 
 def test_errors_for_machines(run) -> None:

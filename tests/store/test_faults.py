@@ -2,6 +2,9 @@
 
 import json
 import logging
+import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
@@ -72,8 +75,8 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return made
 
 
-def ingest_sample(store: Store, encoder: Encoder, *, force: bool = False) -> IngestSummary:
-    return ingest(SampleSource(), "en", store, encoder, force=force)
+def ingest_sample(store: Store, encoder: Encoder, **options: bool) -> IngestSummary:
+    return ingest(SampleSource(), "en", store, encoder, **options)
 
 
 def contents(store: Store, name: str) -> dict[str, str]:
@@ -406,6 +409,51 @@ def test_resume(
         assert store.verify(summary.alias) == []
         # A text is embedded again only for another concept that has it too.
         assert len(encoder.given) <= len(undisturbed) - len(had)
+        assert [info.name for info in store.collections()] == [left.name]
+
+
+INGEST = """
+import sys
+from ingest.pipeline import ingest
+from ingest.sources import SampleSource
+from jobsearch.models import load_encoder
+from jobsearch.store import bulk, open_store
+bulk._UPSERT_BYTES = 150_000
+ingest(SampleSource(), "en", open_store(sys.argv[1]), load_encoder("builtin", "pretrained"))
+"""
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "times"),
+    [("PUT", "/points", 10), ("PATCH", "", 1), ("POST", "/aliases", 1)],
+)
+def test_a_process_that_is_killed_while_the_server_carries_out_what_it_asked(
+    method: str, path: str, times: int, builtin: Encoder, undisturbed: dict[str, str]
+) -> None:
+    local, seen = LocalQdrant(), []
+    children: list[subprocess.Popen[bytes]] = []
+
+    def answer(asked: str, where: str, body: Any) -> Answer:
+        if children and asked == method and where.endswith(path):
+            seen.append(where)
+            if len(seen) == times:
+                children[0].kill()
+        return local(asked, where, body)
+
+    with serving(answer) as url, closing(open_store(url)) as store:
+        command = [sys.executable, "-c", INGEST, url]
+        children.append(subprocess.Popen(command, cwd=Path(__file__).parents[2]))
+        assert children[0].wait(timeout=120) == -signal.SIGKILL
+        children.clear()
+        # What was under way comes to its end at the server.
+        time.sleep(0.2)
+        before = store.aliases()
+        [left] = store.collections()
+        assert (before == {}) == (path != "/aliases")
+        summary = ingest_sample(store, builtin, resume=True)
+        assert summary.collection == left.name
+        assert contents(store, summary.alias) == undisturbed
+        assert store.verify(summary.alias) == []
         assert [info.name for info in store.collections()] == [left.name]
 
 
