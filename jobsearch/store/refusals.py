@@ -8,7 +8,8 @@ from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedR
 
 from jobsearch.errors import CollectionNotFound, StoreError, StoreUnavailable
 
-_KEY = (401, 403, grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED)
+_KEY = (401, grpc.StatusCode.UNAUTHENTICATED)
+_PERMISSION = (403, grpc.StatusCode.PERMISSION_DENIED)
 _NOT_FOUND = (404, grpc.StatusCode.NOT_FOUND)
 _SILENT = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
 
@@ -47,5 +48,10 @@ def _silence(reason: str, where: str) -> StoreUnavailable:
 def _refusal(code: int | grpc.StatusCode | None, said: str, where: str) -> StoreError:
     if code in _KEY:
         return StoreError(f"the server at {where} refuses the API key: set JOBSEARCH_API_KEY")
+    if code in _PERMISSION:
+        return StoreError(
+            f"the server at {where} does not let the API key do this: set JOBSEARCH_API_KEY to one "
+            "that may read, to search, or write, to ingest"
+        )
     answer = f"the server at {where} answered {code}: {' '.join(said.split())[:300]}"
     return CollectionNotFound(answer) if code in _NOT_FOUND else StoreError(answer)

@@ -1,6 +1,7 @@
 """Servers that are down, old, locked or strange; what is refused before one is asked."""
 
 import json
+import re
 import socket
 import time
 import warnings
@@ -22,7 +23,7 @@ from jobsearch.store import open_store
 from jobsearch.store.names import build_name
 from jobsearch.store.qdrant import QdrantStore
 from jobsearch.store.refusals import translate
-from jobsearch.types import FILTER_FIELDS
+from jobsearch.types import FILTER_FIELDS, Filters
 
 
 @pytest.fixture
@@ -71,8 +72,14 @@ def test_a_server_that_hangs() -> None:
         open_store(url, timeout_s=1)
 
 
-@pytest.mark.parametrize("status", [401, 403])
-def test_a_wrong_key(status: int) -> None:
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [
+        (401, "refuses the API key: set JOBSEARCH_API_KEY"),
+        (403, "does not let the API key do this: set JOBSEARCH_API_KEY to one that may read, "),
+    ],
+)
+def test_a_wrong_key(status: int, said: str) -> None:
     local = LocalQdrant()
 
     def locked(method: str, path: str, body: Any) -> Answer:
@@ -82,8 +89,39 @@ def test_a_wrong_key(status: int) -> None:
 
     with serving(locked) as url, pytest.raises(StoreError) as caught:
         open_store(url, api_key="wrong")
-    assert str(caught.value) == f"the server at {url} refuses the API key: set JOBSEARCH_API_KEY"
+    assert str(caught.value).startswith(f"the server at {url} {said}")
     assert caught.value.exit_code == 1
+
+
+def test_a_key_that_may_only_read() -> None:
+    local = LocalQdrant()
+    asked: list[tuple[str, str]] = []
+
+    def read_only(method: str, path: str, body: Any) -> Answer:
+        asked.append((method, path))
+        if method == "GET" or re.search(r"/points(/query|/query/batch|/scroll|/count)?$", path):
+            return local(method, path, body)
+        return 403, {"status": {"error": "Forbidden: Global manage access is required"}}
+
+    with serving(local) as url, closing(open_store(url)) as store:
+        name = build(store, POINTS)
+    with serving(read_only) as url, closing(open_store(url, api_key="reader")) as store:
+        [info] = store.collections()
+        assert (info.name, info.points, info.aliases) == (name, COUNT, (ALIAS,))
+        assert len(store.query(ALIAS, POINTS.vectors[:2], limit=3)) == 2
+        assert store.count(ALIAS) == COUNT
+        assert sum(len(points) for points in store.scroll(ALIAS)) == COUNT
+        assert store.verify(ALIAS) == []
+        assert not [each for each in asked if each[0] not in ("GET", "POST")]
+        for write in (
+            lambda: build(store, POINTS),
+            lambda: store.drop(name),
+            lambda: store.rollback(ALIAS),
+            lambda: store.delete(ALIAS, Filters(kinds=("preferred",))),
+        ):
+            with pytest.raises(StoreError):
+                write()
+    assert local("GET", "/collections", None)[1]["result"]["collections"] == [{"name": name}]
 
 
 @pytest.mark.parametrize("version", ["1.15.5", "0.9.0", "dev", ""])
@@ -232,7 +270,7 @@ Refused.__abstractmethods__ = frozenset()  # type: ignore[attr-defined]
         (Refused(grpc.StatusCode.UNAVAILABLE), StoreUnavailable, "no Qdrant answers at URL"),
         (Refused(grpc.StatusCode.DEADLINE_EXCEEDED), StoreUnavailable, "(DEADLINE_EXCEEDED)"),
         (Refused(grpc.StatusCode.UNAUTHENTICATED), StoreError, "refuses the API key"),
-        (Refused(grpc.StatusCode.PERMISSION_DENIED), StoreError, "refuses the API key"),
+        (Refused(grpc.StatusCode.PERMISSION_DENIED), StoreError, "does not let the API key"),
         (Refused(grpc.StatusCode.INTERNAL), StoreError, "said so"),
         (ResourceExhaustedResponse("slow down", 3), StoreUnavailable, "slow down"),
         (json.JSONDecodeError("Expecting value", "", 0), StoreError, "is no Qdrant"),
