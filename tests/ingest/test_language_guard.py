@@ -2,6 +2,8 @@
 
 import random
 from collections.abc import Callable
+from functools import cache
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,10 @@ from jobsearch.errors import LanguageMismatch
 
 CASES: dict[str, Callable[[str], str]] = {"as is": str, "lower": str.lower, "upper": str.upper}
 LANGUAGES = ("en", "es", "de", "zh")
+LOCALES = (
+    "ar_AA", "cs_CZ", "da_DK", "de_AT", "el_GR", "en_US", "es_ES", "fi_FI", "fr_FR", "hr_HR",
+    "hu_HU", "pl_PL", "pt_PT", "ro_RO", "ru_RU", "sk_SK", "tr_TR", "uk_UA", "zh_CN",
+)  # fmt: skip
 
 
 def titles_of(source: EscoSource | TalentClefSource, language: str) -> list[str]:
@@ -57,6 +63,24 @@ def test_real_titles(real_sets: dict[tuple[str, str], list[str]], size: int, cas
             # at 20 titles one wrong batch in thousands may pass, but never a right one be refused
             assert language in found, origin
             assert found == {language} or size == 20, origin
+
+
+@cache
+def fakers_titles(locale: str) -> tuple[str, ...]:
+    """The job titles that Faker has for a country, a batch of them."""
+    pytest.importorskip("faker", reason="Faker is not installed: pip install 'jobsearch[test]'")
+    provider = import_module(f"faker.providers.job.{locale}").Provider
+    names = ("jobs", "jobs_male", "jobs_female")
+    titles = sorted({title for name in names for title in getattr(provider, name, ())})
+    return tuple(random.Random(0).sample(titles, 50))
+
+
+@pytest.mark.parametrize("locale", LOCALES)
+def test_languages_near_and_far(locale: str) -> None:
+    """Czech is not Slovak, nor Portuguese Spanish."""
+    titles = list(fakers_titles(locale))
+    passed = {other for other in LOCALES if not refused(titles, other[:2])}
+    assert passed == {locale}
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
