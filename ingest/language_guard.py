@@ -14,7 +14,7 @@ as they are, all lower, all upper), each announced as each of the four, this gap
 
 so nothing right was refused and nothing wrong let through; nor of batches of 50 titles in 19
 languages (those of Faker), among them Czech and Slovak, Portuguese and Spanish. Below 20 titles no
-right batch was refused either; of the wrong ones 1 in 150 passed with 10 titles, and 1 in 11 with 5.
+right batch was refused; of the wrong ones 1 in 150 passed with 10 titles, and 1 in 11 with 5.
 Titles of which half are English loans have a gap of about 0; from two thirds on they are refused.
 """
 
