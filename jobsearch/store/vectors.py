@@ -22,7 +22,7 @@ FULL_SCAN_POINTS = 20_000
 
 #: Beyond, a filtered query looks at more candidates, and at the neighbours of those that do not
 #: pass (ACORN-1, Patel et al. 2024, arXiv:2403.04871).
-FILTERED_EF = 256
+FILTERED_EF = 384
 
 
 def full_scan_threshold(dim: int) -> int:

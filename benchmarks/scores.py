@@ -1,0 +1,74 @@
+"""What a cosine is worth: of the titles that score that high, how many name the same job.
+
+    python -m benchmarks.scores
+
+On TalentCLEF's validation sets and on MELO, over all pairs of a query and a title of the corpus,
+the titles that are the query word for word left out. This is what `search --min-score` cuts by.
+"""
+
+import tempfile
+from collections.abc import Iterator
+
+import numpy as np
+from tabulate import tabulate
+
+from benchmarks.common import MELO, TALENTCLEF
+from eval.benchmarks import Benchmark
+from eval.facts import copies_of_queries
+from eval.melo import melo
+from eval.systems import VectorSearch
+from eval.talentclef import talentclef
+from jobsearch.models import load_encoder
+from jobsearch.store import open_store
+
+LOWEST = (0.9, 0.8, 0.7, 0.6, 0.5)
+
+
+def judged_scores(benchmark: Benchmark, system: VectorSearch) -> Iterator[tuple[np.ndarray, ...]]:
+    """For each judged query: cosines of all titles but its copies, and whether each is relevant."""
+    ranked = system.rank(benchmark, depth=None, progress=False)
+    copies = copies_of_queries(benchmark)
+    doc_ids = np.array(ranked.doc_ids)
+    for q_id, ranking in zip(benchmark.queries, ranked.rankings, strict=True):
+        judged = benchmark.qrels.get(q_id, {})
+        relevant = [doc_id for doc_id, value in judged.items() if value > 0]
+        others = ~np.isin(doc_ids[ranking.places], list(copies.get(q_id, ())))
+        found = doc_ids[ranking.places[others]]
+        yield ranking.scores[others], np.isin(found, relevant)
+
+
+def rows(benchmark: Benchmark, system: VectorSearch) -> Iterator[tuple[str | float, ...]]:
+    shown, right, answered = (np.zeros(len(LOWEST), dtype=int) for _ in range(3))
+    queries = relevant = 0
+    for scores, is_relevant in judged_scores(benchmark, system):
+        passing = scores[:, None] >= LOWEST
+        shown += passing.sum(axis=0)
+        right += passing[is_relevant].sum(axis=0)
+        answered += passing.any(axis=0)
+        queries += 1
+        relevant += int(is_relevant.sum())
+    name = benchmark.split if benchmark.name == "melo" else benchmark.pair
+    for place, lowest in enumerate(LOWEST):
+        precision = right[place] / shown[place] if shown[place] else float("nan")
+        found = right[place] / relevant, answered[place] / queries, shown[place] / queries
+        yield (name, system.variant, lowest, precision, *found)
+
+
+if __name__ == "__main__":
+    benchmarks = [*talentclef(TALENTCLEF), melo(MELO, "deu_q_de_c_en"), melo(MELO, "esp_q_es_c_en")]
+    table = []
+    with tempfile.TemporaryDirectory() as folder:
+        store = open_store(folder)
+        for variant in ("pretrained", "finetuned"):
+            system = VectorSearch(store, load_encoder("builtin", variant))
+            for benchmark in benchmarks:
+                table += rows(benchmark, system)
+    headers = (
+        "set", "variant", "cosine from", "relevant of those found", "found of those relevant",
+        "queries with a hit", "hits a query",
+    )  # fmt: skip
+    print(
+        tabulate(
+            table, headers, floatfmt=("", "", ".1f", ".3f", ".3f", ".3f", ".1f"), tablefmt="github"
+        )
+    )
