@@ -18,7 +18,7 @@ from jobsearch.store.names import slug
 from jobsearch.whole_file import whole_file
 
 #: Of the files; raised when their form changes.
-FORMAT = 1
+FORMAT = 2
 
 
 def cell_path(folder: Path, benchmark: str, split: str, pair: str, tag: str) -> Path:
