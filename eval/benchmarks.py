@@ -9,7 +9,7 @@ from ingest.sources.archive import NOT_UTF8, is_undecoded
 from ingest.sources.base import Row
 from jobsearch.errors import BenchmarkError
 from jobsearch.text import normalize_title
-from jobsearch.types import TitleRecord
+from jobsearch.types import Filters, TitleRecord
 
 #: Query id -> document id -> relevance; 1 and more is relevant.
 Qrels = Mapping[str, Mapping[str, int]]
@@ -65,6 +65,12 @@ class Corpus:
         for line, record in self.documents:
             if record.language == language:
                 yield Row(line, (record,), (), self.file)
+
+    @property
+    def filters(self) -> Filters:
+        """The conditions that its documents pass in the store, and nothing else."""
+        splits = (self.split,) if self.split else ()
+        return Filters(languages=self.languages, sources=(self.name,), splits=splits)
 
     def titles_in(self, language: str) -> Iterator[str]:
         """The titles in the language."""

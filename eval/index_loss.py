@@ -11,7 +11,7 @@ from statistics import fmean
 
 import numpy as np
 
-from eval.benchmarks import Benchmark, Corpus
+from eval.benchmarks import Benchmark
 from eval.metrics import score_ranking
 from jobsearch.models.encoder import TitleEncoder
 from jobsearch.store import ScoredPoint, Store, Vectors
@@ -41,15 +41,6 @@ class IndexMode:
     milliseconds: dict[str, float]
 
 
-def corpus_filters(corpus: Corpus) -> Filters:
-    """The conditions that all documents of a corpus pass, and nothing else."""
-    return Filters(
-        languages=corpus.languages,
-        sources=(corpus.name,),
-        splits=(corpus.split,) if corpus.split else (),
-    )
-
-
 def measure_index(
     benchmark: Benchmark, store: Store, collections: Sequence[str], encoder: TitleEncoder
 ) -> tuple[IndexMode, ...]:
@@ -65,7 +56,7 @@ def measure_index(
         StoreError: the store failed.
     """
     vectors = encoder.encode_queries(list(benchmark.queries.values()))
-    filters = corpus_filters(benchmark.corpus)
+    filters = benchmark.corpus.filters
     quantization = store.describe(collections[0]).metadata.storage.quantization
     index = "index" if quantization == "none" else f"{quantization} index"
     ways: dict[str, tuple[Filters | None, bool]] = {

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
 from eval.benchmarks import Benchmark
-from eval.index_loss import IndexMode, corpus_filters, measure_index
+from eval.index_loss import IndexMode, measure_index
 from ingest.pipeline import ingest
 from jobsearch.errors import BenchmarkError
 from jobsearch.models.encoder import TitleEncoder
@@ -134,8 +134,7 @@ class VectorSearch:
 
     def _points(self, benchmark: Benchmark, collections: Sequence[str]) -> PointBatch:
         """The corpus's points, every one of them, sorted by id."""
-        filters = corpus_filters(benchmark.corpus)
-        points = read_points(self._store, collections, filters)
+        points = read_points(self._store, collections, benchmark.corpus.filters)
         found = [payload.get("doc_id", "") for payload in points.payloads]
         if len(found) != len(benchmark.documents) or set(found) != benchmark.documents.keys():
             raise BenchmarkError(
