@@ -106,7 +106,7 @@ def train(
         ],
         resume=resume,
         replace=replace,
-        progress=bars_wanted(),
+        progress=not json_ and bars_wanted(),
     )  # fmt: skip
     if json_:
         print_json(report.as_dict())

@@ -82,7 +82,7 @@ def test_new_weights_are_measured_again(tmp_path: Path) -> None:
     store.close()
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"format": 1}', '{"format": 1, "cell": {}}'])
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"format": 2}', '{"format": 2, "cell": {}}'])
 def test_a_broken_file_is_named_and_measured_again(tmp_path: Path, text: str) -> None:
     path = save_cell(tmp_path, measured("tfidf"))
     path.write_text(text)
@@ -94,7 +94,7 @@ def test_a_broken_file_is_named_and_measured_again(tmp_path: Path, text: str) ->
 def test_a_file_of_another_format(tmp_path: Path) -> None:
     path = save_cell(tmp_path, measured("tfidf"))
     path.write_text(json.dumps({**json.loads(path.read_text()), "format": 99}))
-    with pytest.raises(BenchmarkError, match="has format 99, this version reads 1"):
+    with pytest.raises(BenchmarkError, match="has format 99, this version reads 2"):
         read_cell(path)
 
 
