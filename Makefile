@@ -37,7 +37,7 @@ bench-scale: $(VENV)/.dev  ## growth to a million titles, beside numpy and faiss
 	$(BIN)/pip install --quiet --disable-pip-version-check 'faiss-cpu>=1.9'
 	ESCO=$(ESCO) TALENTCLEF= MELO= $(BIN)/python -m benchmarks.scale
 
-kills: $(VENV)/.dev  ## 200 ingests that are killed: an hour
+kills: $(VENV)/.dev  ## 200 ingests that are killed: 45 minutes
 	ESCO=$(ESCO) TALENTCLEF= MELO= $(BIN)/python -m benchmarks.kills
 
 # A training of builtin must reach what the card of the shipped weights says.
