@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from textwrap import indent
 
 import pytest
 from titles import ALIAS, COUNT, POINTS, build
@@ -15,55 +16,55 @@ from jobsearch.types import Filters
 
 READERS, NEWCOMERS, SWAPS = 8, 3, 12
 
-#: Asks for everything, again and again, until its input ends; prints what was wrong, and how often
-#: it asked which build.
-READER = f"""
+
+def asking(prepare: str, ask: str) -> str:
+    """A script that asks again and again until its input ends.
+
+    Prints what was wrong, and how often which answer came: what ``ask`` adds to the two.
+    """
+    return f"""
 import json, sys, threading
 from collections import Counter
+from contextlib import closing
 import numpy as np
 from jobsearch.store import open_store
-store = open_store(sys.argv[1])
-asked = np.load(sys.argv[2])
+{prepare}
 ended = threading.Event()
 threading.Thread(target=lambda: (sys.stdin.read(), ended.set()), daemon=True).start()
 answers, wrong = Counter(), []
 print("ready", flush=True)
 while not ended.is_set() or not answers:
     try:
-        [hits] = store.query({ALIAS!r}, asked, limit={COUNT})
-        builds = {{hit.payload["run_id"] for hit in hits}}
-        if len(hits) != {COUNT} or len(builds) != 1:
-            wrong.append([len(hits), sorted(builds)])
-        answers.update(builds)
+{indent(ask, " " * 8)}
     except Exception as error:
         wrong.append(repr(error))
 print(json.dumps([wrong, answers]))
 """
 
 
+#: Asks for everything; an answer is the builds that it came from.
+READER = asking(
+    "store, asked = open_store(sys.argv[1]), np.load(sys.argv[2])",
+    f"""\
+[hits] = store.query({ALIAS!r}, asked, limit={COUNT})
+builds = {{hit.payload["run_id"] for hit in hits}}
+if len(hits) != {COUNT} or len(builds) != 1:
+    wrong.append([len(hits), sorted(builds)])
+answers.update(builds)""",
+)
+
+#: Opens the store anew for every question; an answer is the number of titles.
+NEWCOMER = asking(
+    "",
+    f"""\
+with closing(open_store(sys.argv[1])) as store:
+    answers[store.count({ALIAS!r})] += 1""",
+)
+
+
 def of_build(number: int) -> PointBatch:
     payloads = [{**payload, "run_id": f"build {number}"} for payload in POINTS.payloads]
     return PointBatch(POINTS.ids, POINTS.vectors, payloads)
-
-
-#: Opens the store anew for every question.
-NEWCOMER = f"""
-import json, sys, threading
-from collections import Counter
-from contextlib import closing
-from jobsearch.store import open_store
-ended = threading.Event()
-threading.Thread(target=lambda: (sys.stdin.read(), ended.set()), daemon=True).start()
-counts, wrong = Counter(), []
-print("ready", flush=True)
-while not ended.is_set() or not counts:
-    try:
-        with closing(open_store(sys.argv[1])) as store:
-            counts[store.count({ALIAS!r})] += 1
-    except Exception as error:
-        wrong.append(repr(error))
-print(json.dumps([wrong, counts]))
-"""
 
 
 @contextmanager
