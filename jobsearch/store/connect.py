@@ -28,8 +28,9 @@ def connect(
 ) -> QdrantStore:
     """Open the store of a server (``http(s)://host[:port]``, port 6333 if none) or ``:memory:``.
 
-    Vectors travel by gRPC if the port after the REST port speaks it, as in a default
-    installation (6333 and 6334), else by REST.
+    Vectors travel by gRPC if the port after the REST port speaks it and takes the key, as in a
+    default installation (6333 and 6334), else by REST; so they do if the URL has a path, which
+    gRPC knows nothing of.
 
     Raises:
         InvalidInput: the URL or the key cannot be used, or the key would travel unencrypted.
@@ -130,6 +131,8 @@ def _check_server(client: QdrantClient, where: str) -> None:
 def _grpc_client(
     location: str, url: SplitResult, api_key: str | None, timeout_s: float
 ) -> QdrantClient | None:
+    if url.path.strip("/"):
+        return None
     port = (url.port or _DEFAULT_PORT) + 1
     try:
         with socket.create_connection((url.hostname or "", port), timeout=_GRPC_CONNECT_S):
@@ -138,7 +141,8 @@ def _grpc_client(
         return None
     probe = _client(location, url, api_key, _GRPC_ANSWER_S, prefer_grpc=True)
     try:
-        probe.info()
+        # The version is told to everybody here too.
+        probe.get_collections()
     except grpc.RpcError:
         # Something else listens there.
         return None

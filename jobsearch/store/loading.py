@@ -6,17 +6,25 @@ collection grows.
 """
 
 import time
+from collections.abc import Callable
+from typing import Any
 
 from qdrant_client import QdrantClient, models
+from qdrant_client.http.exceptions import UnexpectedResponse
 
-from jobsearch.errors import StoreError
+from jobsearch.errors import StoreError, StoreUnavailable
 from jobsearch.store.bulk import Ask
 from jobsearch.store.metadata import CollectionMetadata
 from jobsearch.store.vectors import HNSW_EF_CONSTRUCT, HNSW_M, full_scan_threshold
 from jobsearch.types import FILTER_FIELDS, Quantization, Topology
 
 _POLL_S = 0.2
+# A server may take a moment to notice what it has to do, and the nodes of a cluster to agree: so
+# many times in a row it has to say that all is done. What waits is not set going at every look.
+_GREEN_IN_A_ROW = 3
+_POLLS_BETWEEN_NUDGES = 20
 _NO_GRAPH = 0
+_CONFLICT = 409
 
 
 def make_collection(
@@ -24,24 +32,29 @@ def make_collection(
 ) -> None:
     """Make an empty collection without a graph, unless it is there.
 
-    It is there if only the answer to an earlier request was lost: names are used once.
+    It is there if only the answer to an earlier request was lost: names are used once. In a cluster
+    it may also come to be between the question and the request, which then is a conflict.
     """
     if client.collection_exists(name):
         return
-    client.create_collection(
-        name,
-        vectors_config=models.VectorParams(
-            size=metadata.encoder.dim,
-            distance=models.Distance.COSINE,
-            on_disk=metadata.storage.on_disk or None,
-        ),
-        hnsw_config=models.HnswConfigDiff(m=_NO_GRAPH),
-        quantization_config=_quantization(metadata.storage.quantization),
-        shard_number=topology.shards,
-        replication_factor=topology.replicas,
-        write_consistency_factor=topology.write_consistency,
-        metadata=metadata.as_dict(),
-    )
+    try:
+        client.create_collection(
+            name,
+            vectors_config=models.VectorParams(
+                size=metadata.encoder.dim,
+                distance=models.Distance.COSINE,
+                on_disk=metadata.storage.on_disk or None,
+            ),
+            hnsw_config=models.HnswConfigDiff(m=_NO_GRAPH),
+            quantization_config=_quantization(metadata.storage.quantization),
+            shard_number=topology.shards,
+            replication_factor=topology.replicas,
+            write_consistency_factor=topology.write_consistency,
+            metadata=metadata.as_dict(),
+        )
+    except UnexpectedResponse as error:
+        if error.status_code != _CONFLICT or not client.collection_exists(name):
+            raise
 
 
 def _quantization(kind: Quantization) -> models.QuantizationConfig | None:
@@ -60,26 +73,50 @@ def make_indexes(ask: Ask, client: QdrantClient, name: str) -> None:
         ask(client.create_payload_index, name, field, models.PayloadSchemaType.KEYWORD, wait=True)
 
 
+def unindexed(info: models.CollectionInfo) -> list[str]:
+    """The fields of filters that a collection has no index for."""
+    return [field for field in FILTER_FIELDS if field not in info.payload_schema]
+
+
 def build_graph(
     ask: Ask, client: QdrantClient, name: str, dim: int, *, location: str, timeout_s: float
 ) -> None:
     """Have the graph made of all points, and wait until the server has nothing left to do.
 
+    Meanwhile it may be too busy to answer what concerns the collection: it is waited for as long as
+    it answers at all.
+
     Raises:
         StoreError: it failed, or took longer than ``timeout_s``.
+        StoreUnavailable: the server does not answer.
     """
+    end = time.monotonic() + timeout_s
+
+    def patiently(call: Callable[..., Any], *args: Any, **options: Any) -> Any:
+        while True:
+            try:
+                return ask(call, *args, **options)
+            except StoreUnavailable:
+                if time.monotonic() > end:
+                    raise
+                ask(client.info)
+
     graph = models.HnswConfigDiff(
         m=HNSW_M, ef_construct=HNSW_EF_CONSTRUCT, full_scan_threshold=full_scan_threshold(dim)
     )
-    ask(client.update_collection, name, hnsw_config=graph)
-    end = time.monotonic() + timeout_s
-    while (status := ask(client.get_collection, name).status) != models.CollectionStatus.GREEN:
-        if status == models.CollectionStatus.RED or time.monotonic() > end:
+    patiently(client.update_collection, name, hnsw_config=graph)
+    polls = green = 0
+    while green < _GREEN_IN_A_ROW:
+        if polls:
+            time.sleep(_POLL_S)
+        status = patiently(client.get_collection, name).status
+        green = green + 1 if status == models.CollectionStatus.GREEN else 0
+        if status == models.CollectionStatus.RED or (not green and time.monotonic() > end):
             raise StoreError(
                 f"the server at {location} reports {name} as {status.value}: see the server's log"
             )
-        if status == models.CollectionStatus.GREY:
+        if status == models.CollectionStatus.GREY and polls % _POLLS_BETWEEN_NUDGES == 0:
             # Work is left that waits for a change to set it going.
             nothing = models.OptimizersConfigDiff()
-            ask(client.update_collection, name, optimizers_config=nothing)
-        time.sleep(_POLL_S)
+            patiently(client.update_collection, name, optimizers_config=nothing)
+        polls += 1

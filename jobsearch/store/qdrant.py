@@ -1,15 +1,23 @@
 """The store on a Qdrant server, and in memory for small tests, through ``qdrant_client``."""
 
+import logging
+import time
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import partial
-from typing import ParamSpec, TypeVar, cast
+from typing import Any, ParamSpec, TypeVar, cast
 
 import numpy as np
 from qdrant_client import QdrantClient, models
 
-from jobsearch.errors import CollectionExists, CollectionNotFound
+from jobsearch.errors import (
+    CollectionExists,
+    CollectionMismatch,
+    CollectionNotFound,
+    StoreError,
+)
 from jobsearch.store.base import CollectionInfo, PointBatch, ScoredPoint, Vectors
 from jobsearch.store.builds import (
     check_build,
@@ -22,10 +30,11 @@ from jobsearch.store.builds import (
     not_complete,
     not_found,
     outdated,
+    taken_over,
 )
 from jobsearch.store.bulk import nearest, read, search_params, upload
 from jobsearch.store.filters import engine_filter
-from jobsearch.store.loading import build_graph, make_collection, make_indexes
+from jobsearch.store.loading import build_graph, make_collection, make_indexes, unindexed
 from jobsearch.store.metadata import CollectionMetadata
 from jobsearch.store.names import is_ours
 from jobsearch.store.refusals import translate
@@ -35,9 +44,14 @@ from jobsearch.types import Filters, Topology
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
+_logger = logging.getLogger(__name__)
 
 # Requests with points that are under way at a time.
 _STREAMS = 3
+# Metadata of a build: which store object builds it. One that goes on with it writes its own here.
+_BUILDER = "builder"
+# Nodes of a cluster learn of a change one after the other.
+_AGREEMENT_TRIES, _AGREEMENT_PAUSE_S = 5, 0.2
 
 
 class QdrantStore:
@@ -74,6 +88,7 @@ class QdrantStore:
         self._topology = topology
         self._persistent = persistent(retry_s)
         self._index_timeout_s = index_timeout_s
+        self._builder = uuid.uuid4().hex
         self._building: dict[str, int] = {}
         self._dims: dict[str, int] = {}
 
@@ -110,9 +125,14 @@ class QdrantStore:
             raise CollectionExists(f"{self._location} has a collection {name} already")
         building = replace(metadata, status="building")
         self._ask("", make_collection, self._control, name, building, self._topology)
+        self._begin(name, metadata.encoder.dim)
+
+    def _begin(self, name: str, dim: int) -> None:
+        """Take a new or an interrupted build over: only who did so last may finish it."""
+        self._ask(name, self._control.update_collection, name, metadata={_BUILDER: self._builder})
         if not self._local:
             make_indexes(partial(self._ask, name), self._control, name)
-        self._building[name] = metadata.encoder.dim
+        self._building[name] = dim
 
     def upsert(self, name: str, points: PointBatch) -> None:
         """Add or replace points of a build; see :meth:`Store.upsert`."""
@@ -124,11 +144,28 @@ class QdrantStore:
             metadata = self._metadata(name)
             if metadata.status == "ready":
                 raise not_building(name, ready=True)
-            self._building[name] = metadata.encoder.dim
+            self._check_topology(name)
+            self._begin(name, metadata.encoder.dim)
         return self._building[name]
 
+    def _check_topology(self, name: str) -> None:
+        """Raise ``StoreError`` if a build that was begun is spread in another way than asked."""
+        params = self._ask(name, self._control.get_collection, name).config.params
+        begun = (params.shard_number, params.replication_factor, params.write_consistency_factor)
+        asked = self._topology
+        wanted = (asked.shards, asked.replicas, asked.write_consistency)
+        if any(w not in (None, b) for w, b in zip(wanted, begun, strict=True)):
+            raise StoreError(
+                f"{name} was begun with {begun[0]} shards, {begun[1]} replicas and write "
+                f"consistency {begun[2]}: go on with those, or ingest without --resume"
+            )
+
     def finish(self, name: str, metadata: CollectionMetadata) -> None:
-        """Wait for the index, check the count, store ``metadata``; see :meth:`Store.finish`."""
+        """Wait for the index, check the count, store ``metadata``; see :meth:`Store.finish`.
+
+        Raises:
+            CollectionChanged: another process has taken the build over meanwhile.
+        """
         dim = self._build_dim(name)
         if not self._local:
             build_graph(
@@ -140,12 +177,20 @@ class QdrantStore:
                 timeout_s=self._index_timeout_s,
             )
         check_count(name, self.count(name), metadata.expected_points)
+        self._check_builder(name)
         self._store_metadata(name, replace(metadata, status="ready"))
-        self._building.pop(name)
+        del self._building[name]
+
+    def _check_builder(self, name: str) -> None:
+        if self._stored(name).get(_BUILDER) != self._builder:
+            raise taken_over(name)
+
+    def _stored(self, name: str) -> dict[str, Any]:
+        found = self._ask(name, self._control.get_collection, name)
+        return dict(found.config.metadata or {})
 
     def _metadata(self, name: str) -> CollectionMetadata:
-        found = self._ask(name, self._control.get_collection, name)
-        return CollectionMetadata.from_dict(found.config.metadata or {})
+        return CollectionMetadata.from_dict(self._stored(name))
 
     def _store_metadata(self, name: str, metadata: CollectionMetadata) -> None:
         self._ask(name, self._control.update_collection, name, metadata=metadata.as_dict())
@@ -159,7 +204,16 @@ class QdrantStore:
 
     def collections(self) -> list[CollectionInfo]:
         """The collections that jobsearch made, sorted by physical name."""
-        return [self.describe(name) for name in self._names()]
+        found = []
+        for name in self._names():
+            try:
+                found.append(self.describe(name))
+            except CollectionNotFound:
+                # Dropped by somebody else since the names were asked for.
+                continue
+            except CollectionMismatch as error:
+                _logger.warning("%s is left out: %s", name, error)
+        return found
 
     def _names(self) -> list[str]:
         found = self._ask("", self._control.get_collections).collections
@@ -228,13 +282,18 @@ class QdrantStore:
         return doomed
 
     def drop(self, name: str) -> None:
-        """Delete a collection by its physical name."""
+        """Delete a collection by its physical name.
+
+        One that this object was building is left alone if another process has taken it over.
+        """
         aliases = self.aliases()
         if name not in self._names():
             raise not_found(name, self._location, aliases)
         check_unused(name, aliases)
+        if name in self._building:
+            self._check_builder(name)
+            del self._building[name]
         self._ask(name, self._control.delete_collection, name)
-        self._building.pop(name, None)
 
     def swap_alias(self, alias: str, name: str, *, expected: str | None) -> None:
         """Point ``alias`` at ``name`` and drop builds older than the one it replaces.
@@ -244,28 +303,40 @@ class QdrantStore:
         """
         current = self.aliases().get(alias)
         check_expected(alias, current, expected)
-        if self._metadata(name).status != "ready":
+        if not self._is_ready(name):
             raise not_complete(name)
         if current == name:
             return
         self._point(alias, name, current)
+        try:
+            self._drop_outdated(alias, name, current or "")
+        except StoreError as error:
+            # The new build is live, and what is left goes with the next one.
+            _logger.warning("%s is live, but older builds could not be deleted: %s", alias, error)
+
+    def _is_ready(self, name: str) -> bool:
+        for attempt in range(_AGREEMENT_TRIES):
+            if attempt:
+                time.sleep(_AGREEMENT_PAUSE_S)
+            if self._metadata(name).status == "ready":
+                return True
+        return False
+
+    def _drop_outdated(self, alias: str, name: str, previous: str) -> None:
         ready = [
             i.name for i in self.collections() if i.metadata.status == "ready" and not i.aliases
         ]
-        for old in outdated(alias, name, current or "", ready):
+        for old in outdated(alias, name, previous, ready):
             self.drop(old)
 
     def _point(self, alias: str, name: str, current: str | None) -> None:
-        gone = models.DeleteAliasOperation(delete_alias=models.DeleteAlias(alias_name=alias))
+        remembered = {"previous": current or ""}
+        self._ask(name, self._control.update_collection, name, metadata=remembered)
+        # This moves an alias that is there: no moment without it, whatever becomes of the request.
         made = models.CreateAliasOperation(
             create_alias=models.CreateAlias(collection_name=name, alias_name=alias)
         )
-        remembered = {"previous": current or ""}
-        self._ask(name, self._control.update_collection, name, metadata=remembered)
-        # One request, so there is no moment without the alias.
-        self._ask(
-            name, self._control.update_collection_aliases, [gone, made] if current else [made]
-        )
+        self._ask(name, self._control.update_collection_aliases, [made])
 
     def rollback(self, alias: str) -> str:
         """Point ``alias`` back at the build before; returns its name."""
@@ -280,10 +351,13 @@ class QdrantStore:
         return previous
 
     def verify(self, name: str) -> list[str]:
-        """Check count, vectors and searches; returns the problems found."""
+        """Check indexes, count, vectors and searches; returns the problems found."""
         if self._metadata(name).status != "ready":
             return ["its build is not complete"]
-        return check_build(self, name)
+        info = self._ask(name, self._control.get_collection, name)
+        lacking = [] if self._local else unindexed(info)
+        problems = [f"no index of {', '.join(lacking)}, so filters are slow"] if lacking else []
+        return problems + check_build(self, name)
 
     def close(self) -> None:
         """Release the connections."""

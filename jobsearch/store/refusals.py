@@ -12,6 +12,8 @@ _KEY = (401, grpc.StatusCode.UNAUTHENTICATED)
 _PERMISSION = (403, grpc.StatusCode.PERMISSION_DENIED)
 _NOT_FOUND = (404, grpc.StatusCode.NOT_FOUND)
 _SILENT = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
+# It ran out of time; the others are what stands before a server says while that is away.
+_BUSY = (408, 502, 503, 504)
 
 
 def translate(error: Exception, where: str) -> StoreError | None:  # noqa: PLR0911
@@ -46,12 +48,17 @@ def _silence(reason: str, where: str) -> StoreUnavailable:
 
 
 def _refusal(code: int | grpc.StatusCode | None, said: str, where: str) -> StoreError:
+    said = " ".join(said.split())[:300]
+    if code in _BUSY:
+        return StoreUnavailable(
+            f"the server at {where} is overloaded or restarting ({code}: {said}): try again later"
+        )
     if code in _KEY:
         return StoreError(f"the server at {where} refuses the API key: set JOBSEARCH_API_KEY")
     if code in _PERMISSION:
         return StoreError(
-            f"the server at {where} does not let the API key do this: set JOBSEARCH_API_KEY to one "
-            "that may read, to search, or write, to ingest"
+            f"the server at {where} does not let the API key do this ({said}): set "
+            "JOBSEARCH_API_KEY to one that may read, to search, or write, to ingest"
         )
-    answer = f"the server at {where} answered {code}: {' '.join(said.split())[:300]}"
+    answer = f"the server at {where} answered {code}: {said}"
     return CollectionNotFound(answer) if code in _NOT_FOUND else StoreError(answer)

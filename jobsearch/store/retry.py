@@ -2,12 +2,13 @@
 
 Every request that jobsearch sends may be repeated: points are replaced by their ids, and names of
 builds are used once. So what passes by itself (an answer that does not come, a connection that
-breaks, 429 and the server's own failures) is waited out for a bounded time, with exponential
+breaks, 408, 429 and the server's own failures) is waited out for a bounded time, with exponential
 back-off and full jitter (Brooker 2015, "Exponential Backoff And Jitter", AWS Architecture Blog).
 A refusal, any other 4xx, is final at once.
 """
 
 import logging
+from collections.abc import Callable
 
 import grpc  # type: ignore[import-untyped]
 import httpx
@@ -17,7 +18,6 @@ from tenacity import (
     RetryCallState,
     Retrying,
     retry_if_exception,
-    stop_before_delay,
     wait_random_exponential,
 )
 
@@ -29,23 +29,37 @@ _PASSING_CODES = (
     grpc.StatusCode.DEADLINE_EXCEEDED,
     grpc.StatusCode.INTERNAL,
     grpc.StatusCode.ABORTED,
+    grpc.StatusCode.CANCELLED,
+    # What a server answers by REST as 500, such as a replica that is not ready.
+    grpc.StatusCode.FAILED_PRECONDITION,
 )
-_TOO_MANY, _SERVER_FAILED, _NOT_IMPLEMENTED = 429, 500, 501
+# A server that ran out of time answers 408, also while copies on other nodes are not reached.
+_TIMEOUT, _TOO_MANY, _SERVER_FAILED, _NOT_IMPLEMENTED = 408, 429, 500, 501
 
 
 def persistent(retry_s: float) -> Retrying:
     """Calls what it is given, again and again while that fails in passing.
 
     A wait that would end later than ``retry_s`` seconds after the first call is not begun;
-    ``Retry-After`` lengthens one. The last error is raised as it is.
+    ``Retry-After`` lengthens one. The first failure does not count against that time, however long
+    it took to show, so a call that timed out is made once more at least. The last error is raised
+    as it is.
     """
     return Retrying(
         retry=retry_if_exception(is_passing),
         wait=_wait,
-        stop=stop_before_delay(retry_s),
+        stop=_stop_after(retry_s),
         before_sleep=_tell,
         reraise=True,
     )
+
+
+def _stop_after(retry_s: float) -> Callable[[RetryCallState], bool]:
+    def stop(state: RetryCallState) -> bool:
+        spent = (state.seconds_since_start or 0.0) if state.attempt_number > 1 else 0.0
+        return spent + state.upcoming_sleep >= retry_s
+
+    return stop
 
 
 def is_passing(error: BaseException) -> bool:
@@ -55,7 +69,9 @@ def is_passing(error: BaseException) -> bool:
         return isinstance(error.source, httpx.TransportError)
     if isinstance(error, UnexpectedResponse):
         status = error.status_code or 0
-        return status == _TOO_MANY or (status >= _SERVER_FAILED and status != _NOT_IMPLEMENTED)
+        if status in (_TIMEOUT, _TOO_MANY):
+            return True
+        return status >= _SERVER_FAILED and status != _NOT_IMPLEMENTED
     if isinstance(error, grpc.RpcError) and isinstance(error, grpc.Call):
         return error.code() in _PASSING_CODES
     # What the client makes of 429 with a Retry-After.

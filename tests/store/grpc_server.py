@@ -9,6 +9,10 @@ import grpc
 from qdrant_client import QdrantClient, models
 from qdrant_client import grpc as messages
 from qdrant_client.conversions.conversion import GrpcToRest, RestToGrpc
+from qdrant_client.grpc.collections_service_pb2_grpc import (
+    CollectionsServicer,
+    add_CollectionsServicer_to_server,
+)
 from qdrant_client.grpc.points_service_pb2_grpc import (
     PointsServicer,
     add_PointsServicer_to_server,
@@ -20,6 +24,11 @@ from rest_server import LocalQdrant, serving
 class Health(QdrantServicer):
     def HealthCheck(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
         return messages.HealthCheckReply(title="qdrant", version="1.16.3")
+
+
+class Collections(CollectionsServicer):
+    def List(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
+        return messages.ListCollectionsResponse()
 
 
 class Points(PointsServicer):
@@ -90,6 +99,7 @@ def serving_grpc() -> Iterator[tuple[str, Points]]:
             )
             points = Points(local.client)
             add_PointsServicer_to_server(points, server)
+            add_CollectionsServicer_to_server(Collections(), server)
             add_QdrantServicer_to_server(Health(), server)
             try:
                 server.add_insecure_port(f"127.0.0.1:{int(url.rsplit(':', 1)[1]) + 1}")

@@ -106,7 +106,11 @@ class LocalQdrant:
         return {"exists": self.client.collection_exists(name)}
 
     def info(self, name: str) -> Any:
-        return self.client.get_collection(name)
+        found = self.client.get_collection(name)
+        physical = {a.alias_name: a.collection_name for a in self.client.get_aliases().aliases}
+        keyword = models.PayloadIndexInfo(data_type=models.PayloadSchemaType.KEYWORD, points=0)
+        indexed = self.indexed.get(physical.get(name, name), ())
+        return found.model_copy(update={"payload_schema": dict.fromkeys(indexed, keyword)})
 
     def create(self, name: str, body: Any) -> Any:
         request = models.CreateCollection(**body)

@@ -18,7 +18,7 @@ import pytest
 from faulty_proxy import FAULTS, Faults, proxied
 from grpc_server import serving_grpc
 from qdrant_client.common.client_exceptions import ResourceExhaustedResponse
-from qdrant_client.http.exceptions import ResponseHandlingException
+from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
 from rest_server import Answer, LocalQdrant, serving
 from tenacity import wait_none
 from test_server import Refused
@@ -36,12 +36,14 @@ from titles import (
 )
 
 from ingest.pipeline import IngestSummary, ingest
-from ingest.sources import SampleSource
-from jobsearch.errors import InvalidInput, StoreError
+from ingest.sources import SampleSource, TableSource
+from ingest.sources.base import Source
+from jobsearch.errors import CollectionChanged, InvalidInput, StoreError
 from jobsearch.models import Encoder
 from jobsearch.store import (
     CollectionMetadata,
     PointBatch,
+    ScoredPoint,
     Store,
     Vectors,
     bulk,
@@ -49,7 +51,7 @@ from jobsearch.store import (
     retry,
 )
 from jobsearch.store.names import build_name
-from jobsearch.types import Topology, VectorStorage
+from jobsearch.types import FILTER_FIELDS, Topology, VectorStorage
 
 RETRY_S = 30.0
 TIMEOUT_S = 1.0
@@ -163,6 +165,12 @@ def test_an_ingest_that_cannot_get_through_fails_in_time_and_changes_nothing(
         assert contents(store, live.alias) == undisturbed
 
 
+@pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504])
+def test_what_passes_by_itself(status: int) -> None:
+    answer = UnexpectedResponse(status, "", b"busy", httpx.Headers())
+    assert retry.is_passing(answer)
+
+
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 413, 422, 501])
 def test_a_refusal_is_final(status: int, pauses: list[float]) -> None:
     local, refused = LocalQdrant(), []
@@ -229,6 +237,21 @@ def test_retry_after_is_honoured_within_the_limit(pauses: list[float]) -> None:
     assert pauses == [7]
 
 
+def test_a_call_that_used_up_its_time_is_made_once_more(pauses: list[float]) -> None:
+    slow = ResponseHandlingException(httpx.ReadTimeout("slow"))
+    left, request = failing(slow, slow)
+    began = time.monotonic()
+
+    def slowly() -> str:
+        while time.monotonic() < began + 0.3:
+            pass
+        return request()
+
+    with pytest.raises(ResponseHandlingException):
+        retry.persistent(0.3)(slowly)
+    assert left == []
+
+
 def test_nothing_is_repeated_without_time_for_it(pauses: list[float]) -> None:
     left, request = failing(*[ResponseHandlingException(httpx.ReadTimeout("slow"))] * 2)
     with pytest.raises(ResponseHandlingException):
@@ -248,6 +271,8 @@ def test_an_answer_that_makes_no_sense_is_final() -> None:
         (grpc.StatusCode.DEADLINE_EXCEEDED, True),
         (grpc.StatusCode.INTERNAL, True),
         (grpc.StatusCode.ABORTED, True),
+        (grpc.StatusCode.CANCELLED, True),
+        (grpc.StatusCode.FAILED_PRECONDITION, True),
         (grpc.StatusCode.INVALID_ARGUMENT, False),
         (grpc.StatusCode.NOT_FOUND, False),
         (grpc.StatusCode.UNAUTHENTICATED, False),
@@ -318,7 +343,7 @@ def test_a_graph_that_waits_is_set_going() -> None:
         store.finish(name, metadata(COUNT))
     graph, *set_going = local.configured[name][1:]
     assert graph["hnsw_config"]["m"] == 16
-    assert set_going == [{"optimizers_config": {}}] * 2
+    assert set_going == [{"optimizers_config": {}}], "not at every look"
 
 
 def test_requests_stay_below_the_limit_whatever_the_vectors() -> None:
@@ -348,7 +373,7 @@ class Killed(BaseException):
     """Ends an ingest without clearing away, as SIGKILL does."""
 
 
-def interrupted(store: Store, encoder: Encoder, after: int) -> None:
+def interrupted(store: Store, encoder: Encoder, after: int, source: Source | None = None) -> None:
     """An ingest that ends after so many uploads."""
     uploads = iter(range(after))
 
@@ -361,7 +386,7 @@ def interrupted(store: Store, encoder: Encoder, after: int) -> None:
     store.upsert = upsert  # type: ignore[method-assign]
     store.drop = lambda name: None  # type: ignore[method-assign]
     with pytest.raises(Killed):
-        ingest(SampleSource(), "en", store, encoder)
+        ingest(source or SampleSource(), "en", store, encoder)
     store.upsert, store.drop = real, drop  # type: ignore[method-assign]
 
 
@@ -415,7 +440,8 @@ def test_resume(
 INGEST = """
 import sys
 from ingest.pipeline import ingest
-from ingest.sources import SampleSource
+from ingest.sources import SampleSource, TableSource
+from ingest.sources.base import Source
 from jobsearch.models import load_encoder
 from jobsearch.store import bulk, open_store
 bulk._UPSERT_BYTES = 150_000
@@ -461,6 +487,21 @@ def interrupted_finish(name: str, metadata: CollectionMetadata) -> None:
     raise Killed
 
 
+def test_resume_makes_the_indexes_that_are_missing(builtin: Encoder) -> None:
+    local = LocalQdrant()
+    with serving(local) as url, closing(open_store(url)) as store:
+        interrupted(store, builtin, 0)
+        [left] = store.collections()
+    local.indexed[left.name] = ["isco"]
+    with serving(local) as url, closing(open_store(url)) as store:
+        summary = ingest(SampleSource(), "en", store, builtin, resume=True)
+        assert summary.collection == left.name
+        assert set(local.indexed[left.name]) == set(FILTER_FIELDS)
+        assert store.verify(summary.alias) == []
+        local.indexed[left.name] = ["isco"]
+        assert store.verify(summary.alias)[0].startswith("no index of language, source, ")
+
+
 def test_resume_goes_on_only_with_the_same(builtin: Encoder, undisturbed: dict[str, str]) -> None:
     with serving(LocalQdrant()) as url, closing(open_store(url)) as store:
         interrupted(store, builtin, 1)
@@ -472,6 +513,71 @@ def test_resume_goes_on_only_with_the_same(builtin: Encoder, undisturbed: dict[s
         fresh = ingest(SampleSource(), "en", store, builtin, force=True)
         assert fresh.collection != left.name
         assert contents(store, fresh.alias) == undisturbed
+
+
+def test_only_the_last_to_go_on_with_a_build_finishes_it(builtin: Encoder) -> None:
+    with (
+        serving(LocalQdrant()) as url,
+        closing(open_store(url)) as one,
+        closing(open_store(url)) as two,
+    ):
+        name = build_name(ALIAS, encoder_info())
+        one.create(name, metadata(COUNT))
+        one.upsert(name, POINTS)
+        two.upsert(name, POINTS)
+        with pytest.raises(CollectionChanged, match="another process has gone on"):
+            one.finish(name, metadata(COUNT))
+        with pytest.raises(CollectionChanged, match="another process has gone on"):
+            one.drop(name)
+        two.finish(name, metadata(COUNT))
+        two.swap_alias(ALIAS, name, expected=None)
+        assert one.verify(ALIAS) == []
+
+
+def test_a_build_is_gone_on_with_as_it_was_spread() -> None:
+    local = LocalQdrant()
+
+    def spread(method: str, path: str, body: Any) -> Answer:
+        status, answer = local(method, path, body)
+        if method == "GET" and "config" in (answer.get("result") or {}):
+            answer["result"]["config"]["params"]["shard_number"] = 2
+        return status, answer
+
+    name = build_name(ALIAS, encoder_info())
+    with serving(spread) as url:
+        with closing(open_store(url, topology=Topology(shards=2))) as begun:
+            begun.create(name, metadata(COUNT))
+        with (
+            closing(open_store(url, topology=Topology(shards=6))) as other,
+            pytest.raises(StoreError, match="was begun with 2 shards"),
+        ):
+            other.upsert(name, POINTS)
+        with closing(open_store(url, topology=Topology(shards=2))) as same:
+            same.upsert(name, POINTS)
+
+
+def test_few_titles_are_checked_though_many_are_kept(
+    builtin: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    table = tmp_path / "jobs.csv"
+    table.write_text("title\n" + "".join(f"plumber for {n} houses\n" for n in range(300)))
+    with serving(LocalQdrant()) as url, closing(open_store(url)) as store:
+        ingest(SampleSource(), "en", store, builtin)
+        source = TableSource(table, title="title", language="en")
+        interrupted(store, builtin, 1, source)
+        real = store.query
+
+        def query(name: str, vectors: Vectors, **options: Any) -> list[list[ScoredPoint]]:
+            asked.append(len(vectors))
+            return real(name, vectors, **options)
+
+        monkeypatch.setattr(store, "query", query)
+        summary = ingest(source, "en", store, builtin, resume=True)
+        assert summary.kept_sources
+        assert store.count(summary.alias) == summary.total_points
+    assert asked
+    assert max(asked) <= 64
 
 
 def test_resume_without_anything_to_go_on_with(
