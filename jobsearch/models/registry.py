@@ -7,6 +7,10 @@ package, and one in the models directory takes its place. Code that comes with a
 """
 
 import json
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -38,6 +42,9 @@ _OWN_MODULES = (
     "jobsearch.models.use.UseHead",
     "jobsearch.models.anchors.ConceptAnchors",
 )
+# A model's settings may ask torch to run what is in a pickle; this outdoes them.
+_NO_CODE_IN_PICKLES = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
+_loading = threading.Lock()
 # What the libraries raise over files that are damaged, cut short or of another kind.
 _LOADING_ERRORS = (
     OSError, ValueError, TypeError, AttributeError, LookupError, RuntimeError, ImportError,
@@ -191,6 +198,22 @@ def _load_builtin() -> "SentenceTransformer":
     return SentenceTransformer(modules=[UseTokens(), UseHead(), Normalize()])
 
 
+@contextmanager
+def _weights_only() -> Iterator[None]:
+    """Whatever the files of a model say, a pickle among them may hold tensors only."""
+    with _loading:
+        before = os.environ.get(_NO_CODE_IN_PICKLES)
+        os.environ[_NO_CODE_IN_PICKLES] = "1"
+        try:
+            yield
+        finally:
+            if before is None:
+                del os.environ[_NO_CODE_IN_PICKLES]
+            else:
+                os.environ[_NO_CODE_IN_PICKLES] = before
+
+
+@_weights_only()
 def load_directory(path: Path) -> "SentenceTransformer":
     """Load a SentenceTransformer directory; its modules are ours or the library's, nothing else.
 
@@ -225,6 +248,7 @@ def load_directory(path: Path) -> "SentenceTransformer":
         ) from error
 
 
+@_weights_only()
 def _load_from_hub(hub_id: str) -> "SentenceTransformer":
     """Load from the local cache; ask the hub, once and briefly, only if it is not there."""
     from safetensors import SafetensorError

@@ -74,6 +74,12 @@ def _check_url(location: str, api_key: str | None) -> SplitResult:
         raise InvalidInput(
             f"the store's URL on {host} must carry no credentials: set JOBSEARCH_API_KEY instead"
         )
+    # What else reads the URL must find the host that is checked here.
+    bare = f"[{host}]" if ":" in host else host
+    if url.netloc.lower().removesuffix(f":{url.port}") != bare or url.path.startswith("//"):
+        raise InvalidInput(
+            f"the store's URL on {host} can be read in two ways: write http://localhost:6333"
+        )
     if api_key and url.scheme == "http" and not _is_loopback(host):
         raise InvalidInput(
             f"the API key would travel unencrypted to {host}: use https://, or no key"
@@ -97,6 +103,8 @@ def _is_loopback(host: str) -> bool:
 def _client(
     location: str, url: SplitResult, api_key: str | None, timeout_s: float, *, prefer_grpc: bool
 ) -> QdrantClient:
+    # What a proxy is told unencrypted has left this machine.
+    direct = url.scheme == "http" and _is_loopback(url.hostname or "")
     with warnings.catch_warnings():
         # Refused above unless the server is on this machine.
         warnings.filterwarnings("ignore", message="Api key is used with an insecure connection")
@@ -109,6 +117,8 @@ def _client(
             timeout=max(1, round(timeout_s)),
             # Its own check warns from a thread; _check_server raises.
             check_compatibility=False,
+            trust_env=not direct,
+            grpc_options={"grpc.enable_http_proxy": 0} if direct else None,
         )
 
 
@@ -139,13 +149,14 @@ def _grpc_client(
             pass
     except OSError:
         return None
-    probe = _client(location, url, api_key, _GRPC_ANSWER_S, prefer_grpc=True)
-    try:
-        # The version is told to everybody here too.
-        probe.get_collections()
-    except grpc.RpcError:
-        # Something else listens there.
-        return None
-    finally:
-        probe.close()
+    # The version is told to everybody; who does not speak gRPC is not told the key.
+    for key, ask in ((None, QdrantClient.info), (api_key, QdrantClient.get_collections)):
+        probe = _client(location, url, key, _GRPC_ANSWER_S, prefer_grpc=True)
+        try:
+            ask(probe)
+        except grpc.RpcError:
+            # Something else listens there.
+            return None
+        finally:
+            probe.close()
     return _client(location, url, api_key, timeout_s, prefer_grpc=True)

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -108,6 +109,58 @@ def test_planted_weights_are_not_unpickled(model: Path, tmp_path: Path) -> None:
     # It would have.
     pickle.loads(data)
     assert mark.exists()
+
+
+def ask_for_code(model: Path, mark: Path, key: str) -> None:
+    """Weights in a pickle that makes a file, and settings that have it run without a question."""
+    torch.save({"x": torch.zeros(1), "weights": Planted(mark)}, model / "pytorch_model.bin")
+    asked = {"weights_only": False, "use_safetensors": False, "dtype": "auto"}
+    change_json(model / "sentence_bert_config.json", lambda config: {**config, key: asked})
+    change_json(
+        model / "config.json",
+        lambda config: {k: v for k, v in config.items() if k not in ("dtype", "torch_dtype")},
+    )
+
+
+def change_json(path: Path, change: Callable[[Any], Any]) -> None:
+    path.write_text(json.dumps(change(json.loads(path.read_text()))))
+
+
+@pytest.mark.parametrize("key", ["model_args", "model_kwargs"])
+@pytest.mark.parametrize("beside", ["good weights", "nothing"])
+def test_settings_that_ask_for_a_pickle_to_be_run(
+    model: Path, tmp_path: Path, key: str, beside: str
+) -> None:
+    mark = tmp_path / "it ran"
+    if beside == "nothing":
+        for weights in model.rglob("*.safetensors"):
+            weights.unlink()
+    ask_for_code(model, mark, key)
+    with pytest.raises(ModelError, match="which is not run"):
+        load_directory(model)
+    assert not mark.exists()
+    assert "TORCH_FORCE_WEIGHTS_ONLY_LOAD" not in os.environ, "others may do as they like"
+
+
+@pytest.mark.filterwarnings("ignore:SentenceTransformer.load")
+def test_settings_of_a_model_inside_a_model(model: Path, tmp_path: Path) -> None:
+    mark, inner = tmp_path / "it ran", tmp_path / "inner"
+    shutil.copytree(model, inner)
+    ask_for_code(inner, mark, "model_kwargs")
+    router = model / "2_Router"
+    shutil.copytree(inner, router / "query_0")
+    settings = {
+        "types": {"query_0": "sentence_transformers.SentenceTransformer"},
+        "structure": {"query": ["query_0"]},
+        "parameters": {"default_route": "query"},
+    }
+    (router / "router_config.json").write_text(json.dumps(settings))
+    entry = {"idx": 2, "name": "2", "path": "2_Router"}
+    entry["type"] = "sentence_transformers.base.modules.Router"
+    change_json(model / "modules.json", lambda modules: [*modules, entry])
+    with pytest.raises(ModelError, match="which is not run"):
+        load_directory(model)
+    assert not mark.exists()
 
 
 @pytest.mark.parametrize("module", ["1_UseHead", "3_ConceptAnchors"])

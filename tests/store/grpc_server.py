@@ -18,7 +18,7 @@ from qdrant_client.grpc.points_service_pb2_grpc import (
     add_PointsServicer_to_server,
 )
 from qdrant_client.grpc.qdrant_pb2_grpc import QdrantServicer, add_QdrantServicer_to_server
-from rest_server import LocalQdrant, serving
+from rest_server import LocalQdrant, check_params, serving
 
 
 class Health(QdrantServicer):
@@ -35,15 +35,18 @@ class Points(PointsServicer):
     def __init__(self, client: QdrantClient) -> None:
         self.client = client
         self.calls: list[str] = []
+        self.keys: list[str | None] = []
 
     def _check(self, call: str, name: str, context: grpc.ServicerContext) -> None:
         self.calls.append(call)
+        self.keys.append(dict(context.invocation_metadata()).get("api-key"))
         aliases = {each.alias_name for each in self.client.get_aliases().aliases}
         if name not in aliases and not self.client.collection_exists(name):
             context.abort(grpc.StatusCode.NOT_FOUND, f"Collection {name} doesn't exist!")
 
     def Upsert(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
         self._check("upsert", request.collection_name, context)
+        assert request.wait
         points = [GrpcToRest.convert_point_struct(point) for point in request.points]
         self.client.upsert(request.collection_name, points)
         return messages.PointsOperationResponse(
@@ -54,7 +57,7 @@ class Points(PointsServicer):
         self._check("query", request.collection_name, context)
         queries = [GrpcToRest.convert_query_points(query) for query in request.query_points]
         for query in queries:
-            query.params = None  # local mode warns that it ignores them
+            check_params(query)
         found = self.client.query_batch_points(request.collection_name, queries)
         return messages.QueryBatchResponse(
             result=[

@@ -15,6 +15,8 @@ from typing import Any, ClassVar
 from pydantic import BaseModel
 from qdrant_client import QdrantClient, models
 
+from jobsearch.store.vectors import FILTERED_EF, OVERSAMPLING
+
 Answer = tuple[int, Any]
 
 
@@ -26,7 +28,11 @@ def serving(answer: Callable[[str, str, Any], Answer]) -> Iterator[str]:
         def handle_any(self) -> None:
             length = int(self.headers.get("Content-Length") or 0)
             body = json.loads(self.rfile.read(length)) if length else None
-            status, content = answer(self.command, self.path.split("?")[0], body)
+            path, _, options = self.path.partition("?")
+            if body and re.search(r"/(points|index)$", path) and self.command == "PUT":
+                # Else a server answers before it can be searched.
+                assert "wait=true" in options
+            status, content = answer(self.command, path, body)
             data = json.dumps(content).encode()
             self.send_response(status)
             self.send_header("Content-Type", "application/json")
@@ -75,6 +81,7 @@ class LocalQdrant:
         self.client = QdrantClient(":memory:")
         self.indexed: dict[str, list[str]] = {}
         self.configured: dict[str, list[dict[str, Any]]] = {}
+        self.exact: list[bool] = []
 
     def __call__(self, method: str, path: str, body: Any) -> Answer:
         for verb, pattern, name in self.ROUTES:
@@ -97,6 +104,9 @@ class LocalQdrant:
 
     def change_aliases(self, body: Any) -> Any:
         operations = models.ChangeAliasesOperation(**body).actions
+        # A server carries actions out one by one: between two, or after the first of them failed,
+        # there would be no alias.
+        assert [type(operation) for operation in operations] == [models.CreateAliasOperation]
         return self.client.update_collection_aliases(operations)
 
     def names(self) -> Any:
@@ -139,8 +149,8 @@ class LocalQdrant:
     def query(self, name: str, body: Any) -> Any:
         searches = models.QueryRequestBatch(**body).searches
         for search in searches:
-            assert search.params is not None
-            search.params = None  # local mode warns that it ignores them
+            self.exact.append(search.params.exact)
+            check_params(search)
         return self.client.query_batch_points(name, searches)
 
     def scroll(self, name: str, body: Any) -> Any:
@@ -160,6 +170,19 @@ class LocalQdrant:
 
     def delete(self, name: str, body: Any) -> Any:
         return self.client.delete(name, models.FilterSelector(**body))
+
+
+def check_params(query: Any) -> None:
+    """How a query is to be answered: no part of it that a real server needs may be missing."""
+    params = query.params
+    assert params is not None
+    assert params.exact is not None
+    assert params.quantization.rescore
+    assert params.quantization.oversampling == OVERSAMPLING
+    filtered = query.filter is not None
+    assert (params.acorn is not None and params.acorn.enable is True) == filtered
+    assert (params.hnsw_ef == FILTERED_EF) == filtered
+    query.params = None  # local mode warns that it ignores them
 
 
 def _plain(result: Any) -> Any:

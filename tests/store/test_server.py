@@ -170,6 +170,8 @@ def test_something_else_than_qdrant() -> None:
     [
         ("http://qdrant.example.org:6333", "key", "unencrypted to qdrant.example.org"),
         ("http://10.0.0.7:6333", "key", "unencrypted to 10.0.0.7"),
+        ("http://localhost.example.org", "key", "unencrypted to localhost.example.org"),
+        ("http://127.0.0.1.example.org", "key", "unencrypted to 127.0.0.1.example.org"),
         ("http://me:secret@localhost:6333", None, "no credentials"),
         ("https://localhost:6333/?api-key=secret", None, "no credentials"),
         ("http://", None, "names no host"),
@@ -184,17 +186,21 @@ def test_urls_that_are_not_asked(url: str, key: str | None, said: str) -> None:
 
 
 def test_a_key_may_travel_on_this_machine() -> None:
-    keys = []
-    local = LocalQdrant()
-
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), serving_grpc() as (url, points):
         warnings.simplefilter("error")
-        with serving(local) as url:
-            store = open_store(url, api_key="key")
-            assert isinstance(store, QdrantStore)
-            keys.append(store.aliases())
-            store.close()
-    assert keys == [{}]
+        with closing(open_store(url, api_key="key")) as store:
+            build(store, POINTS)
+    assert set(points.keys) == {"key"}
+
+
+@pytest.mark.parametrize("exact", [True, False])
+def test_whether_every_point_is_compared(exact: bool) -> None:
+    local = LocalQdrant()
+    with serving(local) as url, closing(open_store(url)) as store:
+        build(store, POINTS)
+        local.exact.clear()
+        store.query(ALIAS, POINTS.vectors[:2], limit=3, exact=exact)
+    assert local.exact == [exact, exact]
 
 
 def test_every_filter_field_is_indexed_before_the_data() -> None:
