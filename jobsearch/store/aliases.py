@@ -7,9 +7,9 @@ from jobsearch.store.builds import (
     no_build_before,
     not_complete,
     not_found,
-    outdated,
 )
 from jobsearch.store.manifest import Manifest
+from jobsearch.store.names import alias_of
 
 
 def swapped(
@@ -28,9 +28,13 @@ def swapped(
     if current == name:
         return manifest, []
     moved = _remember(manifest, name, current or "").pointing(alias, name)
-    in_use = set(moved.aliases.values())
-    idle = [n for n, entry in moved.collections.items() if entry.ready and n not in in_use]
-    old = outdated(alias, name, current or "", idle)
+    # Whatever their names say of their age: the clock may have been set back.
+    kept = {name, current, *moved.aliases.values()}
+    old = [
+        n
+        for n, entry in moved.collections.items()
+        if entry.ready and alias_of(n) == alias and n not in kept
+    ]
     return moved.lacking(*old), old
 
 

@@ -24,9 +24,9 @@ from jobsearch.store.locks import hold
 from jobsearch.store.manifest import Entry, Manifest, checksums, damage
 from jobsearch.store.metadata import CollectionMetadata
 from jobsearch.store.names import alias_of, check_name
-from jobsearch.store.shard import CONFIG_FILE, Shard
+from jobsearch.store.shard import Shard
 from jobsearch.store.vectors import check_points, check_vectors, rank
-from jobsearch.store.writer import EngineProcess, ShardWriter
+from jobsearch.store.writer import ShardWriter
 from jobsearch.types import Filters
 
 #: Collections up to this size get no approximate index: comparing a query with 50,000 points of
@@ -81,8 +81,6 @@ class EdgeStore:
             with self._folder.os_errors():
                 self._folder.manifest()
                 held.enter_context(hold(path, f"a build of {alias}", self._build_timeout_s))
-                # It gets ready while the titles are read.
-                EngineProcess.running()
             with self._folder.changing() as manifest:
                 self._clear_leftovers(manifest, alias)
             try:
@@ -185,11 +183,10 @@ class EdgeStore:
         return self._open_sealed(name, entry)
 
     def _open_sealed(self, name: str, entry: Entry) -> Shard:
-        with self._folder.loading(name):
-            path = self._folder.shard(name, entry.generation)
-            metadata = entry.parsed()
+        metadata = entry.parsed()
+        with self._folder.os_errors():
             shard = Shard(
-                path,
+                self._folder.shard(name, entry.generation),
                 metadata.encoder.dim,
                 exact_up_to=self._exact_up_to,
                 storage=metadata.storage,
@@ -328,4 +325,4 @@ class EdgeStore:
 def _seal(shard: Shard | ShardWriter, metadata: CollectionMetadata, generation: int) -> Entry:
     shard.seal()
     ready = replace(metadata, status="ready")
-    return Entry(ready.as_dict(), generation, checksums(shard.path, CONFIG_FILE))
+    return Entry(ready.as_dict(), generation, checksums(shard.path))

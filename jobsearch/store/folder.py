@@ -3,7 +3,7 @@
 import errno
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from jobsearch.errors import StoreDamaged, StoreError
@@ -23,6 +23,10 @@ from jobsearch.store.manifest import (
 # beforehand: what the engine lays out at once, and what payloads and their indexes take a point.
 _RESERVE_BYTES = 32 << 20
 _PAYLOAD_BYTES = 2048
+
+# Given up on a full disk, where not even a list of less could be written otherwise.
+_RESERVE = "reserve"
+_RESERVE_FILE_BYTES = 1 << 20
 
 
 class StoreFolder:
@@ -68,7 +72,7 @@ class StoreFolder:
                 f"{self.path / MANIFEST} is missing: restore it from a backup, or delete the "
                 f"folder {self.path} and ingest the titles again"
             )
-        if names - {LOCKS, f"{MANIFEST}.new"}:
+        if names - {LOCKS, _RESERVE, f"{MANIFEST}.new"}:
             raise StoreError(
                 f"{self.path} holds other files and is no store of jobsearch: "
                 "give --store an empty or a new folder"
@@ -88,19 +92,22 @@ class StoreFolder:
                 yield self.manifest()
 
     def write(self, manifest: Manifest) -> None:
-        """Replace the manifest; only within :meth:`changing`."""
-        write_manifest(self.path / MANIFEST, manifest)
+        """Replace the manifest, on a full disk too; only within :meth:`changing`."""
+        reserve = self.path / _RESERVE
+        try:
+            write_manifest(self.path / MANIFEST, manifest)
+        except OSError as error:
+            if error.errno != errno.ENOSPC or not reserve.exists():
+                raise
+            reserve.unlink()
+            write_manifest(self.path / MANIFEST, manifest)
+        if not reserve.exists():
+            with suppress(OSError):
+                reserve.write_bytes(bytes(_RESERVE_FILE_BYTES))
 
     def lock_path(self, alias: str) -> Path:
         """The lock of the builds for an alias."""
         return self.path / LOCKS / f"build-{alias}.lock"
-
-    @contextmanager
-    def loading(self, name: str) -> Iterator[None]:
-        """Hold the right to load a collection: the engine rewrites its configuration as it does."""
-        lock = self.path / COLLECTIONS / name / "load.lock"
-        with self.os_errors(), hold(lock, f"collection {name}", self._lock_timeout_s):
-            yield
 
     def shard(self, name: str, generation: int) -> Path:
         """The engine's folder for one generation of a collection."""
@@ -145,6 +152,11 @@ class StoreFolder:
             where = error.filename or self.path
             if error.errno == errno.ENOSPC:
                 message = f"the disk is full, {where} could not be written: make room"
+            elif error.errno == errno.EROFS:
+                message = (
+                    f"{where} is read-only: searching needs a store that can be written to too, "
+                    "since the engine opens its files so; copy it to another place"
+                )
             elif isinstance(error, PermissionError):
                 message = f"no permission for {where}: give --store a folder of your own"
             else:

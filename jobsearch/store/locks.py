@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -31,12 +31,15 @@ def hold(path: Path, what: str, timeout_s: float) -> Iterator[None]:
             f"{what} is held by {_read_note(note)}, waited {timeout_s:g} s: "
             "try again when it is done"
         ) from error
+    since = datetime.now(UTC).isoformat(timespec="seconds")
     try:
-        since = datetime.now(UTC).isoformat(timespec="seconds")
-        note.write_text(json.dumps({"pid": os.getpid(), "since": since}), encoding="utf-8")
+        # On a full disk it is held all the same.
+        with suppress(OSError):
+            note.write_text(json.dumps({"pid": os.getpid(), "since": since}), encoding="utf-8")
         yield
     finally:
-        note.unlink(missing_ok=True)
+        with suppress(OSError):
+            note.unlink(missing_ok=True)
         lock.release()
 
 

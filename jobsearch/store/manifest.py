@@ -146,11 +146,10 @@ def write_manifest(path: Path, manifest: Manifest) -> None:
         os.close(folder)
 
 
-def checksums(folder: Path, ignored: str) -> dict[str, tuple[int, int]]:
-    """Sizes and CRC-32s of all files below ``folder``, but for the file ``ignored`` at its top."""
+def checksums(folder: Path) -> dict[str, tuple[int, int]]:
+    """Sizes and CRC-32s of all files below ``folder``."""
     files = (path for path in sorted(folder.rglob("*")) if path.is_file())
     found = {str(path.relative_to(folder)): path for path in files}
-    found.pop(ignored, None)
     return {name: (path.stat().st_size, _crc32(path)) for name, path in found.items()}
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence, Set
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ import qdrant_edge as edge
 from jobsearch.errors import StoreError
 from jobsearch.store.base import PointBatch, ScoredPoint, Vectors
 from jobsearch.store.filters import engine_filter
+from jobsearch.store.manifest import SEGMENTS
 from jobsearch.store.vectors import (
     FILTERED_EF,
     HNSW_EF_CONSTRUCT,
@@ -26,7 +28,7 @@ from jobsearch.store.vectors import (
 from jobsearch.types import FILTER_FIELDS, Filters, Quantization, VectorStorage
 
 #: Written anew by the engine at every load, so it is neither sealed nor trusted.
-CONFIG_FILE = "edge_config.json"
+_CONFIG_FILE = "edge_config.json"
 
 # Points at a time, read or written: those of the engine take several times their data.
 _POINTS = 1000
@@ -109,8 +111,14 @@ class Shard:
                 self._shard = self._load()
 
     def _load(self) -> edge.EdgeShard:
-        (self.path / CONFIG_FILE).unlink(missing_ok=True)
-        return edge.EdgeShard.load(str(self.path), self._config)
+        """Load the files through a folder of this reader's own.
+
+        The engine writes its configuration where it loads from, so readers of one folder would have
+        to wait for one another; all else it only reads.
+        """
+        with TemporaryDirectory(prefix="load-", dir=self.path.parent) as own:
+            (Path(own) / SEGMENTS).symlink_to(self.path.absolute() / SEGMENTS)
+            return edge.EdgeShard.load(own, self._config)
 
     def _update(self, operation: edge.UpdateOperation) -> None:
         with _engine_errors(f"writing to {self.path}"):
@@ -158,6 +166,7 @@ class Shard:
             self._shard.optimize()
             self._shard.flush()
             self._shard.close()
+            (self.path / _CONFIG_FILE).unlink()
             self._load().close()
 
     @property

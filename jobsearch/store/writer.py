@@ -5,18 +5,21 @@ would hold up the encoding. And the engine writes through memory maps, where a f
 process: here that is a child, and its parent goes on with an error that says so.
 
 One child serves all builds of a process, a request at a time, over two pipes. It is started when a
-build begins (anew, if it died), lets go of everything when its parent ends, and reads nothing but
-what its parent sends.
+build begins (anew, if it died), ends when its parent does (on Linux at once, elsewhere when the
+request under way is done), and reads nothing but what its parent sends.
 """
 
 import atexit
+import ctypes
 import os
 import pickle
+import signal
 import subprocess
 import sys
 import threading
 import traceback
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any, ClassVar, cast
@@ -30,8 +33,10 @@ from jobsearch.types import Filters, VectorStorage
 # multiprocessing would import the parent's main script a second time.
 _CHILD = (
     "import signal, sys; signal.signal(signal.SIGINT, signal.SIG_IGN); "
-    "sys.path[:] = sys.argv[1:]; from jobsearch.store.writer import main; main()"
+    "parent, *rest = sys.argv[1:]; sys.path[:] = rest; from jobsearch.store.writer import main; "
+    "main(int(parent))"
 )
+_PR_SET_PDEATHSIG = 1
 
 
 class ShardWriter:
@@ -112,11 +117,10 @@ class EngineProcess:
 
     def __init__(self) -> None:
         self._asking = threading.Lock()
-        self._process = subprocess.Popen(  # noqa: S603 # our own interpreter and code
-            [sys.executable, "-c", _CHILD, *sys.path],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-        )
+        started: Future[subprocess.Popen[bytes]] = Future()
+        # It ends with the thread that started it, so that one stays.
+        threading.Thread(target=_attend, args=(started,), daemon=True).start()
+        self._process = started.result()
         self._requests = cast(IO[bytes], self._process.stdin)
         self._answers = cast(IO[bytes], self._process.stdout)
         atexit.register(self._end)
@@ -162,8 +166,28 @@ class EngineProcess:
         self._answers.close()
 
 
-def main() -> None:
-    """What the child runs."""
+def _attend(started: "Future[subprocess.Popen[bytes]]") -> None:
+    """Start the child and wait for its end."""
+    try:
+        child = subprocess.Popen(  # noqa: S603 # our own interpreter and code
+            [sys.executable, "-c", _CHILD, str(os.getpid()), *sys.path],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+    except BaseException as error:
+        started.set_exception(error)
+        return
+    started.set_result(child)
+    child.wait()
+
+
+def main(parent: int) -> None:
+    """What the child of the process ``parent`` runs."""
+    if sys.platform == "linux":
+        # No thread could watch: the engine keeps Python's lock for as long as it makes an index.
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:
+            os._exit(0)
     # Whatever the engine prints must not come between the answers.
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)

@@ -113,7 +113,7 @@ def outcomes(store: Path, files: list[Path], told: Told) -> dict[tuple[str, str]
 
 
 def test_points(store: Path, live: Path, told: Told) -> None:
-    files = sorted(p for p in live.rglob("*") if p.is_file() and p.name != "edge_config.json")
+    files = sorted(p for p in live.rglob("*") if p.is_file())
     found = outcomes(store, files, told)
     assert len(found) > 200
     for (file, how), said in found.items():
@@ -124,11 +124,11 @@ def test_points(store: Path, live: Path, told: Told) -> None:
 
 
 def test_all_other_files(store: Path, live: Path, told: Told) -> None:
-    """Locks and the engine's own settings are made anew; the build before has no part in it."""
+    """Locks and the reserve are made anew; the build before has no part in it."""
     files = [p for p in store.rglob("*") if p.is_file() and p.name != "manifest.json"]
-    others = [p for p in files if live not in p.parents or p.name == "edge_config.json"]
+    others = [p for p in files if live not in p.parents]
     names = {p.name for p in others}
-    assert {"store.lock", "load.lock", "edge_config.json"} <= names
+    assert {"store.lock", "reserve"} <= names
     before = [p for p in others if "segments" in p.parts][::10]
     others = [p for p in others if "segments" not in p.parts] + before
     assert set(outcomes(store, others, told).values()) == {"whole"}

@@ -7,13 +7,17 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 from unittest.mock import Mock
 
 import numpy as np
 import pytest
+import qdrant_edge as edge
 from titles import (
     ALIAS,
     COUNT,
@@ -137,7 +141,7 @@ def damaged(data: bytes) -> dict[str, bytes | None]:
 
 def test_no_damaged_file_reaches_the_engine(copied: Path) -> None:
     [shard] = (copied / "collections").glob("*/0")
-    sealed = [p for p in shard.rglob("*") if p.is_file() and p.name != "edge_config.json"]
+    sealed = [p for p in shard.rglob("*") if p.is_file()]
     assert len(sealed) > 50
     for file in sealed:
         size = file.stat().st_size
@@ -158,15 +162,6 @@ def test_no_damaged_file_reaches_the_engine(copied: Path) -> None:
             with file.open("wb") as opened:
                 opened.write(data)
                 opened.truncate(size)
-    assert count(copied) == COUNT
-
-
-@pytest.mark.parametrize("content", [None, b"", b"{", b"\0" * 300, b'{"vectors": {}}'])
-def test_the_engines_own_settings_are_made_anew(copied: Path, content: bytes | None) -> None:
-    [settings] = (copied / "collections").glob("*/0/edge_config.json")
-    settings.unlink()
-    if content is not None:
-        settings.write_bytes(content)
     assert count(copied) == COUNT
 
 
@@ -432,6 +427,74 @@ def test_a_full_disk_at_the_swap(
     assert store.aliases() == {ALIAS: live}
     store.swap_alias(ALIAS, new, expected=live)
     assert store.aliases() == {ALIAS: new}
+
+
+def test_what_makes_room_works_on_a_full_disk(
+    store: EdgeStore, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = build(store, POINTS)
+    live = build(store, POINTS)
+    reserve = path / "reserve"
+    real_write, real_open = os.fsync, Path.open
+
+    def sync(descriptor: int) -> None:
+        if reserve.exists():
+            raise OSError(errno.ENOSPC, "No space left on device")
+        real_write(descriptor)
+
+    def written(self: Path, mode: str = "r", *args: Any, **options: Any) -> Any:
+        if "w" in mode and self.suffix != ".new":
+            raise OSError(errno.ENOSPC, "No space left on device", str(self))
+        return real_open(self, mode, *args, **options)
+
+    assert reserve.stat().st_size == 1 << 20
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", sync)
+        patch.setattr(Path, "open", written)
+        assert store.count(ALIAS) == COUNT
+        store.drop(old)
+        assert not reserve.exists()
+    assert [info.name for info in store.collections()] == [live]
+    build(store, POINTS)
+    assert reserve.exists()
+
+
+def test_readers_do_not_wait_for_one_another(copied: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real, loading, go_on = edge.EdgeShard.load, threading.Event(), threading.Event()
+    counts: list[int] = []
+
+    class Slow:
+        @staticmethod
+        def load(*args: Any) -> Any:
+            if not loading.is_set():
+                loading.set()
+                assert go_on.wait(60)
+            return real(*args)
+
+    monkeypatch.setattr("jobsearch.store.shard.edge.EdgeShard", Slow)
+    stopped = threading.Thread(target=lambda: counts.append(count(copied)))
+    stopped.start()
+    assert loading.wait(60)
+    assert count(copied) == COUNT, "while the other is in the middle of it"
+    go_on.set()
+    stopped.join(60)
+    assert counts == [COUNT]
+    assert not list(copied.rglob("load-*")), "nothing is left of it"
+
+
+def test_a_clock_that_was_set_back(store: EdgeStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        late = datetime(2100, 1, 1, tzinfo=UTC)
+        moments = iter([late, late + timedelta(hours=1)])
+        patch.setattr(
+            "titles.build_name", lambda alias, info: build_name(alias, info, next(moments))
+        )
+        build(store, POINTS)
+        build(store, POINTS)
+    before = build(store, POINTS)
+    live = build(store, POINTS)
+    assert sorted(info.name for info in store.collections()) == [before, live]
+    assert store.rollback(ALIAS) == before
 
 
 def test_a_disk_that_is_almost_full(store: EdgeStore, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ from titles import DIM, batch, records, unit_vectors
 
 from jobsearch.errors import StoreError
 from jobsearch.store.manifest import checksums
-from jobsearch.store.shard import CONFIG_FILE, Shard
+from jobsearch.store.shard import Shard
 
 MANY = 2000
 POINTS = batch(records(MANY), unit_vectors(MANY))
@@ -46,13 +46,13 @@ def test_many_points_get_one_and_exact_goes_round_it(tmp_path: Path) -> None:
 def test_a_sealed_folder_does_not_change_any_more(tmp_path: Path, exact_up_to: int) -> None:
     shard = filled(tmp_path / "0", exact_up_to)
     shard.close()
-    sealed = checksums(tmp_path / "0", CONFIG_FILE)
+    sealed = checksums(tmp_path / "0")
     for _ in range(2):
         shard = Shard(tmp_path / "0", DIM, exact_up_to=exact_up_to, new=False)
         shard.query(unit_vectors(3), 5, None, exact=False)
         assert shard.count() == MANY
         shard.close()
-        assert checksums(tmp_path / "0", CONFIG_FILE) == sealed
+        assert checksums(tmp_path / "0") == sealed
 
 
 def test_errors_of_the_engine_are_ours(tmp_path: Path) -> None:

@@ -31,7 +31,9 @@ def writer(tmp_path: Path) -> ShardWriter:
 
 #: An engine that prints, on both ways out, and fails in ways that no error of ours does.
 STRANGE = """
-import os
+import ctypes, os, sys
+parent, *rest = sys.argv[1:]
+sys.path[:] = rest
 from jobsearch.store import writer
 
 class Foreign(BaseException):
@@ -47,16 +49,19 @@ class Strange(writer.Shard):
     def ids(self, filters):
         raise Foreign("panicked at row 7")
 
+    def seal(self):
+        # As the engine does while it makes an index: with Python's lock held.
+        ctypes.PyDLL(None).sleep(60)
+
 writer.Shard = Strange
-writer.main()
+writer.main(int(parent))
 """
 
 
 @pytest.fixture
 def strange(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ShardWriter]:
     """A writer of its own process, which runs the strange engine."""
-    start = "import sys; sys.path[:] = sys.argv[1:]\n" + STRANGE
-    monkeypatch.setattr(writer_module, "_CHILD", start)
+    monkeypatch.setattr(writer_module, "_CHILD", STRANGE)
     monkeypatch.setattr(EngineProcess, "_shared", None)
     yield ShardWriter(tmp_path / "strange", DIM, exact_up_to=50_000)
     kill(EngineProcess.running())
@@ -91,27 +96,55 @@ def test_an_engine_that_dies_leaves_the_live_collection(tmp_path: Path) -> None:
     store.close()
 
 
-def test_an_engine_without_a_parent_ends() -> None:
-    script = (
-        "from jobsearch.store.writer import EngineProcess; import time\n"
-        "print(EngineProcess.running()._process.pid, flush=True); time.sleep(60)"
+IDLE = """
+from jobsearch.store.writer import EngineProcess
+import time
+print(EngineProcess.running()._process.pid, flush=True)
+time.sleep(60)
+"""
+BUSY = f"""
+from pathlib import Path
+from jobsearch.store import writer
+writer._CHILD = {STRANGE!r}
+shard = writer.ShardWriter(Path("shard"), 16, exact_up_to=100)
+print(shard._engine._process.pid, flush=True)
+shard.seal()
+"""
+
+
+@pytest.mark.parametrize("script", [IDLE, BUSY], ids=["idle", "busy"])
+@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM])
+def test_an_engine_without_a_parent_ends(script: str, end: signal.Signals, tmp_path: Path) -> None:
+    if script == BUSY and sys.platform != "linux":
+        pytest.skip("only Linux ends a process with its parent")
+    parent = subprocess.Popen(
+        [sys.executable, "-c", script],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
     )
-    parent = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
     assert parent.stdout is not None
     child = int(parent.stdout.readline())
-    parent.kill()
+    time.sleep(0.5)
+    parent.send_signal(end)
     parent.wait(20)
     parent.stdout.close()
     for _ in range(200):
-        try:
-            os.kill(child, 0)
-        except ProcessLookupError:
-            return
-        state = Path(f"/proc/{child}/stat")
-        if state.exists() and state.read_text().rsplit(")", 1)[1].split()[0] == "Z":
+        if not runs(child):
             return
         time.sleep(0.05)
+    os.kill(child, signal.SIGKILL)
     pytest.fail("the engine outlives its parent")
+
+
+def runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    state = Path(f"/proc/{process}/stat")
+    return not state.exists() or state.read_text().rsplit(")", 1)[1].split()[0] != "Z"
 
 
 def test_builds_side_by_side(tmp_path: Path) -> None:
