@@ -2,7 +2,10 @@
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
@@ -186,3 +189,49 @@ def test_every_command_is_documented(run, name: str, command: click.Command) -> 
             assert re.search(rf"{option.opts[0]}\b", text), f"{name} {option.opts[0]}"
             assert option.help, f"{name} {option.opts[0]} has no help"
     assert run(*name.split(), "--help").exit_code == 0
+
+
+UNCHANGED = """
+import sys
+from jobsearch.cli import main
+main(sys.argv[1:], standalone_mode=False)
+heavy = [m for m in ("torch", "sentence_transformers") if m in sys.modules]
+print("loaded", heavy, file=sys.stderr)
+from jobsearch.store.writer import EngineProcess
+print("engine", EngineProcess._shared, file=sys.stderr)
+"""
+
+
+def test_an_ingest_that_changes_nothing_loads_no_model(tmp_path: Path) -> None:
+    command = [
+        sys.executable, "-c", UNCHANGED, "ingest", "sample", "--languages", "en",
+        "--store", str(tmp_path / "store"), "--cache-dir", str(tmp_path / "cache"),
+    ]  # fmt: skip
+    first, second = (
+        subprocess.run(command, capture_output=True, text=True, check=True) for _ in range(2)
+    )
+    assert "loading builtin finetuned" in first.stderr
+    assert "unchanged" not in first.stdout
+    assert "loading" not in second.stderr
+    assert "loaded []" in second.stderr
+    assert "engine None" in second.stderr
+    assert second.stdout.count("unchanged") == 2
+
+
+def test_two_processes_embed(run, tmp_path: Path) -> None:
+    options = ("--languages", "en", "--variant", "pretrained", "--json")
+    one, two = tmp_path / "one", tmp_path / "two"
+    caches = ("--cache-size", "0")
+
+    def data(*words: str) -> Any:
+        done = run(*words)
+        assert done.exit_code == 0, done.output
+        return json.loads(done.stdout)
+
+    alone = data("ingest", "sample", *options, *caches, "--store", str(one))
+    shared = data("ingest", "sample", *options, *caches, "--workers", "2", "--store", str(two))
+    assert alone["ingested"][0]["points"] == shared["ingested"][0]["points"] > 400
+    asked = ("search", "nurse", "--to", "en", "--variant", "pretrained", "--json")
+    found = [data(*asked, "--store", str(store))["hits"] for store in (one, two)]
+    titles = [[(hit["title"], round(hit["score"], 4)) for hit in hits] for hits in found]
+    assert titles[0] == titles[1]

@@ -1,0 +1,104 @@
+"""Encoders that are not loaded before they are needed."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from jobsearch.errors import ModelError, ModelNotFound
+from jobsearch.models import Encoder, load_encoder
+from jobsearch.models.cache import EmbeddingCache
+from jobsearch.models.deferred import DeferredEncoder, deferred_encoder
+from jobsearch.models.registry import SHIPPED, model_files
+from jobsearch.types import Variant
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Iterator[EmbeddingCache]:
+    with closing(EmbeddingCache(tmp_path / "cache")) as opened:
+        yield opened
+
+
+@pytest.fixture
+def models(tmp_path: Path) -> Path:
+    """A models directory with a fine-tuned variant of its own."""
+    folder = tmp_path / "models"
+    shutil.copytree(SHIPPED / "builtin", folder / "builtin")
+    return folder
+
+
+class Loads:
+    """Loads, and counts how often."""
+
+    def __init__(self, variant: Variant, models: Path) -> None:
+        self.count = 0
+        self._load: Callable[[], Encoder] = lambda: load_encoder("builtin", variant, models)
+
+    def __call__(self) -> Encoder:
+        self.count += 1
+        return self._load()
+
+
+@pytest.mark.parametrize("variant", ["pretrained", "finetuned"])
+def test_what_is_known_is_loaded_when_it_is_needed(
+    variant: Variant, models: Path, cache: EmbeddingCache
+) -> None:
+    load = Loads(variant, models)
+    first = deferred_encoder("builtin", variant, models, load, cache)
+    assert load.count == 1
+    again = deferred_encoder("builtin", variant, models, load, cache)
+    assert again.info == first.info
+    assert load.count == 1
+    np.testing.assert_array_equal(again.encode_queries(["nurse"]), first.encode_queries(["nurse"]))
+    again.encode_documents(["nurse"])
+    assert len(list(again.encode_document_batches([["nurse"]]))) == 1
+    assert load.count == 2
+
+
+def test_other_files_are_another_encoder(models: Path, cache: EmbeddingCache) -> None:
+    load = Loads("finetuned", models)
+    first = deferred_encoder("builtin", "finetuned", models, load, cache)
+    weights = models / "builtin" / "finetuned" / "3_ConceptAnchors" / "model.safetensors"
+    data = bytearray(weights.read_bytes())
+    data[-1] ^= 1
+    weights.write_bytes(data)
+    second = deferred_encoder("builtin", "finetuned", models, load, cache)
+    assert load.count == 2
+    assert second.info.weights_sha256 != first.info.weights_sha256
+
+
+def test_the_variants_are_told_apart(models: Path) -> None:
+    pretrained = model_files("builtin", "pretrained", models)
+    finetuned = model_files("builtin", "finetuned", models)
+    assert pretrained is not None
+    assert finetuned is not None
+    assert [path.name for path in pretrained] == ["sp.model", "weights.npz"]
+    assert set(pretrained) < set(finetuned)
+    assert all(path.is_file() for path in finetuned)
+
+
+def test_a_model_that_is_not_a_folder_is_always_loaded(tmp_path: Path) -> None:
+    assert model_files("intfloat/multilingual-e5-small", "pretrained", tmp_path) is None
+    with pytest.raises(ModelNotFound):
+        model_files("no model", "pretrained", tmp_path)
+
+
+def test_files_that_change_before_they_are_read(builtin: Encoder) -> None:
+    stale = replace(builtin.info, weights_sha256="0" * 64)
+    encoder = DeferredEncoder(stale, lambda: builtin)
+    with pytest.raises(ModelError, match="builtin pretrained were changed meanwhile"):
+        encoder.encode_documents(["nurse"])
+
+
+def test_a_damaged_entry_is_none(models: Path, cache: EmbeddingCache, builtin: Encoder) -> None:
+    assert cache.encoder_info(b"files") is None
+    cache.put_encoder_info(b"files", builtin.info)
+    assert cache.encoder_info(b"files") == builtin.info
+    assert cache._connection is not None
+    for damaged in ("", "[", "[]", "{}", '{"model": 3}'):
+        cache._connection.execute("UPDATE encoders SET info = ?", (damaged,))
+        assert cache.encoder_info(b"files") is None
