@@ -7,9 +7,13 @@ needs to know only whether titles must be embedded again reads files and compare
 
 import hashlib
 from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import closing
 from functools import cached_property
 from importlib.metadata import version
+from itertools import chain
 from pathlib import Path
+
+import numpy as np
 
 from jobsearch.errors import ModelError
 from jobsearch.models.cache import EmbeddingCache
@@ -55,8 +59,17 @@ class DeferredEncoder:
     def encode_document_batches(
         self, batches: Iterable[Sequence[str]]
     ) -> Generator[Vectors, None, None]:
-        """Embed batch after batch; see :meth:`TitleEncoder.encode_document_batches`."""
-        return self._encoder.encode_document_batches(batches)
+        """Embed batch after batch; see :meth:`TitleEncoder.encode_document_batches`.
+
+        Empty batches, all of whose titles were in the cache, load nothing.
+        """
+        left = iter(batches)
+        for batch in left:
+            if batch:
+                with closing(self._encoder.encode_document_batches(chain([batch], left))) as rest:
+                    yield from rest
+                return
+            yield np.empty((0, self.info.dim), dtype=np.float32)
 
     def encode_queries(self, texts: Sequence[str]) -> Vectors:
         """Embed titles that are searched for: (n, dim) float32, rows of unit length, in order."""

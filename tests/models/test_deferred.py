@@ -55,8 +55,14 @@ def test_what_is_known_is_loaded_when_it_is_needed(
     assert load.count == 1
     np.testing.assert_array_equal(again.encode_queries(["nurse"]), first.encode_queries(["nurse"]))
     again.encode_documents(["nurse"])
-    assert len(list(again.encode_document_batches([["nurse"]]))) == 1
     assert load.count == 2
+    third = deferred_encoder("builtin", variant, models, load, cache)
+    assert [len(vectors) for vectors in third.encode_document_batches([[], []])] == [0, 0]
+    assert load.count == 2, "there was nothing to embed"
+    found = list(third.encode_document_batches([[], ["nurse"], [], ["nurse", "cook"]]))
+    assert [vectors.shape for vectors in found] == [(0, 512), (1, 512), (0, 512), (2, 512)]
+    np.testing.assert_allclose(found[3], first.encode_documents(["nurse", "cook"]), atol=1e-6)
+    assert load.count == 3
 
 
 def test_other_files_are_another_encoder(models: Path, cache: EmbeddingCache) -> None:
