@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence, Set
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, gettempdir
 from typing import Any
 
 import numpy as np
@@ -29,6 +29,8 @@ from jobsearch.types import FILTER_FIELDS, Filters, Quantization, VectorStorage
 
 #: Written anew by the engine at every load, so it is neither sealed nor trusted.
 _CONFIG_FILE = "edge_config.json"
+# Far more than that takes, with its folder.
+_CONFIG_BYTES = 1 << 20
 
 # Points at a time, read or written: those of the engine take several times their data.
 _POINTS = 1000
@@ -114,9 +116,18 @@ class Shard:
         """Load the files through a folder of this reader's own.
 
         The engine writes its configuration where it loads from, so readers of one folder would have
-        to wait for one another; all else it only reads.
+        to wait for one another; all else it only reads. The folder is beside the files, and in the
+        system's for temporary ones where that disk is full.
         """
-        with TemporaryDirectory(prefix="load-", dir=self.path.parent) as own:
+        try:
+            return self._load_through(self.path.parent)
+        except Exception:
+            if shutil.disk_usage(self.path.parent).free >= _CONFIG_BYTES:
+                raise
+        return self._load_through(Path(gettempdir()))
+
+    def _load_through(self, place: Path) -> edge.EdgeShard:
+        with TemporaryDirectory(prefix="load-", dir=place) as own:
             (Path(own) / SEGMENTS).symlink_to(self.path.absolute() / SEGMENTS)
             return edge.EdgeShard.load(own, self._config)
 

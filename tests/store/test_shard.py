@@ -1,9 +1,12 @@
 """The embedded engine does what the store counts on."""
 
+import shutil
+import tempfile
 from pathlib import Path
 
 import numpy as np
 import pytest
+import qdrant_edge as edge
 from titles import DIM, batch, records, unit_vectors
 
 from jobsearch.errors import StoreError
@@ -53,6 +56,29 @@ def test_a_sealed_folder_does_not_change_any_more(tmp_path: Path, exact_up_to: i
         assert shard.count() == MANY
         shard.close()
         assert checksums(tmp_path / "0") == sealed
+
+
+def test_a_full_disk_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    filled(tmp_path / "disk" / "0", MANY).close()
+    usage, real, tried = shutil.disk_usage(tmp_path), edge.EdgeShard.load, []
+
+    class Full:
+        @staticmethod
+        def load(own: str, config: edge.EdgeConfig) -> edge.EdgeShard:
+            tried.append(Path(own).parent)
+            if tried[-1] == tmp_path / "disk":
+                raise Exception("No space left on device (os error 28)")  # as the engine does
+            return real(own, config)
+
+    def load() -> Shard:
+        return Shard(tmp_path / "disk" / "0", DIM, exact_up_to=MANY, new=False)
+
+    monkeypatch.setattr("jobsearch.store.shard.edge.EdgeShard", Full)
+    with pytest.raises(StoreError, match="No space"):
+        load()
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=0))
+    assert load().count() == MANY
+    assert tried == [tmp_path / "disk", tmp_path / "disk", Path(tempfile.gettempdir())]
 
 
 def test_errors_of_the_engine_are_ours(tmp_path: Path) -> None:
