@@ -89,9 +89,13 @@ def deferred_encoder(
         ModelError: there is no such model or variant, or it cannot be loaded.
     """
     files = model_files(model, variant, models_dir)
-    if files is None:
+    try:
+        digest = _digest(files, described=[model, variant]) if files else None
+    except OSError:
+        # Who loads it says what is wrong with it.
+        digest = None
+    if digest is None:
         return load()
-    digest = _digest(files, described=[model, variant])
     known = cache.encoder_info(digest)
     if known is not None:
         return DeferredEncoder(known, load)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -91,6 +92,25 @@ def test_a_model_that_is_not_a_folder_is_always_loaded(tmp_path: Path) -> None:
     assert model_files("intfloat/multilingual-e5-small", "pretrained", tmp_path) is None
     with pytest.raises(ModelNotFound):
         model_files("no model", "pretrained", tmp_path)
+
+
+def test_files_that_cannot_be_read_are_for_the_loader_to_say(
+    models: Path, cache: EmbeddingCache
+) -> None:
+    weights = models / "builtin" / "finetuned" / "3_ConceptAnchors" / "model.safetensors"
+    real = Path.open
+
+    def refuse(self: Path, *args: Any, **options: Any) -> Any:
+        if self == weights:
+            raise PermissionError(13, "Permission denied", str(self))
+        return real(self, *args, **options)
+
+    load = Loads("finetuned", models)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Path, "open", refuse)
+        deferred_encoder("builtin", "finetuned", models, load, cache)
+        deferred_encoder("builtin", "finetuned", models, load, cache)
+    assert load.count == 2
 
 
 def test_files_that_change_before_they_are_read(builtin: Encoder) -> None:
