@@ -1,6 +1,6 @@
 """Collections as they are: into a file and back, and from one store to another."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from ingest.build import Builder
 from ingest.live import Live
 from ingest.parts import Header, Part, write_part
 from jobsearch.errors import SourceFormatError, StoreDamaged, StoreError
-from jobsearch.store import CollectionMetadata, PointBatch, ScoredPoint, Store
+from jobsearch.store import CollectionInfo, CollectionMetadata, PointBatch, ScoredPoint, Store
 from jobsearch.store.names import alias_of
 
 # Points that both stores are asked for, and the depth to which their answers must agree.
@@ -36,6 +36,7 @@ class Transferred:
 def write_snapshot(store: Store, name: str, path: Path) -> Transferred:
     """Write a finished collection into one Parquet file, whole or not at all.
 
+    An earlier file of that name stays until the new one is complete.
     A finished collection does not change while it is read, whoever builds the next one meanwhile.
 
     Raises:
@@ -46,14 +47,21 @@ def write_snapshot(store: Store, name: str, path: Path) -> Transferred:
     if info.metadata.status != "ready":
         raise StoreError(f"the build of {info.name} is not complete: there is nothing to keep yet")
     header = Header(alias_of(info.name), info.metadata)
-    points = write_part(path, header, store.scroll(info.name))
+    points = write_part(path, header, _all_points(store, info))
+    return Transferred(header.alias, info.name, points)
+
+
+def _all_points(store: Store, info: CollectionInfo) -> Iterator[PointBatch]:
+    """The points of a collection; an error in place of the end if some are missing."""
+    points = 0
+    for batch in store.scroll(info.name):
+        points += len(batch)
+        yield batch
     if points != info.points:
-        path.unlink(missing_ok=True)
         raise StoreDamaged(
             f"{info.name} gave {points:,} of its {info.points:,} points: "
             f"`jobsearch collections verify {info.name}` says what is wrong with it"
         )
-    return Transferred(header.alias, info.name, points)
 
 
 def restore_snapshot(path: Path, store: Store, *, progress: bool = False) -> Transferred:

@@ -327,10 +327,15 @@ def test_a_collection_that_loses_points_gives_no_snapshot(
     store: Store, tmp_path: Path, esco_source: EscoSource, encoder: Any, monkeypatch
 ) -> None:
     ingest(esco_source, "en", store, encoder)
+    yesterday = tmp_path / "x.parquet"
+    write_snapshot(store, ALIAS, yesterday)
+    before = yesterday.read_bytes()
     monkeypatch.setattr(store, "scroll", lambda name: iter(()))
-    with pytest.raises(StoreDamaged, match="gave 0 of its 13 points"):
-        write_snapshot(store, ALIAS, tmp_path / "x.parquet")
-    assert not (tmp_path / "x.parquet").exists()
+    for path in (yesterday, tmp_path / "new.parquet"):
+        with pytest.raises(StoreDamaged, match="gave 0 of its 13 points"):
+            write_snapshot(store, ALIAS, path)
+    assert yesterday.read_bytes() == before
+    assert [path.name for path in tmp_path.glob("*parquet*")] == ["x.parquet"]
 
 
 def test_a_snapshot_of_several_sources_is_no_part(
