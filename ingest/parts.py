@@ -22,7 +22,7 @@ import numpy as np
 from ingest.parquet import import_parquet
 from jobsearch.errors import SourceFormatError, SourceNotFound
 from jobsearch.store import CollectionMetadata, PointBatch
-from jobsearch.store.names import check_name
+from jobsearch.store.names import check_alias
 from jobsearch.types import FILTER_FIELDS
 from jobsearch.whole_file import whole_file
 
@@ -154,12 +154,9 @@ class Part:
             found = json.loads(self._stored[_KEY])
             if found["format"] != FORMAT:
                 raise ValueError(f"format {found['format']!r}, this jobsearch reads {FORMAT}")
-            return Header(
-                check_name(found["alias"]),
-                CollectionMetadata.from_dict(found["collection"]),
-                int(found["part"]),
-                int(found["parts"]),
-            )
+            metadata = CollectionMetadata.from_dict(found["collection"])
+            alias = check_alias(found["alias"], metadata.language, metadata.encoder)
+            return Header(alias, metadata, int(found["part"]), int(found["parts"]))
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise SourceFormatError(
                 f"{self.path} does not say which collection it is part of ({error}): "

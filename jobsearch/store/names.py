@@ -56,6 +56,21 @@ def check_name(name: str) -> str:
     return name
 
 
+def check_alias(alias: str, language: str, encoder: EncoderInfo) -> str:
+    """Return an alias for titles in this language and an encoder, or raise ``ValueError``.
+
+    What is built for it must have a name, too.
+    """
+    namespace, _, _ = alias.partition("__")
+    expected = alias_name(namespace, language, encoder.model, encoder.variant)
+    if alias != expected or not is_ours(build_name(alias, encoder)):
+        raise ValueError(
+            f"{alias!r} is no alias of titles in {language} by {encoder.model} {encoder.variant}, "
+            f"as {alias_name(JOBS, language, encoder.model, encoder.variant)} is"
+        )
+    return alias
+
+
 def alias_of(name: str) -> str:
     """The alias that a physical name was built for."""
     return name.rsplit("__", 1)[0]

@@ -196,6 +196,15 @@ def with_vectors_mixed_up(parts: Path) -> None:
         rewrite(path, roll)
 
 
+def change_header(path: Path, change: Callable[[dict[str, Any]], Any]) -> None:
+    """As another program would write it: without a checksum."""
+    table = parquet.read_table(path)
+    described = json.loads(table.schema.metadata[b"jobsearch"])
+    change(described)
+    metadata = {"jobsearch": json.dumps(described)}
+    parquet.write_table(table.replace_schema_metadata(metadata), path)
+
+
 def change_column(path: Path, name: str, value: str | None) -> None:
     def changed(table: Any) -> Any:
         values = [value, *table.column(name).to_pylist()[1:]]
@@ -321,6 +330,34 @@ def test_what_is_no_snapshot(parts: Path, store: Store, tmp_path: Path) -> None:
     with pytest.raises(CollectionNotFound):
         write_snapshot(store, ALIAS, tmp_path / "x.parquet")
     assert not (tmp_path / "x.parquet").exists()
+
+
+@pytest.mark.parametrize(
+    "alias",
+    [
+        "mystuff",
+        "mystuff__en__fake__pretrained",
+        "jobs__zh__fake__pretrained",
+        "jobs__en__other__pretrained",
+        "jobs__en__fake__finetuned",
+        "jobs__en__fake__pretrained__x",
+        "eval-" + 160 * "x" + "__en__fake__pretrained",
+        "../etc",
+        3,
+    ],
+    ids=str,
+)
+def test_an_alias_that_the_metadata_contradict(
+    store: Store, tmp_path: Path, esco_source: EscoSource, encoder: Any, alias: object
+) -> None:
+    path = tmp_path / "en.parquet"
+    ingest(esco_source, "en", store, encoder)
+    write_snapshot(store, ALIAS, path)
+    change_header(path, lambda described: described.update(alias=alias))
+    with pytest.raises(SourceFormatError, match=r"en\.parquet does not say which collection"):
+        restore_snapshot(path, store)
+    change_header(path, lambda described: described.update(alias="eval-x__en__fake__pretrained"))
+    assert restore_snapshot(path, store).points == 13
 
 
 def test_a_collection_that_loses_points_gives_no_snapshot(
