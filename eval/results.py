@@ -85,7 +85,7 @@ def read_cell(path: Path) -> Cell:
             f"{path} cannot be read ({error.strerror or error}): give a folder that "
             "`jobsearch eval … --results` has written"
         ) from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise BenchmarkError(
             f"{path} is damaged, or no result of `jobsearch eval … --results`: give a folder of "
             "results, or evaluate again into another one"

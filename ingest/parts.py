@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from ingest.parquet import import_parquet
-from jobsearch.errors import SourceFormatError, SourceNotFound
+from jobsearch.errors import CollectionMismatch, SourceFormatError, SourceNotFound
 from jobsearch.store import CollectionMetadata, PointBatch
 from jobsearch.store.names import check_alias
 from jobsearch.types import FILTER_FIELDS
@@ -119,6 +119,7 @@ class Part:
     Raises:
         SourceNotFound: it is not there.
         SourceFormatError: it is no such file, or pyarrow is missing.
+        CollectionMismatch: what it says of its collection cannot be.
     """
 
     def __init__(self, path: Path) -> None:
@@ -157,7 +158,11 @@ class Part:
             metadata = CollectionMetadata.from_dict(found["collection"])
             alias = check_alias(found["alias"], metadata.language, metadata.encoder)
             return Header(alias, metadata, int(found["part"]), int(found["parts"]))
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except CollectionMismatch as error:
+            raise CollectionMismatch(f"{self.path}: {error}") from error
+        except (
+            AttributeError, KeyError, OverflowError, RecursionError, TypeError, ValueError
+        ) as error:  # fmt: skip
             raise SourceFormatError(
                 f"{self.path} does not say which collection it is part of ({error}): "
                 "`jobsearch ingest … --embed-to` and `jobsearch collections snapshot` write such "

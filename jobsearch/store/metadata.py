@@ -3,13 +3,16 @@
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import Any, Literal, cast
+from datetime import datetime
+from typing import Any, Literal, get_args
 
 from jobsearch.errors import CollectionMismatch
 from jobsearch.types import EncoderInfo, SourceInfo, VectorStorage
 
 SCHEMA_VERSION = 1
 _NESTED = ("encoder", "sources", "storage")
+# Qdrant takes no longer vectors.
+_MAX_DIM = 65_536
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +25,7 @@ class CollectionMetadata:
         sources: what it holds, one entry a source and split.
         expected_points: number of points of the finished build.
         status: ``building`` until the build is complete.
-        created_at: ISO 8601, UTC.
+        created_at: when the build began, ISO 8601, UTC.
         created_by: program and version.
         previous: physical name of the build that this one replaced, empty if none.
         storage: how its vectors are kept.
@@ -50,7 +53,8 @@ class CollectionMetadata:
         """Read what :meth:`as_dict` wrote.
 
         Raises:
-            CollectionMismatch: keys are missing, or another version of the schema wrote it.
+            CollectionMismatch: keys are missing, a value cannot be one, or another version of the
+                schema wrote it.
         """
         version = data.get("schema_version")
         if version != SCHEMA_VERSION:
@@ -59,17 +63,45 @@ class CollectionMetadata:
                 f"{SCHEMA_VERSION}: ingest it again"
             )
         try:
-            encoder = EncoderInfo(**{f.name: data[f.name] for f in fields(EncoderInfo)})
-            own = {f.name: data[f.name] for f in fields(cls) if f.name not in _NESTED}
-            sources = tuple(SourceInfo(**entry) for entry in json.loads(data["sources"]))
-            # Collections that were made before it could be chosen have none of this.
-            known = {f.name: data[f.name] for f in fields(VectorStorage) if f.name in data}
-            storage = VectorStorage(**known)
-        except (KeyError, TypeError, ValueError) as error:
+            metadata = cls(
+                encoder=EncoderInfo(**_typed(EncoderInfo, data)),
+                sources=tuple(
+                    SourceInfo(**_typed(SourceInfo, entry)) for entry in json.loads(data["sources"])
+                ),
+                # Collections that were made before it could be chosen have none of this.
+                storage=VectorStorage(**_typed(VectorStorage, {**asdict(VectorStorage()), **data})),
+                **_typed(cls, data),
+            )
+            metadata._check_values()
+        except (KeyError, TypeError, ValueError, RecursionError) as error:
             raise CollectionMismatch(
                 f"the collection's metadata cannot be read ({error}): ingest it again"
             ) from error
-        return cls(encoder=encoder, sources=sources, storage=storage, **cast(Any, own))
+        return metadata
+
+    def _check_values(self) -> None:
+        if not 0 < self.encoder.dim <= _MAX_DIM:
+            raise ValueError(f"dim is {self.encoder.dim}")
+        if min(self.expected_points, *(source.points for source in self.sources), 0) < 0:
+            raise ValueError("a number of points is negative")
+        if datetime.fromisoformat(self.created_at).tzinfo is None:
+            raise ValueError(f"created_at is {self.created_at!r}, without an offset")
+
+
+def _typed(kind: type[Any], data: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of a dataclass's own fields, each of the type or among the words it announces."""
+    values = {}
+    for field in fields(kind):
+        if field.name in _NESTED:
+            continue
+        value, words = data[field.name], get_args(field.type)
+        if value not in words if words else type(value) is not field.type:
+            raise TypeError(f"{field.name} is {_short(value)}")
+        if isinstance(value, str):
+            # JSON can hold half of a character, which no store can.
+            value.encode()
+        values[field.name] = value
+    return values
 
 
 def check_collection(

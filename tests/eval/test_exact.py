@@ -7,6 +7,7 @@ from jobsearch.types import EncoderInfo, Filters, TitleRecord
 
 DIM = 64
 NAME = "eval-x__en__fake__pretrained__20261123t101500123456_1a2b3c4d"
+BEGUN = "2026-11-23T10:15:00+00:00"
 ENGLISH = Filters(sources=("even",))
 
 
@@ -30,7 +31,7 @@ def store(
     where = ":memory:" if request.param == "memory" else str(tmp_path_factory.mktemp("store"))
     store = open_store(where)
     info = EncoderInfo("fake", "pretrained", "fake", "", "00", "11", DIM, "mean")
-    metadata = CollectionMetadata("en", info, (), len(vectors), "building", "2026-11-23", "test")
+    metadata = CollectionMetadata("en", info, (), len(vectors), "building", BEGUN, "test")
     records = [
         TitleRecord(f"title {n}", "en", ("even", "odd")[n % 2], "corpus", doc_id=str(n))
         for n in range(len(vectors))

@@ -82,7 +82,11 @@ def test_new_weights_are_measured_again(tmp_path: Path) -> None:
     store.close()
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"format": 2}', '{"format": 2, "cell": {}}'])
+@pytest.mark.parametrize(
+    "text",
+    ["", "{", "[]", '{"format": 2}', '{"format": 2, "cell": {}}', "[" * 200_000],
+    ids=lambda text: text[:30],
+)
 def test_a_broken_file_is_named_and_measured_again(tmp_path: Path, text: str) -> None:
     path = save_cell(tmp_path, measured("tfidf"))
     path.write_text(text)

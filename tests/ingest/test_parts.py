@@ -360,6 +360,22 @@ def test_an_alias_that_the_metadata_contradict(
     assert restore_snapshot(path, store).points == 13
 
 
+def test_metadata_that_cannot_be(
+    store: Store, tmp_path: Path, esco_source: EscoSource, encoder: Any
+) -> None:
+    path = tmp_path / "en.parquet"
+    ingest(esco_source, "en", store, encoder)
+    write_snapshot(store, ALIAS, path)
+    change_header(path, lambda described: described["collection"].update(created_at="garbage"))
+    with pytest.raises(CollectionMismatch, match=r"en\.parquet: the collection's metadata cannot"):
+        restore_snapshot(path, store)
+    table = parquet.read_table(path)
+    for header in ("[" * 200_000, '{"format": 1e999}'):
+        parquet.write_table(table.replace_schema_metadata({"jobsearch": header}), path)
+        with pytest.raises(SourceFormatError, match=r"en\.parquet does not say which collection"):
+            restore_snapshot(path, store)
+
+
 def test_a_collection_that_loses_points_gives_no_snapshot(
     store: Store, tmp_path: Path, esco_source: EscoSource, encoder: Any, monkeypatch
 ) -> None:

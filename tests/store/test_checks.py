@@ -1,5 +1,6 @@
 """The checks of a finished collection, and the metadata that guard it."""
 
+import json
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -75,6 +76,11 @@ def test_metadata_from_before_vectors_could_be_quantised() -> None:
     assert CollectionMetadata.from_dict(data) == metadata(COUNT)
 
 
+def sources(**change: Any) -> str:
+    [entry] = json.loads(metadata(COUNT).as_dict()["sources"])
+    return json.dumps([{**entry, **change}])
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
@@ -82,7 +88,29 @@ def test_metadata_from_before_vectors_could_be_quantised() -> None:
         ({"schema_version": None}, "version None"),
         ({"sources": "[{}]"}, "cannot be read"),
         ({"sources": "["}, "cannot be read"),
+        ({"sources": "3"}, "cannot be read"),
+        ({"sources": "[" * 200_000}, "cannot be read"),
+        ({"sources": sources(points="many")}, "points is 'many'"),
+        ({"sources": sources(points=-1)}, "a number of points is negative"),
+        ({"sources": sources(source=None)}, "source is None"),
+        ({"created_at": "garbage"}, "'garbage'"),
+        ({"created_at": 1764151200}, "created_at is 1764151200"),
+        ({"created_at": "2026-11-23T10:15:00"}, "without an offset"),
+        ({"created_by": "\ud800"}, "surrogates not allowed"),
+        ({"dim": "512"}, "dim is '512'"),
+        ({"dim": True}, "dim is True"),
+        ({"dim": -1}, "dim is -1"),
+        ({"dim": 65_537}, "dim is 65537"),
+        ({"expected_points": -1}, "a number of points is negative"),
+        ({"status": "done"}, "status is 'done'"),
+        ({"status": ["ready"]}, r"status is \['ready'\]"),
+        ({"variant": "other"}, "variant is 'other'"),
+        ({"quantization": "int4"}, "quantization is 'int4'"),
+        ({"on_disk": "no"}, "on_disk is 'no'"),
+        ({"language": 7}, "language is 7"),
+        ({"previous": None}, "previous is None"),
     ],
+    ids=lambda value: str(value)[:40],
 )
 def test_metadata_that_cannot_be_read(change: dict[str, Any], said: str) -> None:
     with pytest.raises(CollectionMismatch, match=f"{said}.*: ingest it again"):
