@@ -299,9 +299,10 @@ class EdgeStore:
             self._forget(moved, old)
 
     def rollback(self, alias: str) -> str:
-        """Point ``alias`` back at the build before; returns its name."""
+        """Point ``alias`` back at the build before, if its files are whole; returns its name."""
         with self._folder.changing() as manifest:
             moved, previous = rolled_back(manifest, alias, location=self.location)
+            self._folder.check_files(previous, moved.collections[previous])
             self._folder.write(moved)
         return previous
 

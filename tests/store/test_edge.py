@@ -234,6 +234,17 @@ def test_a_store_can_be_copied_without_its_holes(built: Path, path: Path) -> Non
     assert count(path) == COUNT
 
 
+def test_a_build_before_whose_files_are_gone(copied: Path) -> None:
+    with closing(EdgeStore(copied)) as store:
+        previous = store.aliases()[ALIAS]
+        live = build(store, POINTS)
+        shutil.rmtree(copied / "collections" / previous)
+        with pytest.raises(StoreDamaged, match=f"{previous} is damaged: .* is missing"):
+            store.rollback(ALIAS)
+        assert store.aliases() == {ALIAS: live}
+        assert store.count(ALIAS) == COUNT
+
+
 # Several processes
 
 
