@@ -49,10 +49,14 @@ def planned(
         sources=sources,
         expected_points=0,
         status="building",
-        created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        created_at=_now(),
         created_by=f"jobsearch {__version__}",
         storage=storage,
     )
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 class Builder:
@@ -74,8 +78,10 @@ class Builder:
         plan: CollectionMetadata,
         begun: Unfinished | None = None,
     ) -> None:
-        self._store, self._alias, self._live, self._plan = store, alias, live, plan
-        self._begun = begun
+        self._store, self._alias, self._live, self._begun = store, alias, live, begun
+        # Parts and snapshots bring the time they were made at: `collections prune` would take the
+        # build for one that was left behind.
+        self._plan = plan if begun else replace(plan, created_at=_now())
         self.name = begun.name if begun else build_name(alias, plan.encoder)
 
     @property

@@ -59,6 +59,7 @@ class EdgeStore:
         self._folder = StoreFolder(Path(path), lock_timeout_s)
         self._build_timeout_s = build_timeout_s
         self._exact_up_to = exact_scan_max_points
+        self._locked: set[str] = set()
         self._building: dict[str, ShardWriter] = {}
         self._open: dict[str, tuple[Entry, Shard]] = {}
         self._opening = threading.RLock()
@@ -83,9 +84,11 @@ class EdgeStore:
                 held.enter_context(hold(path, f"a build of {alias}", self._build_timeout_s))
             with self._folder.changing() as manifest:
                 self._clear_leftovers(manifest, alias)
+            self._locked.add(alias)
             try:
                 yield
             finally:
+                self._locked.remove(alias)
                 # Opened to check the build: an ingest of many languages would keep them all mapped.
                 self._open = {n: held for n, held in self._open.items() if alias_of(n) != alias}
 
@@ -276,11 +279,19 @@ class EdgeStore:
         return len(doomed)
 
     def drop(self, name: str) -> None:
-        """Delete a collection by its physical name."""
-        with self._folder.changing() as manifest:
+        """Delete a collection by its physical name.
+
+        Raises:
+            StoreLocked: another process is building it.
+        """
+        with self._folder.changing() as manifest, ExitStack() as held:
             if name not in manifest.collections:
                 raise not_found(name, self.location, manifest.aliases)
             check_unused(name, manifest.aliases)
+            alias = alias_of(name)
+            if not manifest.collections[name].ready and alias not in self._locked:
+                path = self._folder.lock_path(alias)
+                held.enter_context(hold(path, f"a build of {alias}", 0))
             self._forget(manifest.lacking(name), [name])
 
     def _forget(self, manifest: Manifest, names: list[str]) -> None:

@@ -82,5 +82,18 @@ def test_prune(run, tmp_path: Path) -> None:
     assert [c["aliases"] for c in collections(run)] == [[ALIAS]]
 
 
+def test_prune_leaves_a_build_under_way_alone(run, tmp_path: Path) -> None:
+    run(*SAMPLE)
+    [live] = [c["name"] for c in collections(run)]
+    with closing(open_store(str(tmp_path / ".jobsearch"))) as store, store.build_lock(ALIAS):
+        encoder = store.describe(ALIAS).metadata.encoder
+        begun = build_name(ALIAS, encoder)
+        store.create(begun, planned("en", encoder, ()))
+        refused = run("collections", "prune", "--hours", "0", "--yes")
+        assert refused.exit_code == 1
+        assert f"a build of {ALIAS} is held by process" in refused.stderr
+        assert [c["name"] for c in collections(run)] == [live, begun]
+
+
 def collections(run) -> list[dict[str, object]]:
     return json.loads(run("collections", "list", "--json").stdout)["collections"]

@@ -34,6 +34,7 @@ from jobsearch.errors import (
 )
 from jobsearch.models import Encoder
 from jobsearch.store import PointBatch, Store, Vectors, open_store
+from jobsearch.store.builds import superfluous
 from jobsearch.types import Filters, VectorStorage
 
 ALIAS = "jobs__en__fake__pretrained"
@@ -404,6 +405,30 @@ def test_a_snapshot_of_several_sources_is_no_part(
     with closing(open_store(":memory:")) as other:
         assert restore_snapshot(tmp_path / "en.parquet", other).points == 14
         assert len(other.describe(ALIAS).metadata.sources) == 2
+
+
+def test_a_build_begins_when_it_begins(
+    parts: Path, store: Store, tmp_path: Path, encoder: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "en.parquet"
+    old = "2020-01-01T00:00:00+00:00"
+    for part in parts.glob("*.parquet"):
+        change_header(part, lambda described: described["collection"].update(created_at=old))
+    under_way = []
+    upsert = store.upsert
+
+    def watched(name: str, points: PointBatch) -> None:
+        upsert(name, points)
+        under_way.append(store.describe(name).metadata.status)
+        assert superfluous(store.collections(), older_than_h=24, previous=False) == []
+
+    monkeypatch.setattr(store, "upsert", watched)
+    load_parts(find_parts(parts), store, encoder)
+    write_snapshot(store, ALIAS, path)
+    change_header(path, lambda described: described["collection"].update(created_at=old))
+    restore_snapshot(path, store)
+    assert set(under_way) == {"building"}
+    assert old not in {info.metadata.created_at for info in store.collections()}
 
 
 # Another store

@@ -362,6 +362,24 @@ def test_two_builders(copied: Path) -> None:
         pass
 
 
+def test_a_build_under_way_is_not_dropped(copied: Path) -> None:
+    with start(BUILDER, copied) as builder, closing(EdgeStore(copied)) as store:
+        name = hear(builder)
+        live = store.aliases()[ALIAS]
+        with pytest.raises(StoreLocked, match=f"a build of {ALIAS} is held by process"):
+            store.drop(name)
+        assert names(copied) == sorted([live, name])
+        builder.send_signal(signal.SIGKILL)
+        builder.wait(20)
+        store.drop(name)
+        assert names(copied) == [live]
+        with store.build_lock(ALIAS):
+            own = build_name(ALIAS, encoder_info())
+            store.create(own, metadata(COUNT))
+            store.drop(own)
+        assert names(copied) == [live]
+
+
 def test_a_held_store_names_the_holder(store: EdgeStore, path: Path) -> None:
     build(store, POINTS)
     with (
