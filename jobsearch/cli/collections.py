@@ -4,6 +4,7 @@ import os
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import click
 
@@ -14,6 +15,9 @@ from jobsearch.settings import Settings
 if TYPE_CHECKING:
     from ingest.transfer import Transferred
     from jobsearch.store.base import CollectionInfo
+
+# Where a server is asked if its URL names no port.
+_QDRANT_PORT = 6333
 
 
 @click.group()
@@ -173,7 +177,7 @@ def restore(settings: Settings, file: Path, json_: bool) -> None:
     required=True,
     metavar="PATH|URL",
     help="Store to copy to: a folder, or URL of a Qdrant server (its API key: "
-    "JOBSEARCH_API_KEY_TO, else JOBSEARCH_API_KEY).",
+    "JOBSEARCH_API_KEY_TO; JOBSEARCH_API_KEY if the copy comes from a folder or the same server).",
 )
 @with_store
 @as_json
@@ -186,9 +190,8 @@ def migrate(settings: Settings, aliases: tuple[str, ...], to: str, json_: bool) 
     from jobsearch.cli.session import store_of
 
     source = store_of(settings)
-    key = os.environ.get("JOBSEARCH_API_KEY_TO") or settings.api_key
-    target = store_of(replace(settings, store=to, api_key=key))
-    if target.location == source.location:
+    target = store_of(replace(settings, store=to, api_key=_key_for(to, settings)))
+    if _resolved(target.location) == _resolved(source.location):
         raise click.BadParameter(f"{to} is the store to copy from", param_hint="--to")
     done = [
         copy(source, alias, target, progress=bars_wanted()) for alias in aliases or source.aliases()
@@ -197,6 +200,30 @@ def migrate(settings: Settings, aliases: tuple[str, ...], to: str, json_: bool) 
         print_json({"to": target.location, "migrated": [each.as_dict() for each in done]})
     else:
         print_table([(d.alias, d.collection, d.points) for d in done], ("alias", "copy", "points"))
+
+
+def _key_for(to: str, settings: Settings) -> str | None:
+    """The API key for the store to copy to: the source's is no business of another server."""
+    shared = not _is_server(settings.store) or _server(to) == _server(settings.store)
+    return os.environ.get("JOBSEARCH_API_KEY_TO") or (settings.api_key if shared else None)
+
+
+def _is_server(store: str) -> bool:
+    return "://" in store
+
+
+def _server(url: str) -> tuple[str, str | None, int] | None:
+    """Scheme, host and port; None if the URL cannot be read, which is said when it is opened."""
+    try:
+        parts = urlsplit(url)
+        return parts.scheme, parts.hostname, parts.port or _QDRANT_PORT
+    except ValueError:
+        return None
+
+
+def _resolved(location: str) -> str:
+    """The same for every way in which a folder can be written."""
+    return location if _is_server(location) else str(Path(location).resolve())
 
 
 def _print_transferred(done: "Transferred", where: str, *, json_: bool) -> None:

@@ -3,10 +3,12 @@
 import json
 from contextlib import closing
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
 from ingest.build import planned
+from jobsearch.settings import Settings
 from jobsearch.store import open_store
 from jobsearch.store.names import build_name
 
@@ -40,8 +42,42 @@ def test_migrate(run, tmp_path: Path, aliases: tuple[str, ...]) -> None:
     assert ALIAS in again.stdout
     nothing = run("collections", "migrate", "jobs__xx__builtin__pretrained", "--to", "other")
     assert nothing.exit_code == 1
-    itself = run("collections", "migrate", "--to", ".jobsearch")
-    assert (itself.exit_code, "is the store to copy from" in itself.stderr) == (2, True)
+    (tmp_path / "link").symlink_to(".jobsearch")
+    for itself in (".jobsearch", "./.jobsearch/", tmp_path / ".jobsearch", "link"):
+        refused = run("collections", "migrate", "--to", itself)
+        assert (refused.exit_code, "is the store to copy from" in refused.stderr) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("source", "to", "own", "given"),
+    [
+        ("https://a", "https://b", None, None),
+        ("https://a", "http://a", None, None),
+        ("https://a:1", "https://a:2", None, None),
+        ("https://a", "https://[", None, None),
+        ("https://a", "https://b", "theirs", "theirs"),
+        ("https://a", "https://A:6333/other", None, "secret"),
+        ("https://a", "https://a/other", "theirs", "theirs"),
+        (".jobsearch", "https://b", None, "secret"),
+        (".jobsearch", "https://b", "theirs", "theirs"),
+    ],
+)
+def test_which_api_key_the_other_store_is_given(
+    run, monkeypatch: pytest.MonkeyPatch, source: str, to: str, own: str | None, given: str | None
+) -> None:
+    opened = {}
+
+    def open_nothing(settings: Settings) -> Mock:
+        opened[settings.store] = settings.api_key
+        return Mock(location=settings.store, aliases=dict)
+
+    monkeypatch.setattr("jobsearch.cli.session.store_of", open_nothing)
+    monkeypatch.setenv("JOBSEARCH_API_KEY", "secret")
+    monkeypatch.delenv("JOBSEARCH_API_KEY_TO", raising=False)
+    if own:
+        monkeypatch.setenv("JOBSEARCH_API_KEY_TO", own)
+    assert run("collections", "migrate", "--store", source, "--to", to).exit_code == 0
+    assert opened == {source: "secret", to: given}
 
 
 def test_embedded_by_parts_and_loaded(run, tmp_path: Path) -> None:
