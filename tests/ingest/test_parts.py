@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -377,6 +378,22 @@ def test_metadata_that_cannot_be(
             restore_snapshot(path, store)
 
 
+@pytest.mark.parametrize("announced", [0, 12, 14])
+def test_a_snapshot_of_another_number_of_points(
+    store: Store, tmp_path: Path, esco_source: EscoSource, encoder: Any, announced: int
+) -> None:
+    path = tmp_path / "en.parquet"
+    ingest(esco_source, "en", store, encoder)
+    write_snapshot(store, ALIAS, path)
+
+    def announce(described: dict[str, Any]) -> None:
+        described["collection"]["expected_points"] = announced
+
+    change_header(path, announce)
+    with pytest.raises(SourceFormatError, match="no snapshot of a whole collection"):
+        restore_snapshot(path, store)
+
+
 def test_a_collection_that_loses_points_gives_no_snapshot(
     store: Store, tmp_path: Path, esco_source: EscoSource, encoder: Any, monkeypatch
 ) -> None:
@@ -443,6 +460,30 @@ def test_migrate(store: Store, esco_source: EscoSource, encoder: Any) -> None:
             assert copied.points == 13
             assert same(contents(other, ALIAS), contents(store, ALIAS))
         assert len(other.collections()) == 2
+
+
+def test_every_batch_of_a_copy_is_compared(
+    store: Store, esco_source: EscoSource, encoder: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ingest(esco_source, "en", store, encoder)
+    wanted = np.concatenate([batch.vectors for batch in store.scroll(ALIAS)])[[0, 3, 6, 9, 12]]
+    monkeypatch.setattr(store, "scroll", partial(store.scroll, batch_size=5))
+    monkeypatch.setattr("ingest.transfer._COMPARED", 4)
+    with closing(open_store(":memory:")) as other:
+        query, asked = other.query, []
+
+        def last_is_wrong(name: str, vectors: Vectors, **options: Any) -> Any:
+            asked.append(vectors)
+            found = query(name, vectors, **options)
+            # The first call is the check that every build makes.
+            return found if len(asked) < 4 else [row[1:] for row in found]
+
+        monkeypatch.setattr(other, "query", last_is_wrong)
+        with pytest.raises(StoreDamaged, match="answer differently from the copy"):
+            migrate(store, ALIAS, other)
+        assert [len(vectors) for vectors in asked[1:]] == [2, 2, 1]
+        assert np.allclose(np.concatenate(asked[1:]), wanted)
+        assert (other.aliases(), other.collections()) == ({}, [])
 
 
 def test_a_copy_that_answers_differently_is_not_used(
