@@ -19,7 +19,14 @@ from typing import Any
 
 import numpy as np
 
-from ingest.parquet import import_parquet
+from ingest.parquet import (
+    BATCH_ROWS,
+    flat_columns,
+    import_parquet,
+    is_text,
+    open_parquet,
+    values_of,
+)
 from jobsearch.errors import CollectionMismatch, SourceFormatError, SourceNotFound
 from jobsearch.store import CollectionMetadata, PointBatch
 from jobsearch.store.names import check_alias
@@ -30,8 +37,8 @@ FORMAT = 1
 _KEY, _CHECKSUM_KEY = b"jobsearch", b"jobsearch_crc32"
 _FIELDS = ("title", *FILTER_FIELDS, "run_id")
 _REQUIRED = ("title", "language", "source", "kind")
-_TEXT_TYPES = ("string", "large_string", "string_view")
-_ROWS = 1000
+# Of the points that are read at a time: 32,000 of each, where titles and ids have hundreds.
+_MAX_BATCH_CHARS = 32_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +137,8 @@ class Part:
             self.points = int(file.metadata.num_rows)
             self._stored = dict(file.metadata.metadata or {})
             self.header = self._read_header()
-            texts = [each.name for each in file.schema_arrow if str(each.type) in _TEXT_TYPES]
+            texts = [field.name for field in file.schema_arrow if is_text(field.type)]
+            texts = flat_columns(file, texts)
         if missing := {"id", *_REQUIRED} - set(texts):
             raise SourceFormatError(
                 f"{path} has no column of text called {', '.join(sorted(missing))}: write it again"
@@ -139,9 +147,9 @@ class Part:
 
     @contextmanager
     def _opened(self) -> Iterator[Any]:
-        pyarrow, parquet = import_parquet()
+        pyarrow, _ = import_parquet()
         try:
-            with parquet.ParquetFile(self.path) as file:
+            with open_parquet(self.path) as file:
                 yield file
         except (pyarrow.ArrowException, OSError, ValueError) as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
@@ -178,7 +186,7 @@ class Part:
         """
         checksum = zlib.crc32(self._stored[_KEY])
         with self._opened() as file:
-            for found in file.iter_batches(_ROWS, columns=["id", "vector", *self._columns]):
+            for found in file.iter_batches(BATCH_ROWS, columns=["id", "vector", *self._columns]):
                 batch = self._batch(found)
                 yield batch
                 checksum = _checksum(checksum, batch)
@@ -189,7 +197,13 @@ class Part:
 
     def _batch(self, found: Any) -> PointBatch:
         dim = self.header.metadata.encoder.dim
-        fields = {name: found.column(name).to_pylist() for name in ("id", *self._columns)}
+        fields = {name: values_of(found.column(name)) for name in ("id", *self._columns)}
+        chars = sum(len(text) for texts in fields.values() for text in texts if text)
+        if chars > _MAX_BATCH_CHARS:
+            raise SourceFormatError(
+                f"{self.path} has {chars // 1_000_000:,} million characters in {len(found):,} "
+                "points: those are no titles and ids, write it again"
+            )
         try:
             flat = found.column("vector").flatten().to_numpy(zero_copy_only=False)
             vectors = np.ascontiguousarray(flat, dtype=np.float32).reshape(len(found), dim)

@@ -9,7 +9,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, cast
 
-from ingest.parquet import import_parquet
+from ingest.parquet import BATCH_ROWS, flat_columns, import_parquet, open_parquet, values_of
 from ingest.sources.archive import NOT_UTF8, file_sha256, is_undecoded, text_lines
 from ingest.sources.base import Row
 from ingest.sources.delimited import check_columns, read_cells, read_header
@@ -23,6 +23,9 @@ _DELIMITERS = {".csv": ",", ".tsv": "\t"}
 _JSON_LINES = (".jsonl", ".ndjson")
 # A table of that name would take the place of the data set in every collection.
 _TAKEN_NAMES = ("esco", "sample", "talentclef-2025")
+# As of a field of CSV.
+_MAX_CELL_CHARS = 131_072
+_SHOWN_CHARS = 200
 _SUFFIXES = (*_DELIMITERS, *_JSON_LINES, ".parquet")
 
 
@@ -190,15 +193,18 @@ class TableSource:
             raise SourceFormatError(f"{self._path} has no JSON object: give one a line")
 
     def _parquet(self) -> Iterator[_Entry]:
-        pyarrow, parquet = import_parquet()
+        pyarrow, _ = import_parquet()
+        needed = self._columns.needed()
         try:
-            with parquet.ParquetFile(self._path) as file:
-                check_columns(file.schema_arrow.names, str(self._path), self._columns.needed())
+            with open_parquet(self._path) as file:
+                check_columns(file.schema_arrow.names, str(self._path), needed)
+                columns = flat_columns(file, needed)
                 number = 0
-                for batch in file.iter_batches(columns=self._columns.needed()):
-                    for found in batch.to_pylist():
+                for batch in file.iter_batches(BATCH_ROWS, columns=columns):
+                    found = {name: values_of(batch.column(name)) for name in batch.schema.names}
+                    for row in range(len(batch)):
                         number += 1
-                        yield _Entry(number, {name: _cell(found[name]) for name in found})
+                        yield _entry(number, {name: found[name][row] for name in found})
         # Text that is not UTF-8 is a ValueError.
         except (pyarrow.ArrowException, OSError, ValueError) as error:
             raise SourceFormatError(
@@ -208,6 +214,14 @@ class TableSource:
 
     def _lines(self) -> Iterator[str]:
         return text_lines(lambda: self._path.open("rb"), str(self._path))
+
+
+def _entry(number: int, found: dict[str, Any]) -> _Entry:
+    texts = {name: value for name, value in found.items() if isinstance(value, str)}
+    if any(len(text) > _MAX_CELL_CHARS for text in texts.values()):
+        shown = {name: text[:_SHOWN_CHARS] for name, text in texts.items()}
+        return _Entry(number, shown, f"cell longer than {_MAX_CELL_CHARS:,} characters")
+    return _Entry(number, {name: _cell(value) for name, value in found.items()})
 
 
 def _json_object(line: str) -> tuple[str, dict[str, Any] | None]:

@@ -3,7 +3,9 @@
 import csv
 import hashlib
 import io
+import tracemalloc
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -107,6 +109,28 @@ def write(tmp_path: Path) -> Callable[..., Path]:
         return path
 
     return write_file
+
+
+@pytest.fixture
+def little_memory() -> Callable[[], AbstractContextManager[None]]:
+    """Sees to it that neither Arrow nor Python takes 40 MB at a time."""
+
+    @contextmanager
+    def measured() -> Iterator[None]:
+        pyarrow = pytest.importorskip("pyarrow", reason="pyarrow is not installed")
+        usual = pyarrow.default_memory_pool()
+        pool = pyarrow.proxy_memory_pool(usual)
+        pyarrow.set_memory_pool(pool)
+        tracemalloc.start()
+        try:
+            yield
+            peaks = {"arrow": pool.max_memory(), "python": tracemalloc.get_traced_memory()[1]}
+        finally:
+            tracemalloc.stop()
+            pyarrow.set_memory_pool(usual)
+        assert max(peaks.values()) < 40 << 20, peaks
+
+    return measured
 
 
 @pytest.fixture

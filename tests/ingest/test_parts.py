@@ -394,6 +394,26 @@ def test_a_snapshot_of_another_number_of_points(
         restore_snapshot(path, store)
 
 
+def test_titles_that_would_unpack_to_far_more(
+    tmp_path: Path, esco_source: EscoSource, encoder: Any, little_memory: Any
+) -> None:
+    embed_part(esco_source, "en", encoder, tmp_path)
+    [path] = tmp_path.glob("*.parquet")
+    table = parquet.read_table(path)
+    rows = pa.array([0] * len(table), pa.int32())
+    titles = pa.DictionaryArray.from_arrays(rows, pa.array([3_000_000 * "x"]))
+    table = table.set_column(table.schema.get_field_index("title"), "title", titles)
+    described = table.schema.metadata[b"jobsearch"]
+    with parquet.ParquetWriter(path, table.schema, store_schema=False) as writer:
+        writer.write_table(table)
+        writer.add_key_value_metadata({"jobsearch": described})
+    with (
+        little_memory(),
+        pytest.raises(SourceFormatError, match=r"\.parquet has 39 million characters in 13 points"),
+    ):
+        list(Part(path).batches())
+
+
 def test_a_collection_that_loses_points_gives_no_snapshot(
     store: Store, tmp_path: Path, esco_source: EscoSource, encoder: Any, monkeypatch
 ) -> None:

@@ -160,3 +160,51 @@ def test_parquet_with_text_that_is_not_utf_8(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes().replace(b"Nurse", b"N\xffrse"))
     with pytest.raises(SourceFormatError, match=r"jobs\.parquet cannot be read as Parquet"):
         list(TableSource(path, language="en", **MAPPED).rows("en"))
+
+
+def test_parquet_that_would_unpack_to_gigabytes(tmp_path: Path, little_memory: Any) -> None:
+    pyarrow = pytest.importorskip("pyarrow", reason="pyarrow is not installed")
+    from pyarrow import parquet
+
+    texts = pyarrow.array([1_000_000 * "x", "Cook"])
+    rows = pyarrow.array([0, 0, 1] * 1000, pyarrow.int32())
+    jobs = pyarrow.table({"job": pyarrow.DictionaryArray.from_arrays(rows, texts)})
+    path = tmp_path / "jobs.parquet"
+    parquet.write_table(jobs, path, compression="zstd", store_schema=False)
+    assert path.stat().st_size < 1000
+    with little_memory():
+        found = list(TableSource(path, title="job", language="en").rows("en"))
+    assert [record.title for row in found for record in row.records] == ["Cook"] * 1000
+    rejects = [reject for row in found for reject in row.rejects]
+    assert len(rejects) == 2000
+    assert {(r.reason, r.text) for r in rejects} == {
+        ("cell longer than 131,072 characters", 200 * "x")
+    }
+
+
+def test_parquet_columns_with_several_values_a_row(tmp_path: Path, little_memory: Any) -> None:
+    pyarrow = pytest.importorskip("pyarrow", reason="pyarrow is not installed")
+    from pyarrow import parquet
+
+    many = pyarrow.FixedSizeListArray.from_arrays(pyarrow.nulls(10**8, pyarrow.int8()), 100_000)
+    columns = {"job": ["Cook"] * 1000, "many": many, "job.title": ["Chef"] * 1000}
+    path = tmp_path / "jobs.parquet"
+    parquet.write_table(pyarrow.table(columns), path)
+    mapped = {"concept_id": "many", "language": "en"}
+    with little_memory():
+        for title, expected in (("job", "Cook"), ("job.title", "Chef"), ("many", "")):
+            rows = list(TableSource(path, title=title, **mapped).rows("en"))
+            assert [record.title for row in rows for record in row.records] == [expected] * 1000
+            assert {record.concept_id for row in rows for record in row.records} == {None}
+
+
+@pytest.mark.parametrize("kind", ["string", "large_string", "string_view", "dictionary"])
+def test_parquet_kinds_of_text(tmp_path: Path, kind: str) -> None:
+    pyarrow = pytest.importorskip("pyarrow", reason="pyarrow is not installed")
+    from pyarrow import parquet
+
+    texts = pyarrow.array(["Cook", None, "Chef", "Cook"])
+    column = texts.dictionary_encode() if kind == "dictionary" else texts.cast(kind)
+    parquet.write_table(pyarrow.table({"job": column}), tmp_path / "jobs.parquet")
+    rows = TableSource(tmp_path / "jobs.parquet", title="job", language="en").rows("en")
+    assert [record.title for row in rows for record in row.records] == ["Cook", "", "Chef", "Cook"]
