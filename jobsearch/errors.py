@@ -25,7 +25,8 @@ the command line exits with.
     │   ├── StoreLocked             held by another process
     │   └── StoreUnavailable    3   Qdrant cannot be reached
     ├── BenchmarkError          1   queries, corpus or judgements that do not fit together
-    └── TrainingError           1   a training that cannot begin, go on, or be published
+    ├── TrainingError           1   a training that cannot begin, go on, or be published
+    └── OutputError             1   what a command prints cannot be written
 """
 
 
@@ -125,3 +126,7 @@ class BenchmarkError(JobSearchError):
 
 class TrainingError(JobSearchError):
     """A training cannot begin or go on, or its result is not fit to be published."""
+
+
+class OutputError(JobSearchError):
+    """What a command prints cannot be written."""

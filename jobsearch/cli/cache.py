@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from jobsearch.cli.options import as_json, cache_dir
-from jobsearch.cli.output import print_json
+from jobsearch.cli.output import print_json, print_text
 
 
 @click.group()
@@ -52,4 +52,4 @@ def _print(folder: Path | None, size: int | None, *, json_: bool) -> None:
         print_json({"path": str(embeddings.path), **asdict(contents)})
     else:
         megabytes = contents.size_bytes / (1 << 20)
-        click.echo(f"{embeddings.path}: {contents.vectors:,} embeddings, {megabytes:,.1f} MB")
+        print_text(f"{embeddings.path}: {contents.vectors:,} embeddings, {megabytes:,.1f} MB")

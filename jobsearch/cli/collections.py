@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import click
 
 from jobsearch.cli.options import as_json, with_store
-from jobsearch.cli.output import bars_wanted, note, print_json, print_table
+from jobsearch.cli.output import bars_wanted, note, print_json, print_table, print_text
 from jobsearch.settings import Settings
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def verify(settings: Settings, name: str, json_: bool) -> None:
     if json_:
         print_json({"collection": name, "problems": problems})
     else:
-        click.echo("\n".join(problems) if problems else f"{name}: no problem found")
+        print_text("\n".join(problems) if problems else f"{name}: no problem found")
     if problems:
         raise click.exceptions.Exit(1)
 
@@ -98,7 +98,7 @@ def rollback(settings: Settings, alias: str, json_: bool) -> None:
     if json_:
         print_json({"alias": alias, "collection": name})
     else:
-        click.echo(f"{alias} -> {name}")
+        print_text(f"{alias} -> {name}")
 
 
 @collections.command()
@@ -110,7 +110,7 @@ def drop(settings: Settings, name: str) -> None:
     from jobsearch.cli.session import store_of
 
     store_of(settings).drop(name)
-    click.echo(f"deleted {name}")
+    print_text(f"deleted {name}")
 
 
 @collections.command()
@@ -137,7 +137,7 @@ def prune(settings: Settings, hours: float, previous: bool, json_: bool) -> None
     if json_:
         print_json({"deleted": names})
     else:
-        click.echo("\n".join(f"deleted {name}" for name in names) or "nothing to delete")
+        print_text("\n".join(f"deleted {name}" for name in names) or "nothing to delete")
 
 
 @collections.command()
@@ -230,7 +230,7 @@ def _print_transferred(done: "Transferred", where: str, *, json_: bool) -> None:
     if json_:
         print_json({**done.as_dict(), "to": where})
     else:
-        click.echo(f"{done.alias}: {done.points:,} points -> {where}")
+        print_text(f"{done.alias}: {done.points:,} points -> {where}")
 
 
 def _as_dict(info: "CollectionInfo") -> dict[str, Any]:

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from jobsearch.cli.options import as_json
-from jobsearch.cli.output import bars_wanted, note, print_json
+from jobsearch.cli.output import bars_wanted, note, print_json, print_text
 
 
 @click.group()
@@ -42,5 +42,5 @@ def talentclef_2025(folder: Path, json_: bool) -> None:
     if json_:
         print_json(fetched.as_dict())
     else:
-        click.echo(fetched.path)
+        print_text(fetched.path)
     note(f"next: {TALENTCLEF_2025.reader} {shlex.quote(str(fetched.path))}")

@@ -15,7 +15,7 @@ from jobsearch.cli.options import (
     with_options,
     with_settings,
 )
-from jobsearch.cli.output import bars_wanted, note, print_json
+from jobsearch.cli.output import bars_wanted, note, print_json, print_text
 from jobsearch.cli.results import compare, leaderboard, report
 from jobsearch.cli.trec_files import package, score, validate
 from jobsearch.errors import BenchmarkError
@@ -228,7 +228,7 @@ def _run(
         print_json({"cells": [cell.as_dict() for cell in cells]})
     else:
         shown = [*tables(cells, ("MAP", "MRR")), *tables_of_index_loss(cells)]
-        click.echo(render(shown))
+        print_text(render(shown))
         for folder, what in ((runs, "runs are"), (results, "results are")):
             if folder:
                 note(f"{what} in {folder}")

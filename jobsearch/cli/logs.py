@@ -2,10 +2,15 @@
 
 import json
 import logging
+import os
+import sys
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Literal
 
 import click
+
+from jobsearch.cli.output import expendable
 
 LogFormat = Literal["text", "json"]
 
@@ -14,7 +19,14 @@ _PACKAGES = ("jobsearch", "ingest", "eval")
 
 
 def set_up(log_format: LogFormat, *, debug: bool) -> None:
-    """Show the records of our packages on stderr; a call replaces what an earlier one set up."""
+    """Show the records of our packages on stderr; a call replaces what an earlier one set up.
+
+    Work of hours does not end because stderr cannot be written: from here on that is passed over,
+    in log lines and in the bars of libraries alike.
+    """
+    if sys.stderr is None:  # closed before we began, which bars do not expect
+        sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
+    sys.stderr = expendable(sys.stderr)
     handler = _Stderr()
     handler.setFormatter(_Json() if log_format == "json" else _Text())
     for package in _PACKAGES:

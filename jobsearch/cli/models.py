@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from jobsearch.cli.options import LANGUAGES, as_json, model, models_dir
-from jobsearch.cli.output import note, print_json, print_table
+from jobsearch.cli.output import note, print_json, print_table, print_text
 from jobsearch.settings import DEFAULT_MODEL
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def show(name: str, models_dir: Path, json_: bool) -> None:
     )
     readme = entry.finetuned / "README.md" if entry.finetuned else None
     if readme and readme.exists():
-        click.echo("\n" + readme.read_text(encoding="utf-8").rstrip())
+        print_text("\n" + readme.read_text(encoding="utf-8").rstrip())
 
 
 @models.command()

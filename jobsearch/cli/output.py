@@ -3,18 +3,66 @@
 import json
 import logging
 import re
+import sys
 from collections.abc import Iterable, Sequence
-from typing import Any
+from contextlib import suppress
+from typing import Any, TextIO, cast
 
 import click
+
+from jobsearch.errors import OutputError
 
 _logger = logging.getLogger(__name__)
 _STEERING = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 
+class _Expendable:
+    """A stream that gives up what it cannot write, also when Python flushes it at the end."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        # ValueError: it was closed.
+        with suppress(OSError, ValueError):
+            return self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with suppress(OSError, ValueError):
+            self._stream.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+def expendable(stream: TextIO) -> TextIO:
+    """The stream, which no longer fails: what it cannot write is lost, and the work goes on."""
+    return cast(TextIO, stream if isinstance(stream, _Expendable) else _Expendable(stream))
+
+
+def print_text(text: object) -> None:
+    """A line of data, or several.
+
+    Raises:
+        OutputError: stdout cannot be written.
+        BrokenPipeError: nobody reads it any more, as behind ``| head``.
+    """
+    try:
+        click.echo(text)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        sys.stdout = expendable(sys.stdout)
+        raise OutputError(
+            f"the output cannot be written ({error.strerror or error}): send it elsewhere. "
+            "What the command had to change has been changed"
+        ) from error
+
+
 def print_json(data: Any) -> None:
     """One document, Unicode as it is."""
-    click.echo(json.dumps(data, ensure_ascii=False, indent=2))
+    print_text(json.dumps(data, ensure_ascii=False, indent=2))
 
 
 def print_table(rows: Iterable[Sequence[Any]], headers: Sequence[str]) -> None:
@@ -26,7 +74,7 @@ def print_table(rows: Iterable[Sequence[Any]], headers: Sequence[str]) -> None:
     from tabulate import tabulate
 
     shown = [[_tamed(cell) if isinstance(cell, str) else cell for cell in row] for row in rows]
-    click.echo(tabulate(shown, headers=headers, disable_numparse=True))
+    print_text(tabulate(shown, headers=headers, disable_numparse=True))
 
 
 def _tamed(text: str) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from jobsearch.cli.options import METRICS, as_json
-from jobsearch.cli.output import print_json
+from jobsearch.cli.output import print_json, print_text
 
 _FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
 _metrics = click.option(
@@ -54,7 +54,7 @@ def leaderboard(
         data = [cell.as_dict() for cell in cells]
         print_json({"cells": data, "tables": [asdict(table) for table in shown]})
     else:
-        click.echo(render(shown, form))
+        print_text(render(shown, form))
 
 
 @click.command()
@@ -97,7 +97,7 @@ def compare(first: Path, second: Path, metrics: tuple[str, ...], queries: int, j
             }
         )
         return
-    click.echo(render(tables(*names, differences, gained, lost)))
+    print_text(render(tables(*names, differences, gained, lost)))
 
 
 @click.command()
@@ -125,7 +125,7 @@ def report(folder: Path, out: Path, figure: Path | None, trained_on: Path | None
 
     titles = _titles_in(trained_on)
     write_report(read_cells(folder), out, figure=figure, trained_on=titles)
-    click.echo(out)
+    print_text(out)
 
 
 def _titles_in(trained_on: Path | None) -> frozenset[str]:

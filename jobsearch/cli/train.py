@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from jobsearch.cli.options import LANGUAGES, as_json, model, models_dir
-from jobsearch.cli.output import bars_wanted, note, print_json, print_table
+from jobsearch.cli.output import bars_wanted, note, print_json, print_table, print_text
 from jobsearch.errors import TrainingError
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ def _print(report: "TrainingReport") -> None:
         headers=("MRR, held-out", "pretrained", "fine-tuned", "unknown to anchors"),
     )
     for language, was in report.before.watched.items():
-        click.echo(
+        print_text(
             f"{language}, not trained on, with all others: mean of MRR and MAP {was:.3f} "
             f"pretrained, {shown.known.watched[language]:.3f} fine-tuned"
         )

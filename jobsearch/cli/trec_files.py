@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from jobsearch.cli.options import PAIRS, as_json, with_options
-from jobsearch.cli.output import note, print_json, print_table
+from jobsearch.cli.output import note, print_json, print_table, print_text
 from jobsearch.errors import BenchmarkError
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def validate(
 
 def _print(path: Path, findings: "Sequence[Finding]") -> None:
     if not findings:
-        click.echo(f"{path}: nothing found")
+        print_text(f"{path}: nothing found")
         return
     rows = []
     # Errors first, each kind together; a run for another pair explains most of the others.
@@ -103,7 +103,7 @@ def _print(path: Path, findings: "Sequence[Finding]") -> None:
         rows += [(f.severity, f.where, f.what, f.fix) for f in same[:_SHOWN]]
         if hidden := sum(f.count for f in same[_SHOWN:]):
             rows.append((same[0].severity, "", f"{hidden:,} more like it: see --json", ""))
-    click.echo(path)
+    print_text(path)
     print_table(rows, ("", "where", "what", "do this"))
 
 
@@ -150,7 +150,7 @@ def package(
                 "`jobsearch eval validate` with the same options"
             )
     for name in write(named, team, out, replace=replace):
-        click.echo(name)
+        print_text(name)
     if not against:
         note(_UNCHECKED)
     note(f"written to {out}")
