@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import click
 
-from jobsearch.cli.options import as_json, with_store
+from jobsearch.cli.options import as_json, confirmed, with_store
 from jobsearch.cli.output import bars_wanted, note, print_json, print_table, print_text
 from jobsearch.settings import Settings
 
@@ -103,7 +103,7 @@ def rollback(settings: Settings, alias: str, json_: bool) -> None:
 
 @collections.command()
 @click.argument("name")
-@click.confirmation_option("--yes", prompt="Delete the collection for good?")
+@confirmed("Delete the collection for good?")
 @with_store
 def drop(settings: Settings, name: str) -> None:
     """Delete a collection by its physical NAME; one that an alias points at is refused."""
@@ -122,7 +122,7 @@ def drop(settings: Settings, name: str) -> None:
     help="Unfinished builds that began later than this are left alone: they may be under way.",
 )
 @click.option("--previous", is_flag=True, help="Also builds that are kept for `rollback`.")
-@click.confirmation_option("--yes", prompt="Delete these builds for good?")
+@confirmed("Delete these builds for good?")
 @with_store
 @as_json
 def prune(settings: Settings, hours: float, previous: bool, json_: bool) -> None:

@@ -180,3 +180,15 @@ cache_dir = click.option(
     help="Folder of the cache of embeddings; that of your operating system if left out.",
 )
 as_json = click.option("--json", "json_", is_flag=True, help="Print one JSON document.")
+
+
+def confirmed(question: str) -> Callable[[Command], Command]:
+    """Add ``--yes``, without which the question is asked; on stderr, for stdout is data."""
+
+    def ask(ctx: click.Context, _: click.Parameter, given: bool) -> None:
+        if not given and not ctx.resilient_parsing:
+            click.confirm(question, abort=True, err=True)
+
+    return click.option(
+        "--yes", is_flag=True, callback=ask, expose_value=False, help="Do not ask before."
+    )

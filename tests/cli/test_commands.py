@@ -94,6 +94,18 @@ def test_ingest_table_then_search_it_then_go_back(run, tmp_path: Path) -> None:
     assert len(json.loads(run("collections", "list", "--json").stdout)["collections"]) == 1
 
 
+def test_questions_are_no_data(run, sample_store) -> None:
+    prune = ("collections", "prune", "--store", sample_store, "--json")
+    done = run(*prune, answer="y\n")
+    assert json.loads(done.stdout) == {"deleted": []}
+    assert "Delete these builds for good? [y/N]: " in done.stderr
+    assert run(*prune, "--yes").stderr == ""
+    alias = "jobs__zh__builtin__pretrained"
+    refused = run("collections", "drop", alias, "--store", sample_store, answer="n\n")
+    assert (refused.exit_code, refused.stdout) == (1, "")
+    assert "Delete the collection for good? [y/N]: " in refused.stderr
+
+
 def test_a_table_does_not_replace_other_sources(run, tmp_path: Path) -> None:
     assert run("ingest", "sample", "--languages", "de").exit_code == 0
     titles = tmp_path / "own.tsv"
