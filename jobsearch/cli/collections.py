@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import click
 
-from jobsearch.cli.options import as_json, confirmed, with_store
+from jobsearch.cli.options import FOLDER_OR_NAME, Place, as_json, confirmed, with_store
 from jobsearch.cli.output import bars_wanted, note, print_json, print_table, print_text
 from jobsearch.settings import Settings
 
@@ -142,7 +142,7 @@ def prune(settings: Settings, hours: float, previous: bool, json_: bool) -> None
 
 @collections.command()
 @click.argument("name")
-@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@click.argument("file", type=Place(dir_okay=False))
 @with_store
 @as_json
 def snapshot(settings: Settings, name: str, file: Path, json_: bool) -> None:
@@ -157,7 +157,7 @@ def snapshot(settings: Settings, name: str, file: Path, json_: bool) -> None:
 
 
 @collections.command()
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=Place())
 @with_store
 @as_json
 def restore(settings: Settings, file: Path, json_: bool) -> None:
@@ -175,6 +175,7 @@ def restore(settings: Settings, file: Path, json_: bool) -> None:
 @click.option(
     "--to",
     required=True,
+    type=FOLDER_OR_NAME,
     metavar="PATH|URL",
     help="Store to copy to: a folder, or URL of a Qdrant server (its API key: "
     "JOBSEARCH_API_KEY_TO; JOBSEARCH_API_KEY if the copy comes from a folder or the same server).",

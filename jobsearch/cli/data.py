@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from jobsearch.cli.options import as_json
+from jobsearch.cli.options import Place, as_json
 from jobsearch.cli.output import bars_wanted, note, print_json, print_text
 
 
@@ -18,7 +18,7 @@ def data() -> None:
 @click.option(
     "--to",
     "folder",
-    type=click.Path(path_type=Path),
+    type=Place(),
     metavar="DIR",
     default="data",
     show_default=True,

@@ -4,6 +4,7 @@ import shlex
 
 import click
 
+from jobsearch.cli.options import Place
 from jobsearch.cli.output import note
 
 _STEPS = (
@@ -27,7 +28,7 @@ _STEPS = (
     "--store",
     default=".demo",
     show_default=True,
-    type=click.Path(file_okay=False),
+    type=Place(path_type=str, file_okay=False),
     help="Folder of the demo's store; delete it when you like.",
 )
 def demo(store: str) -> None:

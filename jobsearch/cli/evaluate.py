@@ -10,6 +10,7 @@ import click
 from jobsearch.cli.options import (
     BASELINE_NAMES,
     PAIRS,
+    Place,
     as_json,
     quantization,
     with_options,
@@ -27,19 +28,19 @@ if TYPE_CHECKING:
     from eval.cells import Cell
     from eval.systems import System
 
-_EXISTING = click.Path(path_type=Path)
+_EXISTING = Place()
 
 
 def _common(command: Callable[..., Any]) -> Callable[..., Any]:
     options = [
         click.option(
             "--runs",
-            type=click.Path(path_type=Path, file_okay=False),
+            type=Place(file_okay=False),
             help="Folder for the TREC run files; none are written if left out.",
         ),
         click.option(
             "--results",
-            type=click.Path(path_type=Path, file_okay=False),
+            type=Place(file_okay=False),
             help="Folder for the results, every query included, a file a cell; those that are "
             "there and still hold are not measured again.",
         ),

@@ -7,11 +7,11 @@ from typing import Any
 import click
 
 from jobsearch.cli.ingesting import ingest_options, ingest_source
-from jobsearch.cli.options import LANGUAGES, as_json, with_settings
+from jobsearch.cli.options import LANGUAGES, Place, as_json, with_settings
 from jobsearch.cli.output import bars_wanted, note, print_json, print_table
 from jobsearch.settings import Settings
 
-_EXISTING = click.Path(path_type=Path)
+_EXISTING = Place()
 
 
 @click.group()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from jobsearch.cli.options import (
+    Place,
     as_json,
     cache_dir,
     quantization,
@@ -57,7 +58,7 @@ def ingest_options(command: Callable[..., Any]) -> Callable[..., Any]:
         ),
         click.option(
             "--rejects",
-            type=click.Path(path_type=Path, file_okay=False),
+            type=Place(file_okay=False),
             default=Path(),
             help="Folder for rejects-*.jsonl with the bad rows, if any; the working directory "
             "if left out.",
@@ -105,7 +106,7 @@ def ingest_options(command: Callable[..., Any]) -> Callable[..., Any]:
         ),
         click.option(
             "--embed-to",
-            type=click.Path(path_type=Path, file_okay=False),
+            type=Place(file_okay=False),
             help="Write the embeddings into Parquet files in this folder instead of a store; "
             "`jobsearch ingest load` stores them.",
         ),

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from jobsearch.cli.options import LANGUAGES, as_json, model, models_dir
+from jobsearch.cli.options import FOLDER_OR_NAME, LANGUAGES, Place, as_json, model, models_dir
 from jobsearch.cli.output import note, print_json, print_table, print_text
 from jobsearch.settings import DEFAULT_MODEL
 
@@ -39,7 +39,7 @@ def list_models(models_dir: Path, json_: bool) -> None:
 
 
 @models.command()
-@click.argument("name", metavar="MODEL", default=DEFAULT_MODEL)
+@click.argument("name", type=FOLDER_OR_NAME, metavar="MODEL", default=DEFAULT_MODEL)
 @models_dir
 @as_json
 def show(name: str, models_dir: Path, json_: bool) -> None:
@@ -81,8 +81,14 @@ def show(name: str, models_dir: Path, json_: bool) -> None:
 
 
 @models.command()
-@click.argument("directory", type=click.Path(path_type=Path, exists=True, file_okay=False))
-@click.option("--of", "name", metavar="MODEL", help="Whose variant it is.  [default: by its card]")
+@click.argument("directory", type=Place(exists=True, file_okay=False))
+@click.option(
+    "--of",
+    "name",
+    type=FOLDER_OR_NAME,
+    metavar="MODEL",
+    help="Whose variant it is.  [default: by its card]",
+)
 @click.option("--replace", is_flag=True, help="Keep an earlier one as finetuned.previous.")
 @models_dir
 @as_json
@@ -98,7 +104,7 @@ def add(directory: Path, name: str | None, replace: bool, models_dir: Path, json
 
 
 @models.command()
-@click.argument("name", metavar="MODEL")
+@click.argument("name", type=FOLDER_OR_NAME, metavar="MODEL")
 @models_dir
 @as_json
 def remove(name: str, models_dir: Path, json_: bool) -> None:
@@ -124,13 +130,13 @@ def _print_change(key: str, path: Path, said: str, *, json_: bool) -> None:
 
 
 @models.command()
-@click.argument("path", type=click.Path(path_type=Path), default=_SAMPLE)
+@click.argument("path", type=Place(), default=_SAMPLE)
 @click.option(
     "--output",
     "outputs",
     required=True,
     multiple=True,
-    type=click.Path(path_type=Path),
+    type=Place(),
     metavar="FILE",
     help="Figure to write, .png or .svg; give it twice for both.",
 )

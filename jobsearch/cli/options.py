@@ -39,6 +39,23 @@ class CheckedList(click.ParamType):  # type: ignore[type-arg] # generic since cl
         return entries
 
 
+class Place(click.Path):
+    """A path, which must not be empty.
+
+    Empty is what a shell makes of a variable that is not set, and it would be taken for the working
+    directory.
+    """
+
+    def __init__(self, *, path_type: type = Path, **checks: Any) -> None:
+        super().__init__(path_type=path_type, **checks)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Refuse what is empty, then check as any path."""
+        if value == "":
+            self.fail("it is empty: is a variable not set? This folder is .", param, ctx)
+        return super().convert(value, param, ctx)
+
+
 def check_pair(pair: str) -> str:
     """A pair of languages such as ``en-es``: query language, corpus language."""
     query, dash, corpus = pair.strip().partition("-")
@@ -61,6 +78,8 @@ def _one_of(*names: str) -> Callable[[str], str]:
 
 LANGUAGES = CheckedList("lang[,lang]", check_language)
 PAIRS = CheckedList("pair[,pair]", check_pair)
+#: A store or a model: a folder, or a URL or a name in its place.
+FOLDER_OR_NAME = Place(path_type=str, readable=False)
 ISCO_CODES = CheckedList("code[,code]", check_code)
 # Named here too, since the modules that know them are imported only to be used.
 METRICS = CheckedList(
@@ -96,6 +115,8 @@ def _with_settings(command: Command, *, models: bool) -> Command:
             "--store",
             envvar="JOBSEARCH_STORE",
             show_envvar=True,
+            type=FOLDER_OR_NAME,
+            metavar="PATH|URL",
             default=DEFAULT_STORE,
             show_default=True,
             help="Folder of an embedded store, or URL of a Qdrant server "
@@ -150,6 +171,8 @@ model = click.option(
     "--model",
     envvar="JOBSEARCH_MODEL",
     show_envvar=True,
+    type=FOLDER_OR_NAME,
+    metavar="MODEL",
     default=DEFAULT_MODEL,
     show_default=True,
     help="builtin, mpnet, a SentenceTransformer directory or a Hugging Face id.",
@@ -158,7 +181,7 @@ models_dir = click.option(
     "--models-dir",
     envvar="JOBSEARCH_MODELS",
     show_envvar=True,
-    type=click.Path(path_type=Path),
+    type=Place(),
     default=DEFAULT_MODELS_DIR,
     show_default=True,
     help="Folder with fine-tuned variants.",
@@ -176,7 +199,7 @@ cache_dir = click.option(
     "--cache-dir",
     envvar="JOBSEARCH_CACHE_DIR",
     show_envvar=True,
-    type=click.Path(path_type=Path, file_okay=False),
+    type=Place(file_okay=False),
     help="Folder of the cache of embeddings; that of your operating system if left out.",
 )
 as_json = click.option("--json", "json_", is_flag=True, help="Print one JSON document.")

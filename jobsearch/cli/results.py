@@ -5,10 +5,10 @@ from pathlib import Path
 
 import click
 
-from jobsearch.cli.options import METRICS, as_json
+from jobsearch.cli.options import METRICS, Place, as_json
 from jobsearch.cli.output import print_json, print_text
 
-_FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
+_FOLDER = Place(exists=True, file_okay=False)
 _metrics = click.option(
     "--metrics",
     type=METRICS,
@@ -20,7 +20,7 @@ _metrics = click.option(
 
 _trained_on = click.option(
     "--trained-on",
-    type=click.Path(path_type=Path, exists=True),
+    type=Place(exists=True),
     help="ESCO export or TalentCLEF training pairs: also show the queries that are titles of "
     "these apart from the others.",
 )
@@ -104,14 +104,14 @@ def compare(first: Path, second: Path, metrics: tuple[str, ...], queries: int, j
 @click.argument("folder", type=_FOLDER)
 @click.option(
     "--out",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=Place(dir_okay=False),
     default="report.html",
     show_default=True,
     help="File to write; an earlier one is replaced.",
 )
 @click.option(
     "--figure",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    type=Place(exists=True, dir_okay=False),
     help="SVG or PNG file to show, as `jobsearch models plot` draws it.",
 )
 @_trained_on

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from jobsearch.cli.options import LANGUAGES, as_json, model, models_dir
+from jobsearch.cli.options import LANGUAGES, Place, as_json, model, models_dir
 from jobsearch.cli.output import bars_wanted, note, print_json, print_table, print_text
 from jobsearch.errors import TrainingError
 
@@ -17,7 +17,7 @@ _NEEDED = ("accelerate", "datasets")
 
 
 @click.command()
-@click.argument("path", type=click.Path(path_type=Path))
+@click.argument("path", type=Place())
 @click.option("--languages", type=LANGUAGES, help="All that the export has if left out.")
 @model
 @models_dir

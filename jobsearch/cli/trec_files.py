@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from jobsearch.cli.options import PAIRS, as_json, with_options
+from jobsearch.cli.options import PAIRS, Place, as_json, with_options
 from jobsearch.cli.output import note, print_json, print_table, print_text
 from jobsearch.errors import BenchmarkError
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from eval.expected_ids import Expected
     from eval.run_check import Finding
 
-_FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
+_FILE = Place(exists=True, dir_okay=False)
 # Findings of one kind that are printed.
 _SHOWN = 3
 _UNCHECKED = "ids were not checked: name the data with --against"
@@ -26,7 +26,7 @@ def _against(command: Callable[..., Any]) -> Callable[..., Any]:
     options = [
         click.option(
             "--against",
-            type=click.Path(path_type=Path, exists=True),
+            type=Place(exists=True),
             help="TalentCLEF's folder or zip, whose ids the runs are checked with.",
         ),
         click.option(
@@ -112,7 +112,7 @@ def _print(path: Path, findings: "Sequence[Finding]") -> None:
 @click.option("--team", required=True, help="Name of the team: it stands in every file name.")
 @click.option(
     "--out",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=Place(dir_okay=False),
     required=True,
     help="Zip file to write.",
 )

@@ -8,7 +8,12 @@ import sys
 import zipfile
 from pathlib import Path
 
+import click
 import pytest
+from test_commands import leaves
+
+from jobsearch.cli import main
+from jobsearch.cli.options import Place
 
 HEADER = "conceptUri,iscoGroup,preferredLabel,altLabels,hiddenLabels\n"
 
@@ -254,3 +259,40 @@ def test_broken_pipe_is_silent(sample_store) -> None:
         shell=True, check=False, capture_output=True, text=True, env=os.environ,
     )  # fmt: skip
     assert "Traceback" not in done.stderr
+
+
+def places() -> list[tuple[list[str], click.Parameter]]:
+    """Every parameter that takes a path, and the words of its command."""
+    return [
+        (name.split(), param)
+        for name, command in leaves(main)
+        for param in command.params
+        if isinstance(param.type, click.Path)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("words", "param"), places(), ids=lambda v: " ".join(v) if isinstance(v, list) else v.name
+)
+def test_an_empty_path_is_not_the_working_directory(run, words, param) -> None:
+    """As of a shell variable that is not set."""
+    command = main
+    for word in words:
+        command = command.commands[word]
+    given: list[object] = []
+    for each in command.params:
+        if each is param or each.required:
+            # Paths are checked in turn: those before it should be in order.
+            is_folder = not getattr(each.type, "file_okay", False)
+            there = Path(__file__).parent if is_folder else Path(__file__)
+            value = "" if each is param else there
+            given += [each.opts[0], value] if isinstance(each, click.Option) else [value]
+    result = run(*words, *given)
+    refused(result, 2, "it is empty")
+
+
+def test_every_place_is_known() -> None:
+    assert {type(param.type) for _, param in places()} == {Place}
+    assert {param.name for _, param in places()} >= {
+        "store", "to", "model", "models_dir", "cache_dir", "embed_to", "results", "runs",
+    }  # fmt: skip
