@@ -20,12 +20,13 @@ Titles of which half are English loans have a gap of about 0; from two thirds on
 
 import math
 import random
+import tempfile
 from collections import Counter
 from collections.abc import Iterable
 from functools import cache
 from typing import Any
 
-from jobsearch.errors import LanguageMismatch
+from jobsearch.errors import LanguageMismatch, SourceError
 from jobsearch.languages import NAMES
 from jobsearch.text import normalize_title
 
@@ -48,6 +49,7 @@ def check_titles(titles: Iterable[str], language: str, *, where: str) -> bool:
 
     Raises:
         LanguageMismatch: with the figures.
+        SourceError: there is no room for the identifier's model in the temporary folder.
     """
     identifier = _identifier()
     if language not in identifier.labels:
@@ -93,6 +95,14 @@ def _identifier() -> Any:
     """The identifier, restricted to the languages we know; loading takes about 0.6 s."""
     from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
-    identifier = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
+    try:
+        identifier = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
+    except OSError as error:
+        # gettempdir() would fail once more where no folder will do: then the reason lists them.
+        where = tempfile.tempdir or "the temporary folder"
+        raise SourceError(
+            f"the language check cannot unpack its model in {where} ({error.strerror or error}): "
+            "make room there, set TMPDIR to another folder, or pass --language-check off"
+        ) from error
     identifier.set_languages(NAMES.keys() & set(identifier.labels))
     return identifier

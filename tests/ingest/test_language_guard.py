@@ -1,6 +1,7 @@
 """The language guard, on real titles: it never refuses a right batch nor passes a wrong one."""
 
 import random
+import tempfile
 from collections.abc import Callable
 from functools import cache
 from importlib import import_module
@@ -8,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from ingest.language_guard import check_titles
+from ingest.language_guard import _identifier, check_titles
 from ingest.sources import EscoSource, SampleSource, TalentClefSource
 from ingest.sources.talentclef import find_task, read_titles
-from jobsearch.errors import LanguageMismatch
+from jobsearch.errors import LanguageMismatch, SourceError
 
 CASES: dict[str, Callable[[str], str]] = {"as is": str, "lower": str.lower, "upper": str.upper}
 LANGUAGES = ("en", "es", "de", "zh")
@@ -133,3 +134,13 @@ def test_the_sample_of_titles_is_fixed() -> None:
 def test_nothing_to_compare() -> None:
     assert check_titles([], "en", where="jobs")
     assert not check_titles(["nuqneH"], "xx", where="jobs")
+
+
+def test_no_room_for_the_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
+    _identifier.cache_clear()
+    with pytest.raises(SourceError, match="make room there, set TMPDIR") as caught:
+        check_titles(["nurse"], "en", where="test")
+    assert f"in {tmp_path / 'gone'} (No such file or directory)" in str(caught.value)
+    monkeypatch.undo()
+    assert check_titles(["nurse"], "en", where="test")
