@@ -1,6 +1,5 @@
 """``jobsearch collections``: look at the store, check it, go back a build, copy, delete."""
 
-import os
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -8,9 +7,9 @@ from urllib.parse import urlsplit
 
 import click
 
-from jobsearch.cli.options import FOLDER_OR_NAME, Place, as_json, confirmed, with_store
+from jobsearch.cli.options import FOLDER_OR_NAME, Place, as_json, confirmed, secret_of, with_store
 from jobsearch.cli.output import bars_wanted, note, print_json, print_table, print_text
-from jobsearch.settings import Settings
+from jobsearch.settings import Secret, Settings
 
 if TYPE_CHECKING:
     from ingest.transfer import Transferred
@@ -203,10 +202,10 @@ def migrate(settings: Settings, aliases: tuple[str, ...], to: str, json_: bool) 
         print_table([(d.alias, d.collection, d.points) for d in done], ("alias", "copy", "points"))
 
 
-def _key_for(to: str, settings: Settings) -> str | None:
+def _key_for(to: str, settings: Settings) -> Secret | None:
     """The API key for the store to copy to: the source's is no business of another server."""
     shared = not _is_server(settings.store) or _server(to) == _server(settings.store)
-    return os.environ.get("JOBSEARCH_API_KEY_TO") or (settings.api_key if shared else None)
+    return secret_of("JOBSEARCH_API_KEY_TO") or (settings.api_key if shared else None)
 
 
 def _is_server(store: str) -> bool:

@@ -11,7 +11,7 @@ import click
 from jobsearch.errors import InvalidInput
 from jobsearch.isco import check_code
 from jobsearch.languages import check_language
-from jobsearch.settings import DEFAULT_MODEL, DEFAULT_MODELS_DIR, DEFAULT_STORE, Settings
+from jobsearch.settings import DEFAULT_MODEL, DEFAULT_MODELS_DIR, DEFAULT_STORE, Secret, Settings
 from jobsearch.types import QUANTIZATIONS
 
 Command = Callable[..., Any]
@@ -104,10 +104,8 @@ def _with_settings(command: Command, *, models: bool) -> Command:
         chosen = {
             name: rest.pop(name) for name in ("model", "variant", "models_dir") if name in rest
         }
-        api_key = os.environ.get("JOBSEARCH_API_KEY") or None
-        settings = Settings(
-            store=store, timeout_s=timeout, retry_s=retry, api_key=api_key, **chosen
-        )
+        key = secret_of("JOBSEARCH_API_KEY")
+        settings = Settings(store=store, timeout_s=timeout, retry_s=retry, api_key=key, **chosen)
         return command(*args, settings=settings, **rest)
 
     options: list[Callable[[Command], Command]] = [
@@ -142,6 +140,12 @@ def _with_settings(command: Command, *, models: bool) -> Command:
     if models:
         options += _model_options()
     return with_options(wrapped, options)
+
+
+def secret_of(variable: str) -> Secret | None:
+    """What an environment variable holds, unless that is nothing."""
+    text = os.environ.get(variable)
+    return Secret(text) if text else None
 
 
 def with_options(command: Command, options: Sequence[Callable[[Command], Command]]) -> Command:

@@ -25,7 +25,7 @@ def store_of(settings: Settings, topology: Topology = Topology()) -> "Store":
     """Open the store that the settings name; on a server, collections are spread like this."""
     return open_store(
         settings.store,
-        api_key=settings.api_key,
+        api_key=settings.api_key.reveal() if settings.api_key else None,
         timeout_s=settings.timeout_s,
         retry_s=settings.retry_s,
         topology=topology,

@@ -9,6 +9,8 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from copy import deepcopy
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
 from jobsearch.errors import ModelError
 from jobsearch.models.registry import SHIPPED, load_directory
-from jobsearch.settings import Settings
+from jobsearch.settings import Secret, Settings
 
 ROOT = Path(__file__).resolve().parents[2]
 MODULES = sorted(p for top in ("jobsearch", "ingest", "eval") for p in (ROOT / top).rglob("*.py"))
@@ -308,8 +310,14 @@ def test_no_output_shows_the_key(command: tuple[str, ...]) -> None:
 
 
 def test_settings_do_not_show_the_key() -> None:
-    settings = Settings(api_key=SECRET)
-    assert SECRET not in f"{settings!r} {settings}"
+    settings = Settings(api_key=Secret(SECRET))
+    assert SECRET not in f"{settings!r} {settings} {asdict(settings)}"
+    assert SECRET not in json.dumps(asdict(settings), default=str)
+    with pytest.raises(TypeError, match="a secret is not pickled"):
+        pickle.dumps(settings)
+    copied = deepcopy(replace(settings, store="other"))
+    assert copied.api_key is not None
+    assert copied.api_key.reveal() == SECRET
 
 
 def test_other_places_are_left_alone(model: Path, tmp_path: Path) -> None:
