@@ -1,6 +1,7 @@
 """The command line: commands validate, call the library and print."""
 
 import logging
+import os
 from typing import Any
 
 import click
@@ -29,22 +30,43 @@ class _Commands(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
-        except JobSearchError as error:
-            if ctx.params.get("debug"):
-                raise
-            _logger.error("%s", error, extra={"fields": {"error": type(error).__name__}})
-            ctx.exit(error.exit_code)
         except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
             raise
         except Exception as error:
             if ctx.params.get("debug"):
                 raise
+            if expected := _expected(error):
+                _logger.error("%s", expected, extra={"fields": {"error": type(error).__name__}})
+                ctx.exit(expected.exit_code)
             _logger.critical(
                 "unexpected error: %s: %s; run again as `jobsearch --debug …` for the traceback",
                 type(error).__name__,
                 error,
             )
             ctx.exit(UNEXPECTED_EXIT_CODE)
+
+
+def _expected(error: Exception) -> JobSearchError | None:
+    """The error as a user may meet it wherever work is done; None if it is a fault of ours."""
+    if isinstance(error, JobSearchError):
+        return error
+    if isinstance(error, MemoryError):
+        reason = f" ({error})" if str(error) else ""
+        return JobSearchError(
+            f"there is not enough memory{reason}: end other programs, give fewer titles at a "
+            "time, or take a machine that has more"
+        )
+    if isinstance(error, FileNotFoundError) and not _has_working_directory():
+        return JobSearchError("the working directory was deleted: change to one that exists")
+    return None
+
+
+def _has_working_directory() -> bool:
+    try:
+        os.getcwd()  # noqa: PTH109
+    except FileNotFoundError:
+        return False
+    return True
 
 
 @click.group(

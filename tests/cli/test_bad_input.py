@@ -221,6 +221,28 @@ def test_unexpected_errors_keep_their_traceback_for_debug(run, monkeypatch) -> N
     assert isinstance(run("--debug", "models", "list").exception, RuntimeError)
 
 
+@pytest.mark.parametrize(
+    ("reason", "said"),
+    [("", "not enough memory: end"), ("Unable to allocate 9 GiB", "(Unable to allocate 9 GiB)")],
+)
+def test_memory_that_runs_out_is_told(run, monkeypatch, reason: str, said: str) -> None:
+    def greedy(*_args):
+        raise MemoryError(reason)
+
+    monkeypatch.setattr("jobsearch.models.known_models", greedy)
+    refused(run("models", "list"), 1, said, "fewer titles at a time")
+
+
+def test_a_working_directory_that_was_deleted_is_told(run, tmp_path: Path, monkeypatch) -> None:
+    # As transformers does when it is imported.
+    monkeypatch.setattr("jobsearch.models.known_models", lambda _: Path("src").resolve())
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    refused(run("models", "list"), 1, "the working directory was deleted: change to one that")
+
+
 def test_a_failed_ingest_leaves_what_was_there(run, tmp_path: Path) -> None:
     titles = tmp_path / "jobs.csv"
     titles.write_text("title\ncook\nwaiter\n")
