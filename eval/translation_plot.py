@@ -4,7 +4,6 @@ After figure 2 of DS@GT at TalentCLEF 2025 (https://ceur-ws.org/Vol-4038/).
 """
 
 import io
-import os
 from collections.abc import Collection, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
@@ -16,6 +15,7 @@ import numpy as np
 from eval.translations import Labels, Panel, Points
 from jobsearch.errors import BenchmarkError, InvalidInput
 from jobsearch.languages import NAMES
+from jobsearch.whole_file import whole_file
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -113,18 +113,8 @@ def write_figure(figure: "Figure", path: Path) -> None:
     kind = path.suffix.lower().removeprefix(".")
     with mpl.rc_context({"svg.hashsalt": "jobsearch"}):
         figure.savefig(picture, format=kind, metadata={"Date": None} if kind == "svg" else None)
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            partial.write_bytes(picture.getvalue())
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
-    except OSError as error:
-        raise BenchmarkError(
-            f"{path} cannot be written ({error.strerror}): give another --output"
-        ) from error
+    with whole_file(path, "give another --output", BenchmarkError) as partial:
+        partial.write_bytes(picture.getvalue())
 
 
 def _draw_points(ax: "Axes", panel: Panel, languages: Sequence[str]) -> None:

@@ -10,6 +10,7 @@ from typing import TextIO
 
 from ingest.sources.base import Reject
 from jobsearch.errors import SourceError, TooManyRejects
+from jobsearch.whole_file import new_partial, put_in_place
 
 _SHOWN_REASONS = 3
 
@@ -29,7 +30,7 @@ class RejectLog:
 
     def __init__(self, path: Path | None) -> None:
         self._path = path
-        self._part = path.with_name(f"{path.name}.part") if path else None
+        self._partial: Path | None = None
         self._stream: TextIO | None = None
         self._reasons: Counter[str] = Counter()
         self._examples: dict[str, Reject] = {}
@@ -41,13 +42,13 @@ class RejectLog:
         """Note one reject."""
         self._reasons[reject.reason] += 1
         self._examples.setdefault(reject.reason, reject)
-        if self._part is None:
+        if self._path is None:
             return
         try:
             if self._stream is None:
-                self._part.parent.mkdir(parents=True, exist_ok=True)
+                self._partial = new_partial(self._path)
                 # What could not be decoded cannot be encoded either: it is shown as an escape.
-                self._stream = self._part.open("w", encoding="utf-8", errors="backslashreplace")
+                self._stream = self._partial.open("w", encoding="utf-8", errors="backslashreplace")
             self._stream.write(json.dumps(asdict(reject), ensure_ascii=False) + "\n")
         except OSError as error:
             raise self._cannot_write(error) from error
@@ -58,20 +59,24 @@ class RejectLog:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._path is None or self._part is None:
+        if self._path is None:
             return
         try:
             if self._stream is not None:
                 self._stream.close()
             if error is not None:
-                self._part.unlink(missing_ok=True)
-            elif self._stream is not None:
-                self._part.replace(self._path)
+                return
+            if self._partial is not None:
+                put_in_place(self._partial, self._path)
             else:
                 self._path.unlink(missing_ok=True)
         except OSError as problem:
             if error is None:
                 raise self._cannot_write(problem) from problem
+        finally:
+            if self._partial is not None:
+                with suppress(OSError):
+                    self._partial.unlink(missing_ok=True)
 
     @property
     def file(self) -> Path | None:

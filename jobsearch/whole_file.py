@@ -1,6 +1,7 @@
 """Files that are there when they are complete, or not at all."""
 
 import os
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -17,15 +18,44 @@ def whole_file(path: Path, instead: str, error: type[JobSearchError]) -> Iterato
         instead: what to do if it cannot be written, e.g. "choose another file".
         error: what is raised then.
     """
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    partial = None
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = new_partial(path)
         yield partial
-        partial.replace(path)
+        put_in_place(partial, path)
     except OSError as reason:
         raise error(
             f"{path} cannot be written ({reason.strerror or reason}): {instead}"
         ) from reason
     finally:
-        with suppress(OSError):
-            partial.unlink(missing_ok=True)
+        if partial is not None:
+            with suppress(OSError):
+                partial.unlink(missing_ok=True)
+
+
+def new_partial(path: Path) -> Path:
+    """Make an empty file beside ``path``, to be written; folders above it are made.
+
+    Others may write into that folder, too: a link planted there is not followed, since the name
+    cannot be foreseen, and what has it already is refused.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
+    partial.touch(exist_ok=False)
+    return partial
+
+
+def put_in_place(partial: Path, path: Path) -> None:
+    """Let a file take the place of ``path``: after a crash there is the old one or the new one."""
+    sync(partial)
+    partial.replace(path)
+    sync(path.parent)
+
+
+def sync(path: Path) -> None:
+    """Have the disk hold a file, or the names in a folder, before going on."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -149,6 +149,15 @@ def test_rejects_that_cannot_be_written(tmp_path: Path) -> None:
         read(rows_of(record("")), rejects_path=tmp_path / "folder")
 
 
+def test_a_planted_link_is_not_followed(tmp_path: Path) -> None:
+    victim, path = tmp_path / "victim", tmp_path / "rejects.jsonl"
+    victim.write_text("precious")
+    (tmp_path / "rejects.jsonl.part").symlink_to(victim)
+    read(rows_of(record("cook"), record("")), rejects_path=path)
+    assert victim.read_text() == "precious"
+    assert len(path.read_text().splitlines()) == 1
+
+
 def test_no_titles_at_all() -> None:
     with pytest.raises(SourceFormatError, match=r"list \(en\) has no titles in 0 rows"):
         read([])
