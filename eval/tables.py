@@ -1,9 +1,12 @@
 """Tables before they are laid out, and the forms they are laid out in."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+from jobsearch.text import tamed
 
 _FORMATS = {"text": "simple", "markdown": "github", "latex": "latex_booktabs"}
+_MARKDOWN = str.maketrans({"&": "&amp;", "<": "&lt;", "|": "\\|", "\\": "\\\\"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,11 +22,14 @@ class Table:
 
 
 def render(tables: Sequence[Table], form: str = "text") -> str:
-    """Tables as ``text``, ``markdown`` or ``latex`` (with the package booktabs)."""
+    """Tables as ``text``, ``markdown`` or ``latex`` (with the package booktabs).
+
+    Titles and names are somebody else's: they can neither steer a terminal nor leave their cell.
+    """
     from tabulate import tabulate
 
     parts = []
-    for table in tables:
+    for table in (_safe(each, form) for each in tables):
         align = ("left",) * table.words + ("right",) * (len(table.headers) - table.words)
         laid_out = tabulate(
             table.rows,
@@ -39,6 +45,19 @@ def render(tables: Sequence[Table], form: str = "text") -> str:
             title, notes = f"% {title}", [f"% {note}" for note in notes]
         parts.append("\n".join([title, laid_out, *notes]).rstrip())
     return "\n\n".join(parts)
+
+
+def _safe(table: Table, form: str) -> Table:
+    def safe(texts: Sequence[str]) -> tuple[str, ...]:
+        shown = map(tamed, texts)
+        # In LaTeX the cells are escaped as they are laid out, and the rest is comments.
+        return tuple(text.translate(_MARKDOWN) if form == "markdown" else text for text in shown)
+
+    (title,) = safe([table.title])
+    rows = tuple(map(safe, table.rows))
+    return replace(
+        table, title=title, headers=safe(table.headers), rows=rows, notes=safe(table.notes)
+    )
 
 
 def figure(value: float | None) -> str:

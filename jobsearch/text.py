@@ -1,4 +1,4 @@
-"""Normalisation of titles: one function for ingest, query, training and evaluation."""
+"""Text of titles: one normalisation for ingest, query, training and evaluation; how it is shown."""
 
 import re
 import unicodedata
@@ -15,6 +15,11 @@ MAX_TITLE_CHARS = 500
 _INVISIBLE = re.compile(
     "[\u0000-\u0008\u000e-\u001b\u007f-\u0084\u0086-\u009f\u00ad\u061c\u200b-\u200f"
     "\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff]"
+)
+# What steers a terminal, ends a line, or turns the reading direction of what follows; and lone
+# surrogates, which cannot be printed.
+_STEERING = re.compile(
+    "[\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
 )
 _MIN_SHOUTED_LETTERS = 4
 
@@ -38,6 +43,16 @@ def normalize_title(title: str) -> str:
 def fold_title(title: str) -> str:
     """The normalised title without case: what two titles share that read the same."""
     return normalize_title(title).casefold()
+
+
+def tamed(text: str) -> str:
+    """Text of others as one line that is safe to print: what would steer it is shown as escapes."""
+    return _STEERING.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def tamed_lines(text: str) -> str:
+    """Each line tamed; tabs are made spaces."""
+    return "\n".join(tamed(line.expandtabs()) for line in text.splitlines())
 
 
 def check_query(query: str) -> str:

@@ -11,6 +11,7 @@ from typing import Literal
 import click
 
 from jobsearch.cli.output import expendable
+from jobsearch.text import tamed_lines
 
 LogFormat = Literal["text", "json"]
 
@@ -49,7 +50,7 @@ class _Text(logging.Formatter):
         # What is critical says so itself.
         told = record.levelno in (logging.WARNING, logging.ERROR)
         level = f"{record.levelname.lower()}: " if told else ""
-        return level + record.getMessage()
+        return level + tamed_lines(record.getMessage())
 
 
 class _Json(logging.Formatter):

@@ -9,6 +9,7 @@ import click
 from jobsearch.cli.options import FOLDER_OR_NAME, LANGUAGES, Place, as_json, model, models_dir
 from jobsearch.cli.output import note, print_json, print_table, print_text
 from jobsearch.settings import DEFAULT_MODEL
+from jobsearch.text import tamed_lines
 
 if TYPE_CHECKING:
     from eval.translations import Panel
@@ -77,7 +78,9 @@ def show(name: str, models_dir: Path, json_: bool) -> None:
     )
     readme = entry.finetuned / "README.md" if entry.finetuned else None
     if readme and readme.exists():
-        print_text("\n" + readme.read_text(encoding="utf-8").rstrip())
+        # Somebody else may have written it.
+        text = readme.read_text(encoding="utf-8", errors="replace").rstrip()
+        print_text("\n" + tamed_lines(text))
 
 
 @models.command()

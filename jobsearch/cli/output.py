@@ -2,7 +2,6 @@
 
 import json
 import logging
-import re
 import sys
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -11,9 +10,9 @@ from typing import Any, TextIO, cast
 import click
 
 from jobsearch.errors import OutputError
+from jobsearch.text import tamed
 
 _logger = logging.getLogger(__name__)
-_STEERING = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 
 class _Expendable:
@@ -68,17 +67,12 @@ def print_json(data: Any) -> None:
 def print_table(rows: Iterable[Sequence[Any]], headers: Sequence[str]) -> None:
     """A plain table; wide characters count as two columns.
 
-    Titles are somebody else's: characters that steer a terminal, or turn the reading direction of
-    what follows, are shown as escapes.
+    Titles are somebody else's: they are tamed.
     """
     from tabulate import tabulate
 
-    shown = [[_tamed(cell) if isinstance(cell, str) else cell for cell in row] for row in rows]
+    shown = [[tamed(cell) if isinstance(cell, str) else cell for cell in row] for row in rows]
     print_text(tabulate(shown, headers=headers, disable_numparse=True))
-
-
-def _tamed(text: str) -> str:
-    return _STEERING.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def bars_wanted() -> bool:

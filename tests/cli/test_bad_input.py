@@ -268,6 +268,13 @@ def test_titles_do_not_steer_the_terminal(run, tmp_path: Path) -> None:
     assert json.loads(run(*asked, "--json").stdout)["hits"][0]["title"] == title
 
 
+def test_messages_do_not_steer_the_terminal(run) -> None:
+    name = "no\x1b]0;owned\x07 \u202emodel"
+    refused(
+        run("models", "plot", f"{name}.zip", "--output", "a.png"), 1, "no\\u001b]0;owned\\u0007"
+    )
+
+
 def test_filters_that_are_not_unicode(run, sample_store) -> None:
     for option in ("--concept", "--source", "--split"):
         options = ("--to", "en", "--variant", "pretrained", "--store", sample_store)

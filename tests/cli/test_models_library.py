@@ -82,6 +82,15 @@ def test_show_the_variant_that_ships(run: Run) -> None:
     assert "## Limits" in text
 
 
+def test_the_readme_of_a_model_does_not_steer_the_terminal(
+    run: Run, models_dir: Path, tmp_path: Path
+) -> None:
+    run("models", "add", models_dir / "builtin" / "finetuned", "--of", "builtin")
+    (tmp_path / FINETUNED / "README.md").write_bytes(b"# Card\n\x1b]0;owned\x07\xff\n")
+    shown = run("models", "show", "builtin").stdout
+    assert shown.endswith("\n# Card\n\\u001b]0;owned\\u0007\ufffd\n")
+
+
 def test_show_a_model_that_is_not_downloaded(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
     shown = run("models", "show", "mpnet", "--json")

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jobsearch.errors import InvalidInput
-from jobsearch.text import MAX_TITLE_CHARS, check_query, normalize_title
+from jobsearch.text import MAX_TITLE_CHARS, check_query, normalize_title, tamed, tamed_lines
 
 
 @pytest.mark.parametrize(
@@ -66,3 +66,22 @@ def test_what_comes_together_is_composed(title: str) -> None:
 def test_twins_are_one_title_whatever_stands_between(invisible: str) -> None:
     decomposed = f"A{invisible}\u0308rztin"
     assert normalize_title(decomposed) == normalize_title("Ärztin") == "Ärztin"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("Köchin 护士 👩‍⚕️ \\u001b", "Köchin 护士 👩‍⚕️ \\u001b"),
+        ("a\x1b]0;owned\x07b\x9b2J", "a\\u001b]0;owned\\u0007b\\u009b2J"),
+        ("a\nb\rc\x85d\u2028e", "a\\u000ab\\u000dc\\u0085d\\u2028e"),
+        ("\u202erevo \udcff", "\\u202erevo \\udcff"),
+    ],
+)
+def test_what_would_steer_is_shown_as_escapes(text: str, shown: str) -> None:
+    assert tamed(text) == shown
+
+
+def test_lines_are_kept_where_they_are_wanted() -> None:
+    assert (
+        tamed_lines("# Card\n\n\tcode\x1b[2J\r\nend\n") == "# Card\n\n        code\\u001b[2J\nend"
+    )
