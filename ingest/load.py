@@ -18,6 +18,7 @@ from jobsearch.store import PointBatch, Store
 # Titles of each part whose language and vectors are compared with what is announced.
 _CHECKED_TITLES = 200
 _SAME = 0.999
+_NAMED_PARTS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,9 +112,10 @@ def _whole(parts: Sequence[Part]) -> Header:
                 f"{part.path} and {parts[0].path} are not parts of one whole: embed both from the "
                 "same source with the same model, or load them from folders of their own"
             )
-    wanted = list(range(1, first.parts + 1))
-    if sorted(numbers) != wanted:
-        missing = sorted(set(wanted) - set(numbers))
+    if first.parts != len(parts) or len(set(numbers)) != len(parts):
+        # A file may announce any number of parts: only the first that are missing are looked for.
+        wanted = range(1, min(first.parts, len(parts) + _NAMED_PARTS) + 1)
+        missing = sorted(set(wanted) - set(numbers))[:_NAMED_PARTS]
         problem = f"lacks part {', '.join(map(str, missing))}" if missing else "has a part twice"
         raise SourceFormatError(
             f"{parts[0].path.parent} {problem} of {first.parts} of {first.alias}: nothing was "

@@ -9,6 +9,7 @@ import click
 
 from jobsearch.cli.options import FOLDER_OR_NAME, Place, as_json, confirmed, secret_of, with_store
 from jobsearch.cli.output import bars_wanted, note, print_json, print_table, print_text
+from jobsearch.errors import StoreLocked
 from jobsearch.settings import Secret, Settings
 
 if TYPE_CHECKING:
@@ -130,13 +131,18 @@ def prune(settings: Settings, hours: float, previous: bool, json_: bool) -> None
     from jobsearch.store.builds import superfluous
 
     store = store_of(settings)
-    names = superfluous(store.collections(), older_than_h=hours, previous=previous)
-    for name in names:
-        store.drop(name)
+    deleted = []
+    for name in superfluous(store.collections(), older_than_h=hours, previous=previous):
+        try:
+            store.drop(name)
+        except StoreLocked as error:
+            note(f"left alone: {error}")
+        else:
+            deleted.append(name)
     if json_:
-        print_json({"deleted": names})
+        print_json({"deleted": deleted})
     else:
-        print_text("\n".join(f"deleted {name}" for name in names) or "nothing to delete")
+        print_text("\n".join(f"deleted {name}" for name in deleted) or "nothing to delete")
 
 
 @collections.command()

@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any, ParamSpec, TypeVar, cast
 
@@ -129,7 +130,9 @@ class QdrantStore:
 
     def _begin(self, name: str, dim: int) -> None:
         """Take a new or an interrupted build over: only who did so last may finish it."""
-        self._ask(name, self._control.update_collection, name, metadata={_BUILDER: self._builder})
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        taken = {_BUILDER: self._builder, "created_at": now}
+        self._ask(name, self._control.update_collection, name, metadata=taken)
         if not self._local:
             make_indexes(partial(self._ask, name), self._control, name)
         self._building[name] = dim

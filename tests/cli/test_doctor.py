@@ -193,7 +193,7 @@ def test_text_is_for_people(run, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "took" not in plain.stderr
     assert "swap took 0." in run("--debug", *SAMPLE, "--force").stderr
     monkeypatch.setenv("JOBSEARCH_LOG_FORMAT", "json")
-    assert json.loads(run(*SAMPLE).stderr.splitlines()[0])["level"] == "info"
+    assert json.loads(run(*SAMPLE, "--force").stderr.splitlines()[0])["level"] == "info"
 
 
 def test_a_warning_says_that_it_is_one(capsys: pytest.CaptureFixture[str]) -> None:

@@ -68,7 +68,7 @@ def test_which_api_key_the_other_store_is_given(
     opened = {}
 
     def open_nothing(settings: Settings) -> Mock:
-        opened[settings.store] = settings.api_key
+        opened[settings.store] = settings.api_key.reveal() if settings.api_key else None
         return Mock(location=settings.store, aliases=dict)
 
     monkeypatch.setattr("jobsearch.cli.session.store_of", open_nothing)
@@ -125,7 +125,10 @@ def test_prune_leaves_a_build_under_way_alone(run, tmp_path: Path) -> None:
         encoder = store.describe(ALIAS).metadata.encoder
         begun = build_name(ALIAS, encoder)
         store.create(begun, planned("en", encoder, ()))
-        refused = run("collections", "prune", "--hours", "0", "--yes")
+        done = run("collections", "prune", "--hours", "0", "--yes")
+        assert done.stdout == "nothing to delete\n"
+        assert f"left alone: a build of {ALIAS} is held by process" in done.stderr
+        refused = run("collections", "drop", begun, "--yes")
         assert refused.exit_code == 1
         assert f"a build of {ALIAS} is held by process" in refused.stderr
         assert [c["name"] for c in collections(run)] == [live, begun]

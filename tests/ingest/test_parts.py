@@ -222,11 +222,17 @@ def rewrite(path: Path, change: Callable[[Any], Any]) -> None:
     parquet.write_table(change(table).replace_schema_metadata(metadata), path)
 
 
+def with_parts_without_end(parts: Path) -> None:
+    for path in parts.glob("*.parquet"):
+        change_header(path, lambda header: header.update(parts=10**12))
+
+
 @pytest.mark.parametrize(
     ("spoil", "error", "said"),
     [
         (without_a_part, SourceFormatError, "lacks part 2 of 3"),
         (with_a_part_twice, SourceFormatError, "has a part twice"),
+        (with_parts_without_end, SourceFormatError, "lacks part 4, 5, 6, 7, 8, 9, 10, 11 of 1000"),
         (with_a_part_of_another_model, SourceFormatError, "are not parts of one whole"),
         (with_a_part_that_lost_points, SourceFormatError, "have 12 points, 13 announced"),
         (with_a_part_cut_short, SourceFormatError, "cut short or altered"),

@@ -1,6 +1,7 @@
 """Fine-tunes a model, checks it on concepts it has not seen, and publishes it if it helps."""
 
 import shutil
+import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -172,7 +173,8 @@ def _train(
             score = epochs[-1][1]
             tqdm.write(
                 f"epoch {epoch}: loss {loss:.3f}, held-out mean {score.mean:.3f} "
-                f"(pretrained {before.mean:.3f})"
+                f"(pretrained {before.mean:.3f})",
+                file=sys.stderr,
             )
 
     info = encoder.info
