@@ -56,20 +56,19 @@ def ingest_encoder(
         note(f"loading {settings.model} {variant}")
         return load()
 
-    with ExitStack() as open_things:
-        encoder: TitleEncoder
+    with ExitStack() as opened:
+        cache = None
         if cache_mb:
-            cache = EmbeddingCache(cache_dir or default_cache_dir(), cache_mb)
-            open_things.enter_context(closing(cache))
-            encoder = deferred_encoder(
-                settings.model, variant, settings.models_dir, load_here, cache
-            )
-        else:
-            encoder = load_here()
+            folder = cache_dir or default_cache_dir()
+            cache = opened.enter_context(closing(EmbeddingCache(folder, cache_mb)))
+        encoder = (
+            deferred_encoder(settings.model, variant, settings.models_dir, load_here, cache)
+            if cache
+            else load_here()
+        )
         if workers > 1:
-            pooled = WorkersEncoder(encoder, load, workers)
-            encoder = open_things.enter_context(closing(pooled))
-        if not cache_mb:
+            encoder = opened.enter_context(closing(WorkersEncoder(encoder, load, workers)))
+        if cache is None:
             yield encoder
             return
         sparing = CachedEncoder(encoder, cache)

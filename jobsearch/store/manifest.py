@@ -25,6 +25,7 @@ from typing import Any
 from jobsearch.errors import StoreDamaged, StoreError
 from jobsearch.store.metadata import CollectionMetadata
 from jobsearch.store.names import check_name
+from jobsearch.whole_file import put_in_place
 
 LAYOUT = 1
 MANIFEST = "manifest.json"
@@ -136,14 +137,7 @@ def write_manifest(path: Path, manifest: Manifest) -> None:
     fresh = path.with_suffix(".json.new")
     with fresh.open("w", encoding="utf-8") as file:
         json.dump(data, file, ensure_ascii=False, indent=1)
-        file.flush()
-        os.fsync(file.fileno())
-    fresh.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    put_in_place(fresh, path)
 
 
 def checksums(folder: Path) -> dict[str, tuple[int, int]]:

@@ -40,10 +40,9 @@ _TIMEOUT, _TOO_MANY, _SERVER_FAILED, _NOT_IMPLEMENTED = 408, 429, 500, 501
 def persistent(retry_s: float) -> Retrying:
     """Calls what it is given, again and again while that fails in passing.
 
-    A wait that would end later than ``retry_s`` seconds after the first call is not begun;
-    ``Retry-After`` lengthens one. The first failure does not count against that time, however long
-    it took to show, so a call that timed out is made once more at least. The last error is raised
-    as it is.
+    A wait that would end later than ``retry_s`` seconds after the first failure is not begun;
+    ``Retry-After`` lengthens one. So a call that timed out is made once more at least. The last
+    error is raised as it is.
     """
     return Retrying(
         retry=retry_if_exception(is_passing),
@@ -56,8 +55,10 @@ def persistent(retry_s: float) -> Retrying:
 
 def _stop_after(retry_s: float) -> Callable[[RetryCallState], bool]:
     def stop(state: RetryCallState) -> bool:
-        spent = (state.seconds_since_start or 0.0) if state.attempt_number > 1 else 0.0
-        return spent + state.upcoming_sleep >= retry_s
+        # There is one state a call, and none of tenacity's own limits leaves the first try out.
+        failed = state.outcome_timestamp or 0.0
+        first: float = state.__dict__.setdefault("first_failed", failed)
+        return failed - first + state.upcoming_sleep >= retry_s
 
     return stop
 

@@ -237,19 +237,22 @@ def test_retry_after_is_honoured_within_the_limit(pauses: list[float]) -> None:
     assert pauses == [7]
 
 
-def test_a_call_that_used_up_its_time_is_made_once_more(pauses: list[float]) -> None:
+@pytest.mark.usefixtures("no_pause")
+def test_the_time_for_repeats_begins_with_the_first_failure() -> None:
     slow = ResponseHandlingException(httpx.ReadTimeout("slow"))
-    left, request = failing(slow, slow)
-    began = time.monotonic()
+    took = iter([5.0, 0.4, 0.4, 0.4])
+    left, request = failing(*[slow] * 4)
+    clock = [0.0]
 
     def slowly() -> str:
-        while time.monotonic() < began + 0.3:
-            pass
+        clock[0] += next(took)
         return request()
 
-    with pytest.raises(ResponseHandlingException):
-        retry.persistent(0.3)(slowly)
-    assert left == []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tenacity.time.monotonic", lambda: clock[0])
+        with pytest.raises(ResponseHandlingException):
+            retry.persistent(1.0)(slowly)
+    assert left == [], "after 5.0, 5.4, 5.8 and 6.2 seconds"
 
 
 def test_nothing_is_repeated_without_time_for_it(pauses: list[float]) -> None:
