@@ -14,7 +14,7 @@ from tqdm import tqdm
 from ingest.live import Live
 from ingest.unfinished import Unfinished
 from jobsearch import __version__
-from jobsearch.errors import CollectionChanged, JobSearchError, StoreDamaged, StoreUnavailable
+from jobsearch.errors import JobSearchError, StoreDamaged, StoreUnavailable
 from jobsearch.stages import timed
 from jobsearch.store import CollectionMetadata, PointBatch, Store, Vectors
 from jobsearch.store.names import build_name
@@ -100,7 +100,8 @@ class Builder:
         """Store the points and those of other sources, check, and move the alias.
 
         Whatever goes wrong, the alias stays where it is and the build is dropped; but for a server
-        that does not answer any more, where what it has can be gone on with.
+        that does not answer any more, where what it has can be gone on with, and where the alias
+        may have moved all the same.
 
         Args:
             points: of the plan's sources, but for those that the begun build has; batches are
@@ -130,29 +131,18 @@ class Builder:
                 self._check(titles, vectors)
                 if compare is not None:
                     compare(self.name)
+            with timed("swap", collection=self.name):
+                self._store.swap_alias(self._alias, self.name, expected=self._live.name)
         except StoreUnavailable as error:
             raise StoreUnavailable(
                 f"{error}. What was stored is kept: `jobsearch ingest … --resume` goes on with it, "
                 "`jobsearch collections prune` deletes it"
             ) from error
         except BaseException:
-            self._drop()
+            with suppress(JobSearchError):
+                self._store.drop(self.name)
             raise
-        with timed("swap", collection=self.name):
-            self._swap()
         return Built(self.name, sources, count)
-
-    def _swap(self) -> None:
-        """Move the alias; if that fails otherwise, it may have moved all the same."""
-        try:
-            self._store.swap_alias(self._alias, self.name, expected=self._live.name)
-        except CollectionChanged:
-            self._drop()
-            raise
-
-    def _drop(self) -> None:
-        with suppress(JobSearchError):
-            self._store.drop(self.name)
 
     def _begin(self) -> tuple[SourceInfo, ...]:
         """Make the collection and copy what it keeps, while the first batch is made."""

@@ -18,6 +18,7 @@ from jobsearch.errors import (
     CollectionMismatch,
     CollectionNotFound,
     StoreError,
+    StoreUnavailable,
 )
 from jobsearch.store.base import CollectionInfo, PointBatch, ScoredPoint, Vectors
 from jobsearch.store.builds import (
@@ -39,7 +40,7 @@ from jobsearch.store.loading import build_graph, make_collection, make_indexes, 
 from jobsearch.store.metadata import CollectionMetadata
 from jobsearch.store.names import is_ours
 from jobsearch.store.refusals import translate
-from jobsearch.store.retry import persistent
+from jobsearch.store.retry import is_passing, persistent
 from jobsearch.store.vectors import check_points, check_vectors, rank
 from jobsearch.types import Filters, Topology
 
@@ -339,7 +340,15 @@ class QdrantStore:
         made = models.CreateAliasOperation(
             create_alias=models.CreateAlias(collection_name=name, alias_name=alias)
         )
-        self._ask(name, self._control.update_collection_aliases, [made])
+        try:
+            self._ask(name, self._control.update_collection_aliases, [made])
+        except StoreError as error:
+            if not (isinstance(error.__cause__, Exception) and is_passing(error.__cause__)):
+                raise
+            raise StoreUnavailable(
+                f"{error}. Whether {alias} has moved to {name} is not known: "
+                "`jobsearch collections list` tells"
+            ) from error
 
     def rollback(self, alias: str) -> str:
         """Point ``alias`` back at the build before; returns its name."""

@@ -54,7 +54,8 @@ from jobsearch.store.names import build_name
 from jobsearch.types import FILTER_FIELDS, Topology, VectorStorage
 
 RETRY_S = 30.0
-TIMEOUT_S = 1.0
+# On a machine with much other work, answering takes seconds.
+TIMEOUT_S = 5.0
 
 
 @pytest.fixture
@@ -157,8 +158,8 @@ def test_an_ingest_that_cannot_get_through_fails_in_time_and_changes_nothing(
         started = time.monotonic()
         with pytest.raises(StoreError) as caught:
             ingest_sample(store, builtin, force=True)
-        # A few requests are given up, the last to clear away what was begun.
-        assert time.monotonic() - started < 30
+        # A few requests are given up, each after two tries at most that take their time.
+        assert time.monotonic() - started < 90
         assert url in str(caught.value)
         faults.share = 0.0
         assert store.aliases() == {live.alias: live.collection}
@@ -284,6 +285,36 @@ def test_an_answer_that_makes_no_sense_is_final() -> None:
 )
 def test_which_codes_of_grpc_pass(code: grpc.StatusCode, passing: bool) -> None:
     assert retry.is_passing(Refused(code)) is passing
+
+
+@pytest.mark.parametrize(("status", "kept"), [(500, True), (408, True), (403, False)])
+def test_a_swap_of_which_nobody_knows_the_outcome(
+    status: int, kept: bool, builtin: Encoder
+) -> None:
+    """Nothing is deleted that the alias may point at by now."""
+    local = LocalQdrant()
+
+    def moved_without_a_word(method: str, path: str, body: Any) -> Answer:
+        if path != "/collections/aliases" or not failing_now:
+            return local(method, path, body)
+        if kept:
+            local(method, path, body)
+        return status, {"status": {"error": "Waiting for consensus operation commit failed"}}
+
+    failing_now = False
+    with serving(moved_without_a_word) as url, closing(open_store(url, retry_s=0)) as store:
+        first = ingest_sample(store, builtin)
+        failing_now = True
+        with pytest.raises(StoreError) as caught:
+            ingest_sample(store, builtin, force=True)
+        assert ("is not known" in str(caught.value)) is kept
+        failing_now = False
+        names = [info.name for info in store.collections()]
+        assert len(names) == (2 if kept else 1)
+        assert store.aliases() == {first.alias: names[-1]}
+        assert store.verify(first.alias) == []
+        ingest_sample(store, builtin, force=True)
+        assert len(store.collections()) == 2
 
 
 # A load
