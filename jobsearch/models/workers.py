@@ -1,8 +1,8 @@
 """Titles that are embedded by several processes, each on a GPU or on cores of its own.
 
-As sentence-transformers' multi-process pool does it, on the pool of Python's standard library: that
-one gives results while others are still being made, and its processes end when their parent is
-killed, which would else leave them on the GPU for good.
+As sentence-transformers' multi-process pool does it, but on the pool of Python's standard library,
+which gives results while others are still being made. Each process watches its parent and ends with
+it: one that waits for work would not notice that the parent was killed, and keep its GPU.
 """
 
 import multiprocessing
