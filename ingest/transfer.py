@@ -1,18 +1,29 @@
 """Collections as they are: into a file and back, and from one store to another."""
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ingest.build import Builder
 from ingest.live import Live
 from ingest.parts import Header, Part, write_part
-from jobsearch.errors import SourceFormatError, StoreDamaged, StoreError
+from jobsearch.errors import (
+    JobSearchError,
+    SourceFormatError,
+    StoreDamaged,
+    StoreError,
+    StoreUnavailable,
+)
 from jobsearch.store import CollectionInfo, CollectionMetadata, PointBatch, ScoredPoint, Store
-from jobsearch.store.names import alias_of
+from jobsearch.store.names import JOBS, alias_name, alias_of, build_name
+from jobsearch.store.snapshot_file import snapshot_metadata
+
+if TYPE_CHECKING:
+    from jobsearch.store.server_snapshots import ServerSnapshots
 
 # Points that both stores are asked for, and the depth to which their answers must agree.
 _COMPARED, _DEPTH = 32, 10
@@ -43,12 +54,17 @@ def write_snapshot(store: Store, name: str, path: Path) -> Transferred:
         StoreError: it is not finished, not found, damaged, or lost points while it was read.
         SourceFormatError: the file cannot be written, or pyarrow is missing.
     """
-    info = store.describe(name)
-    if info.metadata.status != "ready":
-        raise StoreError(f"the build of {info.name} is not complete: there is nothing to keep yet")
+    info = _finished(store, name)
     header = Header(alias_of(info.name), info.metadata)
     points = write_part(path, header, _all_points(store, info))
     return Transferred(header.alias, info.name, points)
+
+
+def _finished(store: Store, name: str) -> CollectionInfo:
+    info = store.describe(name)
+    if info.metadata.status != "ready":
+        raise StoreError(f"the build of {info.name} is not complete: there is nothing to keep yet")
+    return info
 
 
 def _all_points(store: Store, info: CollectionInfo) -> Iterator[PointBatch]:
@@ -78,6 +94,63 @@ def restore_snapshot(path: Path, store: Store, *, progress: bool = False) -> Tra
         )
     points = part.batches()
     return _rebuild(store, part.header.alias, part.header.metadata, points, progress=progress)
+
+
+def write_server_snapshot(
+    store: Store, snapshots: "ServerSnapshots", name: str, path: Path, *, progress: bool = False
+) -> Transferred:
+    """Have the server make a snapshot of a finished collection of what is searched, and fetch it.
+
+    Raises:
+        StoreError: it is not finished, not found, of a benchmark, or the server cannot make one.
+    """
+    info = _finished(store, name)
+    alias = alias_of(info.name)
+    if alias != _searched_as(info.metadata):
+        raise StoreError(
+            f"{alias} belongs to a benchmark, whose name a server's snapshot does not keep: "
+            "leave out --native"
+        )
+    snapshots.save(info.name, path, progress=progress)
+    return Transferred(alias, info.name, info.points)
+
+
+def restore_server_snapshot(
+    path: Path, store: Store, snapshots: "ServerSnapshots", *, progress: bool = False
+) -> Transferred:
+    """Make a collection of a server's snapshot, and point its alias there; the one before is kept.
+
+    Raises:
+        StoreError: the file is no such snapshot or altered, or the server failed; the alias is
+            where it was, and what was made is deleted again if the server can still be asked.
+    """
+    metadata = snapshot_metadata(path)
+    if metadata.status != "ready":
+        raise StoreError(f"the build in {path} is not complete: there is nothing to restore")
+    alias = _searched_as(metadata)
+    name = build_name(alias, metadata.encoder)
+    live = store.aliases().get(alias)
+    try:
+        snapshots.restore(path, name, progress=progress)
+        made = store.describe(name)
+        if (made.metadata, made.points) != (metadata, metadata.expected_points):
+            raise StoreDamaged(
+                f"{path} became a collection of {made.points:,} points, "
+                f"{metadata.expected_points:,} expected, or of other metadata: restore another one"
+            )
+        store.swap_alias(alias, name, expected=live)
+    except StoreUnavailable:
+        # Where the alias points now is not known.
+        raise
+    except BaseException:
+        with suppress(JobSearchError):
+            store.drop(name)
+        raise
+    return Transferred(alias, name, made.points)
+
+
+def _searched_as(metadata: CollectionMetadata) -> str:
+    return alias_name(JOBS, metadata.language, metadata.encoder.model, metadata.encoder.variant)
 
 
 def migrate(source: Store, name: str, target: Store, *, progress: bool = False) -> Transferred:

@@ -1,5 +1,6 @@
 """``jobsearch collections``: look at the store, check it, go back a build, copy, delete."""
 
+from contextlib import closing
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -148,17 +149,29 @@ def prune(settings: Settings, hours: float, previous: bool, json_: bool) -> None
 @collections.command()
 @click.argument("name")
 @click.argument("file", type=Place(dir_okay=False))
+@click.option(
+    "--native",
+    is_flag=True,
+    help="The server's own snapshot, with its index: restored sooner, but only by a Qdrant server "
+    "of the same version or the next. Not of a cluster.",
+)
 @with_store
 @as_json
-def snapshot(settings: Settings, name: str, file: Path, json_: bool) -> None:
+def snapshot(settings: Settings, name: str, file: Path, native: bool, json_: bool) -> None:
     """Write a collection (an alias or a physical name) into FILE, a Parquet file.
 
     It can be restored into any store, embedded or on a server.
     """
-    from ingest.transfer import write_snapshot
-    from jobsearch.cli.session import store_of
+    from ingest.transfer import write_server_snapshot, write_snapshot
+    from jobsearch.cli.session import server_snapshots_of, store_of
 
-    _print_transferred(write_snapshot(store_of(settings), name, file), str(file), json_=json_)
+    if native:
+        with closing(server_snapshots_of(settings)) as snapshots:
+            store = store_of(settings)
+            done = write_server_snapshot(store, snapshots, name, file, progress=bars_wanted())
+    else:
+        done = write_snapshot(store_of(settings), name, file)
+    _print_transferred(done, str(file), json_=json_)
 
 
 @collections.command()
@@ -167,12 +180,17 @@ def snapshot(settings: Settings, name: str, file: Path, json_: bool) -> None:
 @as_json
 def restore(settings: Settings, file: Path, json_: bool) -> None:
     """Make a collection of the snapshot in FILE; the one before is kept for `rollback`."""
-    from ingest.transfer import restore_snapshot
-    from jobsearch.cli.session import store_of
+    from ingest.transfer import restore_server_snapshot, restore_snapshot
+    from jobsearch.cli.session import server_snapshots_of, store_of
+    from jobsearch.store.snapshot_file import is_server_snapshot
 
     store = store_of(settings)
-    restored = restore_snapshot(file, store, progress=bars_wanted())
-    _print_transferred(restored, store.location, json_=json_)
+    if is_server_snapshot(file):
+        with closing(server_snapshots_of(settings)) as snapshots:
+            done = restore_server_snapshot(file, store, snapshots, progress=bars_wanted())
+    else:
+        done = restore_snapshot(file, store, progress=bars_wanted())
+    _print_transferred(done, store.location, json_=json_)
 
 
 @collections.command()

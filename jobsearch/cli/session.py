@@ -14,11 +14,12 @@ from jobsearch.models.encoder import TitleEncoder
 from jobsearch.models.workers import WorkersEncoder
 from jobsearch.search import SearchEngine
 from jobsearch.settings import Settings
-from jobsearch.store import open_store
+from jobsearch.store import open_server_snapshots, open_store
 from jobsearch.types import VARIANTS, Topology, Variant
 
 if TYPE_CHECKING:
     from jobsearch.store.base import Store
+    from jobsearch.store.server_snapshots import ServerSnapshots
 
 
 def store_of(settings: Settings, topology: Topology = Topology()) -> "Store":
@@ -29,6 +30,15 @@ def store_of(settings: Settings, topology: Topology = Topology()) -> "Store":
         timeout_s=settings.timeout_s,
         retry_s=settings.retry_s,
         topology=topology,
+    )
+
+
+def server_snapshots_of(settings: Settings) -> "ServerSnapshots":
+    """The snapshots that the settings' store makes itself, if it is a server."""
+    return open_server_snapshots(
+        settings.store,
+        api_key=settings.api_key.reveal() if settings.api_key else None,
+        timeout_s=settings.timeout_s,
     )
 
 

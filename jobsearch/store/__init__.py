@@ -4,10 +4,15 @@ Only this package knows ``qdrant_client`` and ``qdrant_edge``, and it loads one 
 kind is opened.
 """
 
+from typing import TYPE_CHECKING
+
 from jobsearch.errors import InvalidInput
 from jobsearch.store.base import CollectionInfo, PointBatch, ScoredPoint, Store, Vectors
 from jobsearch.store.metadata import CollectionMetadata, check_collection
 from jobsearch.types import Topology
+
+if TYPE_CHECKING:
+    from jobsearch.store.server_snapshots import ServerSnapshots
 
 __all__ = [
     "CollectionInfo",
@@ -17,6 +22,7 @@ __all__ = [
     "Store",
     "Vectors",
     "check_collection",
+    "open_server_snapshots",
     "open_store",
 ]
 
@@ -60,3 +66,26 @@ def open_store(
     from jobsearch.store.edge import EdgeStore
 
     return EdgeStore(location)
+
+
+def open_server_snapshots(
+    location: str, *, api_key: str | None = None, timeout_s: float = 30.0
+) -> "ServerSnapshots":
+    """The snapshots that a server makes itself; nothing is asked yet.
+
+    Args:
+        location: ``http(s)://host:port`` of the server.
+        api_key: of the server.
+        timeout_s: how long to wait for a connection, or for more of a file.
+
+    Raises:
+        InvalidInput: the location is no server, or the key would travel unencrypted.
+    """
+    if "://" not in location:
+        raise InvalidInput(
+            f"the store {location} is no Qdrant server, which alone makes and takes snapshots of "
+            "its own: leave out --native, or name a server, --store http://host:6333"
+        )
+    from jobsearch.store.connect import connect_snapshots
+
+    return connect_snapshots(location, api_key=api_key, timeout_s=timeout_s)

@@ -7,11 +7,13 @@ import warnings
 from urllib.parse import SplitResult, urlsplit
 
 import grpc  # type: ignore[import-untyped]
+import httpx
 from qdrant_client import QdrantClient
 
 from jobsearch.errors import InvalidInput, JobSearchError, StoreError
 from jobsearch.store.qdrant import QdrantStore
 from jobsearch.store.refusals import translate
+from jobsearch.store.server_snapshots import ServerSnapshots
 from jobsearch.types import Topology
 
 #: The first release that keeps metadata with a collection.
@@ -41,7 +43,7 @@ def connect(
         client = QdrantClient(":memory:")
         return QdrantStore(client, client, ":memory:", local=True)
     url = _check_url(location, api_key)
-    where = f"{url.scheme}://{url.netloc}{url.path}"
+    where = _shown(url)
     control = _client(location, url, api_key, timeout_s, prefer_grpc=False)
     try:
         _check_server(control, where)
@@ -52,6 +54,27 @@ def connect(
         raise mapped from error
     bulk = _grpc_client(location, url, api_key, timeout_s) or control
     return QdrantStore(control, bulk, where, local=False, retry_s=retry_s, topology=topology)
+
+
+def connect_snapshots(location: str, *, api_key: str | None, timeout_s: float) -> ServerSnapshots:
+    """The server's own snapshots; nothing is asked yet.
+
+    Raises:
+        InvalidInput: the URL or the key cannot be used, or the key would travel unencrypted.
+    """
+    url = _check_url(location, api_key)
+    where = _shown(url)
+    http = httpx.Client(
+        base_url=where if url.port else where.replace(url.netloc, f"{url.netloc}:{_DEFAULT_PORT}"),
+        headers={"api-key": api_key} if api_key else None,
+        timeout=timeout_s,
+        trust_env=not _is_direct(url),
+    )
+    return ServerSnapshots(http, where)
+
+
+def _shown(url: SplitResult) -> str:
+    return f"{url.scheme}://{url.netloc}{url.path}"
 
 
 def _check_url(location: str, api_key: str | None) -> SplitResult:
@@ -100,11 +123,15 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
+def _is_direct(url: SplitResult) -> bool:
+    """Whether no proxy may be asked: what one is told unencrypted has left this machine."""
+    return url.scheme == "http" and _is_loopback(url.hostname or "")
+
+
 def _client(
     location: str, url: SplitResult, api_key: str | None, timeout_s: float, *, prefer_grpc: bool
 ) -> QdrantClient:
-    # What a proxy is told unencrypted has left this machine.
-    direct = url.scheme == "http" and _is_loopback(url.hostname or "")
+    direct = _is_direct(url)
     with warnings.catch_warnings():
         # Refused above unless the server is on this machine.
         warnings.filterwarnings("ignore", message="Api key is used with an insecure connection")

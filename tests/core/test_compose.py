@@ -27,7 +27,7 @@ def test_only_the_single_server_starts_by_itself() -> None:
 
 @every_service
 def test_the_version_is_pinned_and_the_same(name: str) -> None:
-    assert SERVICES[name]["image"] == "qdrant/qdrant:v1.16.3"
+    assert SERVICES[name]["image"] == "qdrant/qdrant:v1.20.0"
     assert SERVICES[name]["restart"] == "unless-stopped"
 
 

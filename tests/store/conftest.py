@@ -68,7 +68,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path, model: str) -> Iterato
     with _opened(request, tmp_path) as opened:
         yield opened
     if request.param == "server":
-        _clear(opened.location, model)
+        clear(opened.location, model)
 
 
 @pytest.fixture(scope="module", params=ENGINES)
@@ -80,7 +80,7 @@ def filled(
         build(opened, POINTS)
         yield opened
     if request.param == "server":
-        _clear(opened.location, MODEL)
+        clear(opened.location, MODEL)
 
 
 @contextmanager
@@ -97,7 +97,7 @@ def _opened(request: pytest.FixtureRequest, path: Path) -> Iterator[Store]:
         yield stack.enter_context(closing(open_store(location)))
 
 
-def _clear(url: str, model: str) -> None:
+def clear(url: str, model: str) -> None:
     from qdrant_client import QdrantClient
 
     with closing(QdrantClient(url=url, check_compatibility=False)) as client:

@@ -4,10 +4,14 @@ It shows that requests and answers survive the way through HTTP where no Qdrant 
 started; what a real server does with them only the ``server`` engine of the contract suite shows.
 """
 
+import hashlib
+import io
 import json
 import re
+import tarfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from email import message_from_bytes
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from threading import Thread
 from typing import Any, ClassVar
@@ -16,6 +20,7 @@ from pydantic import BaseModel
 from qdrant_client import QdrantClient, models
 
 from jobsearch.store.vectors import FILTERED_EF, OVERSAMPLING
+from jobsearch.types import FILTER_FIELDS
 
 Answer = tuple[int, Any]
 
@@ -27,18 +32,28 @@ def serving(answer: Callable[[str, str, Any], Answer]) -> Iterator[str]:
     class Handler(BaseHTTPRequestHandler):
         def handle_any(self) -> None:
             length = int(self.headers.get("Content-Length") or 0)
-            body = json.loads(self.rfile.read(length)) if length else None
+            body = self._body(self.rfile.read(length)) if length else None
             path, _, options = self.path.partition("?")
             if body and re.search(r"/(points|index)$", path) and self.command == "PUT":
                 # Else a server answers before it can be searched.
                 assert "wait=true" in options
             status, content = answer(self.command, path, body)
-            data = json.dumps(content).encode()
+            data = content if isinstance(content, bytes) else json.dumps(content).encode()
             self.send_response(status)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(data)))
             self.end_headers()
             self.wfile.write(data)
+
+        def _body(self, data: bytes) -> Any:
+            kind = self.headers.get("Content-Type", "")
+            if not kind.startswith("multipart/form-data"):
+                return json.loads(data)
+            [file] = message_from_bytes(
+                f"Content-Type: {kind}\r\n\r\n".encode() + data
+            ).get_payload()
+            assert file.get_param("name", header="content-disposition") == "snapshot"
+            return file.get_payload(decode=True)
 
         do_GET = do_PUT = do_POST = do_PATCH = do_DELETE = handle_any  # noqa: N815
 
@@ -75,6 +90,12 @@ class LocalQdrant:
         ("POST", r"/collections/([^/]+)/points/scroll", "scroll"),
         ("POST", r"/collections/([^/]+)/points/count", "count"),
         ("POST", r"/collections/([^/]+)/points/delete", "delete"),
+        ("GET", r"/cluster", "cluster"),
+        ("GET", r"/collections/([^/]+)/snapshots", "list_snapshots"),
+        ("POST", r"/collections/([^/]+)/snapshots", "make_snapshot"),
+        ("GET", r"/collections/([^/]+)/snapshots/([^/]+)", "fetch_snapshot"),
+        ("DELETE", r"/collections/([^/]+)/snapshots/([^/]+)", "delete_snapshot"),
+        ("POST", r"/collections/([^/]+)/snapshots/upload", "take_snapshot"),
     ]
 
     def __init__(self) -> None:
@@ -82,6 +103,7 @@ class LocalQdrant:
         self.indexed: dict[str, list[str]] = {}
         self.configured: dict[str, list[dict[str, Any]]] = {}
         self.exact: list[bool] = []
+        self.snapshots: dict[str, dict[str, bytes]] = {}
 
     def __call__(self, method: str, path: str, body: Any) -> Answer:
         for verb, pattern, name in self.ROUTES:
@@ -91,7 +113,7 @@ class LocalQdrant:
                 except ValueError as error:
                     status = 404 if str(error).endswith("not found") else 400
                     return status, {"status": {"error": str(error)}, "time": 0}
-                if name == "version":
+                if name in ("version", "fetch_snapshot"):
                     return 200, result
                 return 200, {"result": _plain(result), "status": "ok", "time": 0}
         return 404, {"status": {"error": f"no route {method} {path}"}, "time": 0}
@@ -170,6 +192,54 @@ class LocalQdrant:
 
     def delete(self, name: str, body: Any) -> Any:
         return self.client.delete(name, models.FilterSelector(**body))
+
+    def cluster(self) -> Any:
+        return {"status": "disabled"}
+
+    def list_snapshots(self, name: str) -> Any:
+        return [{"name": each, "size": 0} for each in self.snapshots.get(name, {})]
+
+    def make_snapshot(self, name: str) -> Any:
+        config = {"metadata": self.client.get_collection(name).config.metadata}
+        points, _ = self.client.scroll(name, limit=10**6, with_vectors=True)
+        data = archive({"0/points": _plain(points), "config.json": config})
+        made = f"{name}-1-2026-11-26-00-00-00.snapshot"
+        self.snapshots.setdefault(name, {})[made] = data
+        return {"name": made, "size": len(data), "checksum": hashlib.sha256(data).hexdigest()}
+
+    def fetch_snapshot(self, name: str, made: str) -> Any:
+        return self.snapshots[name][made]
+
+    def delete_snapshot(self, name: str, made: str) -> Any:
+        del self.snapshots[name][made]
+        return True
+
+    def take_snapshot(self, name: str, data: bytes) -> Any:
+        with tarfile.open(fileobj=io.BytesIO(data)) as files:
+            config, points = (json.load(files.extractfile(n)) for n in ("config.json", "0/points"))
+        size = len(points[0]["vector"])
+        self.client.create_collection(
+            name,
+            vectors_config=models.VectorParams(size=size, distance=models.Distance.COSINE),
+            metadata=config["metadata"],
+        )
+        kept = ("id", "vector", "payload")
+        self.client.upsert(name, [models.PointStruct(**{k: p[k] for k in kept}) for p in points])
+        self.indexed[name] = list(FILTER_FIELDS)
+        self.snapshots[name] = {"uploaded.snapshot": data}
+        return True
+
+
+def archive(files: dict[str, Any]) -> bytes:
+    """A tar archive of JSON files."""
+    with io.BytesIO() as out:
+        with tarfile.open(fileobj=out, mode="w") as writer:
+            for name, content in files.items():
+                data = json.dumps(content).encode()
+                member = tarfile.TarInfo(name)
+                member.size = len(data)
+                writer.addfile(member, io.BytesIO(data))
+        return out.getvalue()
 
 
 def check_params(query: Any) -> None:

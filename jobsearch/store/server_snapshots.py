@@ -1,0 +1,169 @@
+"""Snapshots that a Qdrant server makes of a collection, with its graph and the indexes of fields.
+
+See qdrant.tech/documentation/operations/snapshots.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+from qdrant_client import models
+from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
+from tqdm import tqdm
+
+from jobsearch.errors import StoreDamaged, StoreError
+from jobsearch.store.refusals import translate
+from jobsearch.store.snapshot_file import snapshot_metadata
+from jobsearch.whole_file import whole_file
+
+# While it makes one or takes one in, a server says nothing.
+_SILENT_S = 3600.0
+_CHUNK = 1 << 20
+# An answer that is not of the form it should have.
+_NONSENSE = (AttributeError, LookupError, TypeError, ValueError)
+
+
+class ServerSnapshots:
+    """The snapshots of a server that is one node: of a cluster, each node makes its own.
+
+    Use :func:`jobsearch.store.open_server_snapshots`.
+
+    Args:
+        http: asks the server, with its key.
+        location: URL without secrets, for messages.
+    """
+
+    def __init__(self, http: httpx.Client, location: str) -> None:
+        self._http = http
+        self._location = location
+
+    def save(self, name: str, path: Path, *, progress: bool = False) -> None:
+        """Have a snapshot made of a collection, and fetch it into ``path``, whole or not at all.
+
+        Its SHA-256 lies beside it (``path`` with ``.sha256`` added, as ``sha256sum`` writes it).
+        The server keeps no copy.
+
+        Raises:
+            StoreError: the server is a cluster or refuses, the file cannot be written, or what
+                arrives is not what was sent.
+        """
+        self._check_one_node()
+        with self._mapped():
+            made = models.SnapshotDescription(**self._ask("POST", f"/collections/{name}/snapshots"))
+        there = f"/collections/{name}/snapshots/{quote(made.name, safe='')}"
+        try:
+            with whole_file(path, "choose another place", StoreError) as partial:
+                digest = self._fetch(there, partial, made.size, path.name, progress=progress)
+                if digest != (made.checksum or digest):
+                    raise StoreDamaged(
+                        f"the snapshot of {name} arrived altered from {self._location}: try again"
+                    )
+                snapshot_metadata(partial)
+                _checksum_file(path).unlink(missing_ok=True)
+        finally:
+            with suppress(StoreError):
+                self._ask("DELETE", there)
+        with whole_file(_checksum_file(path), "choose another place", StoreError) as partial:
+            partial.write_text(f"{digest}  {path.name}\n", encoding="utf-8")
+
+    def restore(self, path: Path, name: str, *, progress: bool = False) -> None:
+        """Make a collection ``name``, which must not be there, of the snapshot in ``path``.
+
+        Raises:
+            StoreDamaged: the file is not what its ``.sha256`` says.
+            StoreError: the server is a cluster, or does not take it.
+        """
+        self._check_one_node()
+        digest = _checked_digest(path)
+        with (
+            path.open("rb") as file,
+            tqdm.wrapattr(
+                file, "read", path.stat().st_size, desc=path.name, **_bar(progress=progress)
+            ) as counted,
+        ):
+            self._ask(
+                "POST",
+                f"/collections/{name}/snapshots/upload",
+                params={"priority": "snapshot", "wait": "true", "checksum": digest},
+                files={"snapshot": (f"{name}.snapshot", counted)},
+            )
+        # Some versions keep what was uploaded.
+        with suppress(StoreError), self._mapped():
+            for kept in self._ask("GET", f"/collections/{name}/snapshots"):
+                self._ask("DELETE", f"/collections/{name}/snapshots/{quote(kept['name'], safe='')}")
+
+    def close(self) -> None:
+        """Release the connection."""
+        self._http.close()
+
+    def _check_one_node(self) -> None:
+        with self._mapped():
+            nodes = len(self._ask("GET", "/cluster").get("peers", {}))
+        if nodes > 1:
+            raise StoreError(
+                f"{self._location} is a cluster of {nodes} nodes, each of which can only save "
+                "what it holds itself: take a snapshot without --native, which has all"
+            )
+
+    def _fetch(self, there: str, partial: Path, size: int, called: str, *, progress: bool) -> str:
+        digest = hashlib.sha256()
+        with (
+            self._mapped(),
+            self._http.stream("GET", there) as response,
+            partial.open("wb") as file,
+            tqdm(total=size, desc=called, **_bar(progress=progress)) as bar,
+        ):
+            if response.is_error:
+                response.read()
+                raise UnexpectedResponse.for_response(response)
+            for chunk in response.iter_bytes(_CHUNK):
+                file.write(chunk)
+                digest.update(chunk)
+                bar.update(len(chunk))
+        return digest.hexdigest()
+
+    def _ask(self, method: str, path: str, **options: Any) -> Any:
+        with self._mapped():
+            patience = httpx.Timeout(self._http.timeout.connect, read=_SILENT_S)
+            response = self._http.request(method, path, timeout=patience, **options)
+            if response.is_error:
+                raise UnexpectedResponse.for_response(response)
+            return response.json()["result"]
+
+    @contextmanager
+    def _mapped(self) -> Iterator[None]:
+        try:
+            yield
+        except (httpx.RequestError, UnexpectedResponse, *_NONSENSE) as error:
+            lost = isinstance(error, httpx.RequestError)
+            mapped = translate(ResponseHandlingException(error) if lost else error, self._location)
+            raise mapped or StoreError(
+                f"what answers at {self._location} is no Qdrant, or a broken one: {error}"
+            ) from error
+
+
+def _checksum_file(path: Path) -> Path:
+    return path.with_name(f"{path.name}.sha256")
+
+
+def _checked_digest(path: Path) -> str:
+    """The SHA-256 of a file, which must be the one beside it, if there is one."""
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    with suppress(FileNotFoundError):
+        noted = _checksum_file(path).read_text(encoding="utf-8", errors="replace").split()[:1]
+        if noted != [digest]:
+            raise StoreDamaged(
+                f"{path} is not what {_checksum_file(path).name} says: it was altered or cut short "
+                "since it was made; restore another one"
+            )
+    return digest
+
+
+def _bar(*, progress: bool) -> dict[str, Any]:
+    # None: only on a terminal.
+    return {"unit": "B", "unit_scale": True, "disable": None if progress else True}

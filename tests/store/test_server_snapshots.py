@@ -1,0 +1,330 @@
+"""Snapshots that a server makes itself: fetched, kept, given back; what is refused on the way."""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+from conftest import clear
+from rest_server import Answer, LocalQdrant, archive, serving
+from titles import ALIAS, COUNT, MODEL, POINTS, VECTORS, build, metadata
+
+from ingest.transfer import restore_server_snapshot, write_server_snapshot
+from jobsearch.cli import main
+from jobsearch.errors import (
+    CollectionMismatch,
+    CollectionNotFound,
+    InvalidInput,
+    StoreDamaged,
+    StoreError,
+    StoreUnavailable,
+)
+from jobsearch.store import CollectionMetadata, Store, open_server_snapshots, open_store
+from jobsearch.store.names import alias_name, build_name
+from jobsearch.store.server_snapshots import ServerSnapshots
+from jobsearch.store.snapshot_file import is_server_snapshot, snapshot_metadata
+
+
+def save(url: str, name: str, path: Path) -> None:
+    with closing(open_server_snapshots(url)) as snapshots, closing(open_store(url)) as store:
+        write_server_snapshot(store, snapshots, name, path)
+
+
+def restore(url: str, path: Path, **how: Any) -> str:
+    with closing(open_server_snapshots(url)) as snapshots, closing(open_store(url, **how)) as store:
+        return restore_server_snapshot(path, store, snapshots).collection
+
+
+@pytest.fixture(params=["rest", "server"])
+def url(request: pytest.FixtureRequest) -> Iterator[str]:
+    """A stand-in with a build of titles.POINTS behind titles.ALIAS, and a real server."""
+    with ExitStack() as stack:
+        if request.param == "rest":
+            location = stack.enter_context(serving(LocalQdrant()))
+        else:
+            location = request.getfixturevalue("server_url")
+            stack.callback(clear, location, MODEL)
+        with closing(open_store(location)) as store:
+            build(store, POINTS)
+        yield location
+
+
+def contents(store: Store, name: str) -> dict[str, tuple[Any, ...]]:
+    return {
+        point: (payload, vector.tolist())
+        for batch in store.scroll(name)
+        for point, payload, vector in zip(batch.ids, batch.payloads, batch.vectors, strict=True)
+    }
+
+
+def test_there_and_back(url: str, tmp_path: Path) -> None:
+    path = tmp_path / "en.snapshot"
+    with closing(open_server_snapshots(url)) as snapshots, closing(open_store(url)) as store:
+        saved = write_server_snapshot(store, snapshots, ALIAS, path)
+        first = store.aliases()[ALIAS]
+        assert (saved.alias, saved.collection, saved.points) == (ALIAS, first, COUNT)
+        before = contents(store, first)
+        assert is_server_snapshot(path)
+        assert snapshot_metadata(path) == store.describe(first).metadata
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        assert (tmp_path / "en.snapshot.sha256").read_text() == f"{digest}  en.snapshot\n"
+        assert sorted(each.name for each in tmp_path.iterdir()) == [
+            path.name,
+            f"{path.name}.sha256",
+        ]
+
+        restored = restore_server_snapshot(path, store, snapshots)
+        second = store.aliases()[ALIAS]
+        assert second != first
+        assert (restored.alias, restored.collection, restored.points) == (ALIAS, second, COUNT)
+        after = contents(store, second)
+        assert after.keys() == before.keys()
+        for point, (payload, vector) in before.items():
+            assert after[point][0] == payload
+            np.testing.assert_allclose(after[point][1], vector, atol=1e-6)
+        assert store.verify(second) == []
+        [[hit]] = store.query(ALIAS, VECTORS[:1], limit=1)
+        assert hit.id == POINTS.ids[0]
+        for name in (first, second):
+            assert snapshots._ask("GET", f"/collections/{name}/snapshots") == []
+        assert store.rollback(ALIAS) == first
+
+
+def run(*words: str) -> Result:
+    return CliRunner().invoke(main, words)
+
+
+def test_by_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with serving(LocalQdrant()) as url:
+        with closing(open_store(url)) as store:
+            name = build(store, POINTS)
+        made = run("collections", "snapshot", ALIAS, "en.snapshot", "--native", "--store", url)
+        assert made.stdout == f"{ALIAS}: {COUNT} points -> en.snapshot\n"
+        back = run("collections", "restore", "en.snapshot", "--store", url, "--json")
+        assert json.loads(back.stdout)["points"] == COUNT
+        with closing(open_store(url)) as store:
+            assert store.aliases()[ALIAS] == json.loads(back.stdout)["collection"] != name
+
+
+@pytest.mark.parametrize(
+    "words", [("snapshot", ALIAS, "made.snapshot", "--native"), ("restore", "given.snapshot")]
+)
+def test_a_folder_has_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "given.snapshot").write_bytes(archive({"config.json": {}}))
+    refused = run("collections", *words)
+    assert refused.exit_code == 2
+    assert "is no Qdrant server, which alone makes and takes snapshots" in refused.stderr
+
+
+@pytest.fixture
+def local() -> LocalQdrant:
+    """A stand-in with a build of titles.POINTS behind titles.ALIAS."""
+    local = LocalQdrant()
+    with serving(local) as url, closing(open_store(url)) as store:
+        build(store, POINTS)
+    return local
+
+
+def test_a_cluster_is_refused(local: LocalQdrant, tmp_path: Path) -> None:
+    nodes = {str(node): {"uri": f"http://node-{node}:6335"} for node in range(3)}
+    local.cluster = lambda: {"status": "enabled", "peers": nodes}  # type: ignore[method-assign]
+    given = tmp_path / "given.snapshot"
+    given.write_bytes(archive({"config.json": {"metadata": ready().as_dict()}}))
+    with serving(local) as url:
+        for use in (lambda: save(url, ALIAS, tmp_path / "en"), lambda: restore(url, given)):
+            with pytest.raises(StoreError, match=r"is a cluster of 3 nodes.*without --native"):
+                use()
+    assert local.snapshots == {}
+    assert [each.name for each in tmp_path.iterdir()] == ["given.snapshot"]
+
+
+def ready(points: int = COUNT) -> CollectionMetadata:
+    return CollectionMetadata.from_dict({**metadata(points).as_dict(), "status": "ready"})
+
+
+@pytest.mark.parametrize("kind", ["altered", "cut", "none", "foreign"])
+def test_what_arrives_broken_replaces_nothing(
+    local: LocalQdrant, tmp_path: Path, kind: str
+) -> None:
+    broken: dict[str, Callable[[bytes], Answer]] = {
+        "altered": lambda data: (200, data[:600] + b"?" + data[601:]),
+        "cut": lambda data: (200, data[:-1]),
+        "none": lambda _: (404, {"status": {"error": "not found"}}),
+        "foreign": lambda _: (200, archive({"config.json": {}})),
+    }
+
+    def answer(method: str, path: str, body: Any) -> Answer:
+        status, content = local(method, path, body)
+        if isinstance(content, bytes):
+            return broken[kind](content)
+        if kind == "foreign" and method == "POST" and path.endswith("/snapshots"):
+            del content["result"]["checksum"]
+        return status, content
+
+    path, beside = tmp_path / "en", tmp_path / "en.sha256"
+    path.write_text("an earlier one")
+    beside.write_text("its checksum")
+    with serving(answer) as url, pytest.raises(StoreError) as caught:
+        save(url, ALIAS, path)
+    assert isinstance(caught.value, StoreDamaged) == (kind in ("altered", "cut"))
+    assert (path.read_text(), beside.read_text()) == ("an earlier one", "its checksum")
+    assert len(list(tmp_path.iterdir())) == 2
+    assert list(local.snapshots.values()) == [{}]
+
+
+def test_a_file_that_was_altered_since(local: LocalQdrant, tmp_path: Path) -> None:
+    path = tmp_path / "en"
+    with serving(local) as url:
+        save(url, ALIAS, path)
+        data = bytearray(path.read_bytes())
+        data[600] ^= 1
+        path.write_bytes(data)
+        with pytest.raises(StoreDamaged, match=r"is not what en\.sha256 says"):
+            restore(url, path)
+        with closing(open_store(url)) as store:
+            assert len(store.collections()) == 1
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"PAR1", "is no snapshot that a Qdrant server made"),
+        (archive({"0/points": []}), "it has no config.json"),
+        (archive({"config.json": []}), "is no snapshot"),
+        (archive({"config.json": {}}), "'metadata'"),
+        (archive({"config.json": {"metadata": None}}), "is no snapshot"),
+        (archive({"config.json": "x" * 4_000_000}), "it has no config.json"),
+        (archive({"config.json": {"metadata": {}}}), "metadata of version None"),
+        (archive({"config.json": 0}).replace(b"0\0", b"[\0", 1), "is no snapshot"),
+    ],
+)
+def test_files_that_are_none(tmp_path: Path, content: bytes, said: str) -> None:
+    path = tmp_path / "given"
+    path.write_bytes(content)
+    with pytest.raises((StoreError, CollectionMismatch), match=said) as caught:
+        snapshot_metadata(path)
+    assert str(path) in str(caught.value)
+
+
+def test_a_config_that_nests_without_end(tmp_path: Path) -> None:
+    nested: Any = []
+    for _ in range(400):
+        nested = [nested]
+    deep = json.dumps(nested)
+    path = tmp_path / "given"
+    path.write_bytes(archive({"config.json": deep * 40}).replace(b'"[', b"[[", 1))
+    with pytest.raises(StoreError, match="is no snapshot"):
+        snapshot_metadata(path)
+
+
+def test_a_build_that_was_not_complete(local: LocalQdrant, tmp_path: Path) -> None:
+    with serving(local) as url:
+        with closing(open_store(url)) as store:
+            begun = build_name(ALIAS, metadata(0).encoder)
+            store.create(begun, metadata(0))
+        with pytest.raises(StoreError, match="is not complete: there is nothing to keep"):
+            save(url, begun, tmp_path / "en")
+        with pytest.raises(CollectionNotFound):
+            save(url, "jobs__xx__builtin__pretrained", tmp_path / "en")
+        given = tmp_path / "given"
+        given.write_bytes(archive({"config.json": {"metadata": metadata(0).as_dict()}}))
+        with pytest.raises(StoreError, match="is not complete: there is nothing to restore"):
+            restore(url, given)
+
+
+def test_a_benchmark_is_refused(tmp_path: Path) -> None:
+    encoder = metadata(COUNT).encoder
+    name = build_name(alias_name("eval-melo", "en", encoder.model, "pretrained"), encoder)
+    local = LocalQdrant()
+    with serving(local) as url:
+        with closing(open_store(url)) as store:
+            store.create(name, metadata(COUNT))
+            store.upsert(name, POINTS)
+            store.finish(name, metadata(COUNT))
+        with pytest.raises(StoreError, match="belongs to a benchmark"):
+            save(url, name, tmp_path / "en")
+
+
+@pytest.mark.parametrize("fault", ["refused", "fewer", "other", "swap"])
+def test_a_restore_that_fails_leaves_what_was_there(
+    local: LocalQdrant, tmp_path: Path, fault: str
+) -> None:
+    path = tmp_path / "en"
+    with serving(local) as url:
+        save(url, ALIAS, path)
+
+    def answer(method: str, url_path: str, body: Any) -> Answer:
+        if fault == "refused" and url_path.endswith("/upload"):
+            return 400, {"status": {"error": "Wrong input: no such format"}}
+        if fault == "swap" and url_path == "/collections/aliases":
+            return 400, {"status": {"error": "no"}}
+        answered = local(method, url_path, body)
+        if url_path.endswith("/upload"):
+            name = url_path.split("/")[2]
+            if fault == "fewer":
+                local.client.delete(name, [POINTS.ids[0]])
+            elif fault == "other":
+                local.client.update_collection(name, metadata={"language": "de"})
+        return answered
+
+    with serving(answer) as url:
+        with pytest.raises(StoreError):
+            restore(url, path)
+        with closing(open_store(url)) as store:
+            [left] = store.collections()
+            assert (left.aliases, left.points) == ((ALIAS,), COUNT)
+
+
+def test_a_server_that_does_not_answer_any_more(local: LocalQdrant, tmp_path: Path) -> None:
+    path = tmp_path / "en"
+    with serving(local) as url:
+        save(url, ALIAS, path)
+
+    def answer(method: str, url_path: str, body: Any) -> Answer:
+        if url_path == "/collections/aliases":
+            local(method, url_path, body)
+            return 503, "gone"
+        return local(method, url_path, body)
+
+    with serving(answer) as url:
+        with pytest.raises(StoreUnavailable, match="is not known"):
+            restore(url, path, retry_s=0)
+        # The swap was carried out, so that nothing may be deleted.
+        with closing(open_store(url)) as store:
+            assert store.count(ALIAS) == COUNT
+            assert len(store.collections()) == 2
+
+
+def test_answers_that_no_qdrant_gives(tmp_path: Path) -> None:
+    for nonsense in ([], {}, {"result": None}, {"result": {"peers": 3}}):
+        with (
+            serving(lambda *_, said=nonsense: (200, said)) as url,
+            closing(open_server_snapshots(url)) as snapshots,
+            pytest.raises(StoreError, match="is no Qdrant, or a broken one"),
+        ):
+            snapshots.save("name", tmp_path / "en")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    for url, key in (("http://example.org:6333", "secret"), ("http://localhost", "se cret\n")):
+        with pytest.raises(InvalidInput) as caught:
+            open_server_snapshots(url, api_key=key)
+        assert key not in str(caught.value)
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    with (
+        serving(LocalQdrant()) as url,
+        closing(open_server_snapshots(url, api_key="secret")) as own,
+    ):
+        assert isinstance(own, ServerSnapshots)
+        assert own._http.headers["api-key"] == "secret"
+        own._check_one_node()
