@@ -153,10 +153,7 @@ class StoreFolder:
             if error.errno == errno.ENOSPC:
                 message = f"the disk is full, {where} could not be written: make room"
             elif error.errno == errno.EROFS:
-                message = (
-                    f"{where} is read-only: searching needs a store that can be written to too, "
-                    "since the engine opens its files so; copy it to another place"
-                )
+                message = f"{where} is read-only: give --store a folder that can be written to"
             elif isinstance(error, PermissionError):
                 message = f"no permission for {where}: give --store a folder of your own"
             else:

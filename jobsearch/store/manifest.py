@@ -13,9 +13,7 @@ Example::
      "aliases": {"jobs__en__builtin__pretrained": "jobs__en__builtin__pretrained__2026…"}}
 """
 
-import errno
 import json
-import os
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -25,6 +23,7 @@ from typing import Any
 from jobsearch.errors import StoreDamaged, StoreError
 from jobsearch.store.metadata import CollectionMetadata
 from jobsearch.store.names import check_name
+from jobsearch.store.sparse import blocks
 from jobsearch.whole_file import put_in_place
 
 LAYOUT = 1
@@ -36,9 +35,6 @@ SEGMENTS = "segments"
 
 #: Path inside the collection's folder -> size in bytes and CRC-32.
 Files = Mapping[str, tuple[int, int]]
-
-_BLOCK_BYTES = 1 << 16
-_ZEROS = bytes(_BLOCK_BYTES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,22 +179,6 @@ def _crc32(path: Path) -> int:
     copy of the file without holes has the same sum.
     """
     crc = 0
-    with path.open("rb", buffering=0) as file:
-        start = _next_data(file.fileno(), 0)
-        while start is not None:
-            file.seek(start)
-            block = file.read(_BLOCK_BYTES)
-            if block != _ZEROS[: len(block)]:
-                crc = zlib.crc32(block, zlib.crc32(start.to_bytes(8, "little"), crc))
-            start = _next_data(file.fileno(), start + _BLOCK_BYTES)
+    for start, block in blocks(path):
+        crc = zlib.crc32(block, zlib.crc32(start.to_bytes(8, "little"), crc))
     return crc
-
-
-def _next_data(file: int, start: int) -> int | None:
-    """The first block from ``start`` on that may hold data; None if none does."""
-    try:
-        return os.lseek(file, start, os.SEEK_DATA) // _BLOCK_BYTES * _BLOCK_BYTES
-    except OSError as error:
-        if error.errno == errno.ENXIO:
-            return None
-        raise

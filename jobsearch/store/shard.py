@@ -1,5 +1,6 @@
 """One collection in the embedded engine: the only module that knows ``qdrant_edge``."""
 
+import os
 import shutil
 import struct
 import uuid
@@ -17,6 +18,7 @@ from jobsearch.errors import StoreError
 from jobsearch.store.base import PointBatch, ScoredPoint, Vectors
 from jobsearch.store.filters import engine_filter
 from jobsearch.store.manifest import SEGMENTS
+from jobsearch.store.sparse import may_only_be_read, writable_copy
 from jobsearch.store.vectors import (
     FILTERED_EF,
     HNSW_EF_CONSTRUCT,
@@ -117,12 +119,17 @@ class Shard:
 
         The engine writes its configuration where it loads from, so readers of one folder would have
         to wait for one another; all else it only reads. The folder is beside the files, and in the
-        system's for temporary ones where that disk is full.
+        system's for temporary ones where that disk is full or that place may only be read. Files
+        that may only be read are copied there, since the engine opens them to write.
         """
+        if may_only_be_read(self.path / SEGMENTS):
+            with writable_copy(self.path / SEGMENTS) as copy:
+                return edge.EdgeShard.load(str(copy), self._config)
+        beside = self.path.parent
         try:
-            return self._load_through(self.path.parent)
+            return self._load_through(beside)
         except Exception:
-            if shutil.disk_usage(self.path.parent).free >= _CONFIG_BYTES:
+            if os.access(beside, os.W_OK) and shutil.disk_usage(beside).free >= _CONFIG_BYTES:
                 raise
         return self._load_through(Path(gettempdir()))
 
