@@ -8,6 +8,8 @@ without the network that the file is whole.
 """
 
 import json
+import os
+import stat
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -21,6 +23,7 @@ from tqdm import tqdm
 from ingest.zenodo import ATTEMPTS, Entry, ZenodoFile, check_status, get, open_session, read_record
 from jobsearch.errors import DownloadFailed
 from jobsearch.store.locks import hold
+from jobsearch.whole_file import whole_file
 
 _OTHER_DOWNLOAD_S = 600
 # What is lost of a connection that breaks, at most.
@@ -151,11 +154,27 @@ class _Resuming:
         target = Path(output_file)
         # pooch has made it; left there, it would outlive a process that is killed.
         target.unlink(missing_ok=True)
-        there = self._partial.stat().st_size if self._partial.exists() else 0
+        there = self._left()
         if there != self._entry.size_bytes:
             self._go_on(url, there if there < self._entry.size_bytes else 0)
         # From here on it is pooch's, which deletes it if its checksum is wrong.
         self._partial.replace(target)
+
+    def _left(self) -> int:
+        """Size of what a broken download has left; 0 if that is nothing.
+
+        Others may write into that folder, too, and the name can be foreseen.
+        """
+        try:
+            found = self._partial.lstat()
+        except FileNotFoundError:
+            return 0
+        if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1:
+            raise DownloadFailed(
+                f"{self._partial} is no file that a download has left, but a link or the like: "
+                "delete it, or choose another folder"
+            )
+        return found.st_size
 
     def _go_on(self, url: str, start: int) -> None:
         size = self._entry.size_bytes
@@ -173,7 +192,7 @@ class _Resuming:
     def _save(self, response: Response, start: int) -> int:
         """Write the body from byte ``start`` on; returns the size of what is there then."""
         with (
-            self._partial.open("ab" if start else "wb") as out,
+            open(self._partial, "ab" if start else "wb", opener=_no_link) as out,
             tqdm(
                 total=self._entry.size_bytes,
                 initial=start,
@@ -189,6 +208,10 @@ class _Resuming:
                 if out.tell() > self._entry.size_bytes:
                     break  # not this file, and perhaps without end
             return out.tell()
+
+
+def _no_link(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW, 0o666)
 
 
 def _receipt(path: Path) -> Path:
@@ -213,7 +236,6 @@ def _write_receipt(path: Path, entry: Entry, *, downloaded: bool) -> Fetched:
         "sha256": pooch.file_hash(path, "sha256"),
         "verified_at": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-    new = path.with_name(f".{path.name}.json.partial")
-    new.write_text(json.dumps(receipt, indent=2) + "\n", encoding="utf-8")
-    new.replace(_receipt(path))
+    with whole_file(_receipt(path), "make room, or choose another folder", DownloadFailed) as new:
+        new.write_text(json.dumps(receipt, indent=2) + "\n", encoding="utf-8")
     return Fetched(path, downloaded, **receipt)

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib.metadata import version
 from pathlib import Path
 
@@ -192,6 +192,43 @@ def test_a_partial_file_that_is_too_long_begins_anew(zenodo: Zenodo, folder: Pat
     leave_partial(zenodo, folder, CONTENT + b"x")
     assert is_whole(fetch(zenodo.file, folder), folder)
     assert zenodo.asked == [None]
+
+
+@pytest.mark.parametrize("content", [b"", CONTENT[:HALF], CONTENT], ids=["empty", "half", "whole"])
+@pytest.mark.parametrize("plant", [Path.symlink_to, Path.hardlink_to])
+def test_a_link_in_its_place_is_not_followed(
+    zenodo: Zenodo, folder: Path, tmp_path: Path, content: bytes, plant: Callable[..., None]
+) -> None:
+    folder.mkdir()
+    precious = tmp_path / "precious"
+    precious.write_bytes(content)
+    plant(partial(zenodo, folder), precious)
+    with pytest.raises(DownloadFailed, match=r"\.partial is no file .* a link .*: delete it"):
+        fetch(zenodo.file, folder)
+    assert precious.read_bytes() == content
+    assert not (folder / NAME).exists()
+
+
+def test_a_link_that_comes_meanwhile_is_not_followed(
+    zenodo: Zenodo, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder.mkdir()
+    precious = tmp_path / "precious"
+    precious.write_bytes(b"precious")
+    partial(zenodo, folder).symlink_to(precious)
+    monkeypatch.setattr("ingest.download._Resuming._left", lambda self: 0)
+    with pytest.raises(DownloadFailed, match="cannot be written"):
+        fetch(zenodo.file, folder)
+    assert precious.read_bytes() == b"precious"
+
+
+def test_a_receipt_follows_no_link(zenodo: Zenodo, folder: Path, tmp_path: Path) -> None:
+    folder.mkdir()
+    precious = tmp_path / "precious"
+    precious.write_bytes(b"precious")
+    (folder / f".{NAME}.json.partial").symlink_to(precious)
+    assert fetch(zenodo.file, folder).downloaded
+    assert precious.read_bytes() == b"precious"
 
 
 def test_a_file_that_changed_is_not_mixed_with_the_one_before(
