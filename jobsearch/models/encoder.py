@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from jobsearch.models.device import memory_errors
 from jobsearch.text import normalize_title
 from jobsearch.types import EncoderInfo, Variant
 
@@ -54,7 +55,10 @@ class TitleEncoder(Protocol):
 
 
 class Encoder:
-    """A SentenceTransformer with its own prompts and pooling, over normalised titles."""
+    """A SentenceTransformer with its own prompts and pooling, over normalised titles.
+
+    Where memory runs out, methods raise ``ModelError``.
+    """
 
     def __init__(self, network: "SentenceTransformer", info: EncoderInfo) -> None:
         self.network = network
@@ -98,12 +102,13 @@ class Encoder:
     def _encode(self, method: Any, texts: Sequence[str]) -> Vectors:
         if not texts:
             return np.empty((0, self.info.dim), dtype=np.float32)
-        vectors = method(
-            [normalize_title(text) for text in texts],
-            batch_size=BATCH_SIZE,
-            normalize_embeddings=True,
-            show_progress_bar=False,
-        )
+        with memory_errors(self.info.model):
+            vectors = method(
+                [normalize_title(text) for text in texts],
+                batch_size=BATCH_SIZE,
+                normalize_embeddings=True,
+                show_progress_bar=False,
+            )
         return np.ascontiguousarray(vectors, dtype=np.float32)
 
     @property

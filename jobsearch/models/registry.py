@@ -19,6 +19,7 @@ from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
 
 from jobsearch.errors import ModelError, ModelNotDownloaded, ModelNotFound, VariantNotFound
+from jobsearch.models.device import memory_errors
 from jobsearch.models.encoder import Encoder, describe_network
 from jobsearch.types import VARIANTS, Variant
 
@@ -125,8 +126,13 @@ def load_encoder(model: str, variant: Variant, models_dir: Path = Path("models")
         ModelNotFound: there is no such model.
         ModelNotDownloaded: it is a Hugging Face model that is not here, and there is no network.
         VariantNotFound: the model has no such variant.
-        ModelError: its files cannot be loaded.
+        ModelError: its files cannot be loaded, or there is not enough memory.
     """
+    with memory_errors(model):
+        return _load(model, variant, models_dir)
+
+
+def _load(model: str, variant: Variant, models_dir: Path) -> Encoder:
     entry = find_model(model, models_dir)
     name = short_name(model)
     if variant == "finetuned":

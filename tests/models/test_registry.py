@@ -1,4 +1,5 @@
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -81,6 +82,40 @@ def test_settings_of_a_module_change_the_fingerprint(builtin: Encoder) -> None:
 
     assert sha256(0.5) == sha256(0.5)
     assert sha256(0.5) != sha256(0.35)
+
+
+def cpu_is_out_of_memory(*_: object, **__: object) -> None:
+    torch.empty(1 << 58)
+
+
+def gpu_is_out_of_memory(*_: object, **__: object) -> None:
+    raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has …")
+
+
+@pytest.mark.parametrize("ill", [cpu_is_out_of_memory, gpu_is_out_of_memory])
+def test_memory_that_runs_out_is_told(
+    builtin: Encoder, monkeypatch: pytest.MonkeyPatch, ill: Callable[..., None]
+) -> None:
+    monkeypatch.setattr(builtin.network, "encode_document", ill)
+    monkeypatch.setattr("jobsearch.models.registry._load_builtin", ill)
+    for use in (
+        lambda: builtin.encode_documents(["cook"] * 1000),
+        lambda: next(builtin.encode_document_batches([["cook"]])),
+        lambda: load_encoder("builtin", "pretrained"),
+    ):
+        with pytest.raises(ModelError, match=r"memory for the model builtin \(.*a smaller --model"):
+            use()
+
+
+def test_other_errors_of_torch_are_not_taken_for_it(
+    builtin: Encoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ill(*_: object, **__: object) -> None:
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+    monkeypatch.setattr(builtin.network, "encode_query", ill)
+    with pytest.raises(RuntimeError, match="illegal"):
+        builtin.encode_queries(["cook"])
 
 
 def test_unknown_model() -> None:

@@ -14,7 +14,7 @@ pytest.importorskip("accelerate", reason="training is an extra: pip install 'job
 
 from ingest.sources import SampleSource
 from ingest.training_titles import read_training_titles
-from jobsearch.errors import InvalidInput, TrainingError
+from jobsearch.errors import InvalidInput, ModelError, TrainingError
 from jobsearch.models import load_encoder
 from jobsearch.models.anchors import ConceptAnchors
 from jobsearch.models.training.loss import AlignedLoss
@@ -410,6 +410,17 @@ def test_out_of_memory_names_the_option(
     monkeypatch.setattr(AlignedLoss, "loss", no_memory)
     with pytest.raises(TrainingError, match="--mini-batch-size 32"):
         run(tmp_path, sample, mini_batch_size=64)
+
+
+def test_no_memory_to_embed_with(
+    sample: TrainingTitles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_memory(*_: object, **__: object) -> None:
+        torch.empty(1 << 58)
+
+    monkeypatch.setattr("sentence_transformers.SentenceTransformer.encode_document", no_memory)
+    with pytest.raises(ModelError, match="not enough memory for the model builtin"):
+        run(tmp_path, sample)
 
 
 def test_the_whole_network_is_trained_with_the_papers_recipe(

@@ -23,6 +23,7 @@ from transformers import PrinterCallback, TrainerCallback
 from transformers.trainer_utils import get_last_checkpoint
 
 from jobsearch.errors import TrainingError
+from jobsearch.models.device import is_out_of_memory
 from jobsearch.models.training.loss import AlignedLoss
 from jobsearch.models.training.pairs import draw_epoch, lowercased
 from jobsearch.models.training.recipes import Recipe
@@ -256,8 +257,8 @@ def _load(network: SentenceTransformer, weights: dict[str, torch.Tensor]) -> Non
 def _out_of_room(recipe: Recipe, checkpoints: Path) -> Iterator[None]:
     try:
         yield
-    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-        if isinstance(error, RuntimeError) and "memory" not in str(error).lower():
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
             raise
         raise TrainingError(
             f"out of memory with {recipe.mini_batch_size} titles at once: try --mini-batch-size "

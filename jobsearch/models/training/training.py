@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from jobsearch.errors import TrainingError
 from jobsearch.models.anchors import ConceptAnchors
+from jobsearch.models.device import memory_errors
 from jobsearch.models.library import put_in_place
 from jobsearch.models.registry import finetuned_path, load_encoder
 from jobsearch.models.training.card import write_card
@@ -120,7 +121,7 @@ def train(
     Raises:
         TrainingError: a variant is there already, another training of the model runs, there are
             too few titles, no memory or no room.
-        ModelError: the model cannot be loaded.
+        ModelError: the model cannot be loaded, or there is not enough memory for it.
     """
     started = time.perf_counter()
     final = finetuned_path(model, models_dir)
@@ -162,7 +163,7 @@ def _train(
     ) as bar:
         trainee = trainee_for(encoder.network, recipe, texts, bar.update)
     network = trainee.network
-    embed = _embedding(network)
+    embed = _embedding(network, model)
     before = probe.score(embed)
     untrained = {name: weight.detach().clone() for name, weight in trained(network).items()}
     epochs: list[tuple[float, ProbeScore]] = []
@@ -214,14 +215,15 @@ def _train(
     return report
 
 
-def _embedding(network: SentenceTransformer) -> Embed:
+def _embedding(network: SentenceTransformer, model: str) -> Embed:
     def embed(texts: Sequence[str]) -> Vectors:
-        vectors = network.encode_document(
-            list(texts),
-            batch_size=_EMBED_BATCH,
-            normalize_embeddings=True,
-            show_progress_bar=False,
-        )
+        with memory_errors(model):
+            vectors = network.encode_document(
+                list(texts),
+                batch_size=_EMBED_BATCH,
+                normalize_embeddings=True,
+                show_progress_bar=False,
+            )
         return np.ascontiguousarray(vectors, dtype=np.float32)
 
     return embed
