@@ -2,6 +2,7 @@
 
 import logging
 import os
+import traceback
 from typing import Any
 
 import click
@@ -15,6 +16,7 @@ from jobsearch.cli.evaluate import evaluate
 from jobsearch.cli.ingest import ingest
 from jobsearch.cli.logs import LogFormat, set_up
 from jobsearch.cli.models import models
+from jobsearch.cli.output import output_error
 from jobsearch.cli.plan import plan
 from jobsearch.cli.search import search
 from jobsearch.cli.train import train
@@ -27,6 +29,16 @@ _logger = logging.getLogger(__name__)
 class _Commands(click.Group):
     """Turns expected errors into one line on stderr and their exit code."""
 
+    def make_context(self, *args: Any, **extra: Any) -> click.Context:
+        try:
+            return super().make_context(*args, **extra)
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            # Help was asked for, so the command that sets up stderr is not run.
+            set_up("text", debug=False)
+            raise click.exceptions.Exit(_tell(error)) from error
+
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
@@ -35,15 +47,20 @@ class _Commands(click.Group):
         except Exception as error:
             if ctx.params.get("debug"):
                 raise
-            if expected := _expected(error):
-                _logger.error("%s", expected, extra={"fields": {"error": type(error).__name__}})
-                ctx.exit(expected.exit_code)
-            _logger.critical(
-                "unexpected error: %s: %s; run again as `jobsearch --debug …` for the traceback",
-                type(error).__name__,
-                error,
-            )
-            ctx.exit(UNEXPECTED_EXIT_CODE)
+            ctx.exit(_tell(error))
+
+
+def _tell(error: Exception) -> int:
+    """Log the error; returns the exit code."""
+    if expected := _expected(error):
+        _logger.error("%s", expected, extra={"fields": {"error": type(error).__name__}})
+        return expected.exit_code
+    _logger.critical(
+        "unexpected error: %s: %s; run again as `jobsearch --debug …` for the traceback",
+        type(error).__name__,
+        error,
+    )
+    return UNEXPECTED_EXIT_CODE
 
 
 def _expected(error: Exception) -> JobSearchError | None:
@@ -58,6 +75,8 @@ def _expected(error: Exception) -> JobSearchError | None:
         )
     if isinstance(error, FileNotFoundError) and not _has_working_directory():
         return JobSearchError("the working directory was deleted: change to one that exists")
+    if isinstance(error, OSError) and _is_of_echo(error):
+        return output_error(error)
     return None
 
 
@@ -67,6 +86,12 @@ def _has_working_directory() -> bool:
     except FileNotFoundError:
         return False
     return True
+
+
+def _is_of_echo(error: OSError) -> bool:
+    """Whether it is click's, of a help: what commands print has errors of its own."""
+    frames = traceback.walk_tb(error.__traceback__)
+    return any(frame.f_code is click.echo.__code__ for frame, _ in frames)
 
 
 @click.group(

@@ -52,11 +52,16 @@ def print_text(text: object) -> None:
     except BrokenPipeError:
         raise
     except OSError as error:
-        sys.stdout = expendable(sys.stdout)
-        raise OutputError(
-            f"the output cannot be written ({error.strerror or error}): send it elsewhere. "
-            "What the command had to change has been changed"
-        ) from error
+        raise output_error(error) from error
+
+
+def output_error(refusal: OSError) -> OutputError:
+    """The error for a stdout that cannot be written; what it still holds is given up."""
+    sys.stdout = expendable(sys.stdout)
+    return OutputError(
+        f"the output cannot be written ({refusal.strerror or refusal}): send it elsewhere. "
+        "What the command had to change has been changed"
+    )
 
 
 def print_json(data: Any) -> None:

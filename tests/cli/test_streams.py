@@ -36,7 +36,9 @@ def test_an_ingest_outlives_its_stderr(tmp_path: Path, closed: str) -> None:
 
 
 @needs_full
-@pytest.mark.parametrize("command", ["models list", "models list --json"])
+@pytest.mark.parametrize(
+    "command", ["models list", "models list --json", "--help", "--version", "models list --help"]
+)
 def test_a_stdout_that_is_full(tmp_path: Path, command: str) -> None:
     done = shell(f"{command} >/dev/full", tmp_path)
     assert done.returncode == 1
