@@ -300,6 +300,18 @@ def places() -> list[tuple[list[str], click.Parameter]]:
     ]
 
 
+def test_an_empty_variable_counts_as_not_set(
+    run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("STORE", "MODEL", "MODELS", "CACHE_DIR", "LOG_FORMAT", "API_KEY"):
+        monkeypatch.setenv(f"JOBSEARCH_{name}", "")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    assert run("ingest", "sample", "--languages", "zh").exit_code == 0
+    assert (tmp_path / ".jobsearch").is_dir()
+    assert (tmp_path / "cache" / "jobsearch").is_dir()
+    assert run("search", "cook", "--to", "zh").exit_code == 0
+
+
 @pytest.mark.parametrize(
     ("words", "param"), places(), ids=lambda v: " ".join(v) if isinstance(v, list) else v.name
 )
