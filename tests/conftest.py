@@ -44,7 +44,7 @@ def models_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with torch.no_grad():
         weight = network[1].dense3.weight
         weight.add_(0.1 * weight.std() * torch.randn_like(weight))
-    network.save(str(directory / "builtin" / "finetuned"))
+    network.as_sentence_transformer().save(str(directory / "builtin" / "finetuned"))
     return directory
 
 

@@ -1,16 +1,15 @@
 """Concept anchors: every vector is pulled towards the concepts it lies next to."""
 
-from pathlib import Path
 from typing import Any, Self
 
 import torch
-from safetensors.torch import save_file
-from sentence_transformers.base.modules import Module
 from torch import Tensor
 from torch.nn import functional
 
+from jobsearch.models.own import OwnModule
 
-class ConceptAnchors(Module):
+
+class ConceptAnchors(OwnModule):
     """Adds to a vector the softmax-weighted mean of its ``k`` nearest anchors.
 
     An anchor is the mean embedding of the titles of one concept over all languages, of unit length.
@@ -28,20 +27,20 @@ class ConceptAnchors(Module):
         scale: inverse temperature of their softmax.
     """
 
+    config_keys = ("concepts", "dim", "k", "strength", "scale")
     anchors: Tensor
 
     def __init__(self, anchors: Tensor, *, k: int, strength: float, scale: float = 20.0) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self.concepts, self.dim = anchors.shape
         self.k, self.strength, self.scale = k, strength, scale
-        self.config_keys = ["concepts", "dim", "k", "strength", "scale"]
         self.register_buffer("anchors", anchors.detach().to(torch.float16))
 
     def get_embedding_dimension(self) -> int:
         """Length of the vectors, in and out."""
         return self.dim
 
-    def forward(self, features: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+    def forward(self, features: dict[str, Any]) -> dict[str, Any]:
         """Pull ``sentence_embedding`` (batch, dim) towards the anchors."""
         x = features["sentence_embedding"]
         anchors = self.anchors.to(x.dtype)
@@ -51,20 +50,17 @@ class ConceptAnchors(Module):
         features["sentence_embedding"] = functional.normalize(x + self.strength * pull)
         return features
 
-    def save(
-        self, output_path: str, *args: Any, safe_serialization: bool = True, **kwargs: Any
-    ) -> None:
+    def save(self, output_path: str, **_: Any) -> None:
         """Write ``config.json`` and ``model.safetensors``, in half precision."""
-        self.save_config(output_path)
+        super().save(output_path)
         # A network may have been cast as a whole; the values were rounded before that.
-        weights = {"anchors": self.anchors.to(torch.float16).contiguous()}
-        save_file(weights, Path(output_path, "model.safetensors"))
+        self.save_weights(output_path, {"anchors": self.anchors.to(torch.float16)})
 
     @classmethod
-    def load(cls, model_name_or_path: str, *args: Any, subfolder: str = "", **kwargs: Any) -> Self:
+    def load(cls, model_name_or_path: str, subfolder: str = "", **_: Any) -> Self:
         """Load what :meth:`save` wrote."""
         config = cls.load_config(model_name_or_path, subfolder)
         shape = config.pop("concepts"), config.pop("dim")
         module = cls(torch.zeros(shape), **config)
-        cls.load_torch_weights(model_name_or_path, subfolder, model=module)
+        module.load_weights(model_name_or_path, subfolder)
         return module

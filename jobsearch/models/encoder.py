@@ -17,6 +17,10 @@ from jobsearch.types import EncoderInfo, Variant
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
+    from jobsearch.models.own import OwnNetwork
+
+    Network = SentenceTransformer | OwnNetwork
+
 Vectors = npt.NDArray[np.float32]
 _T = TypeVar("_T")
 _R = TypeVar("_R")
@@ -55,12 +59,12 @@ class TitleEncoder(Protocol):
 
 
 class Encoder:
-    """A SentenceTransformer with its own prompts and pooling, over normalised titles.
+    """A network with its own prompts and pooling, over normalised titles.
 
     Where memory runs out, methods raise ``ModelError``.
     """
 
-    def __init__(self, network: "SentenceTransformer", info: EncoderInfo) -> None:
+    def __init__(self, network: "Network", info: EncoderInfo) -> None:
         self.network = network
         self.info = info
 
@@ -149,14 +153,15 @@ def map_ahead(
 
 
 def describe_network(
-    network: "SentenceTransformer", model: str, variant: Variant, model_id: str
+    network: "Network", model: str, variant: Variant, model_id: str
 ) -> EncoderInfo:
     """Everything about a loaded network that decides its vectors."""
+    card = getattr(network, "model_card_data", None)
     return EncoderInfo(
         model=model,
         variant=variant,
         model_id=model_id,
-        model_revision=network.model_card_data.base_model_revision or "",
+        model_revision=getattr(card, "base_model_revision", None) or "",
         weights_sha256=_weights_sha256(network),
         tokenizer_sha256=_tokenizer_sha256(network),
         dim=network.get_embedding_dimension() or 0,
@@ -166,13 +171,13 @@ def describe_network(
     )
 
 
-def _prompt(network: "SentenceTransformer", *names: str) -> str:
+def _prompt(network: "Network", *names: str) -> str:
     """The prompt that the network's own ``encode_query`` or ``encode_document`` would use."""
     name = next((n for n in names if n in network.prompts), network.default_prompt_name)
     return network.prompts.get(name or "") or ""
 
 
-def _weights_sha256(network: "SentenceTransformer") -> str:
+def _weights_sha256(network: "Network") -> str:
     """Over names, shapes and bytes of all tensors, and the settings of all modules.
 
     The same however they were stored.
@@ -192,7 +197,7 @@ def _weights_sha256(network: "SentenceTransformer") -> str:
     return digest.hexdigest()
 
 
-def _tokenizer_sha256(network: "SentenceTransformer") -> str:
+def _tokenizer_sha256(network: "Network") -> str:
     """Over the tokenizer's definition; how a batch was last padded or cut is no part of it."""
     first: Any = network[0]
     if hasattr(first, "pieces"):
@@ -205,7 +210,7 @@ def _tokenizer_sha256(network: "SentenceTransformer") -> str:
     return hashlib.sha256(definition).hexdigest()
 
 
-def _pooling(network: "SentenceTransformer") -> str:
+def _pooling(network: "Network") -> str:
     modules: list[Any] = list(network)
     for module in modules:
         if hasattr(module, "pooling_mode"):

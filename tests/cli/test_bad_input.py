@@ -137,7 +137,7 @@ def test_store_of_another_model(run, sample_store, builtin, tmp_path: Path) -> N
     network = load_encoder("builtin", "pretrained").network
     with torch.no_grad():
         network[1].dense3.weight.mul_(0.5)
-    network.save(str(tmp_path / "models" / "builtin" / "finetuned"))
+    network.as_sentence_transformer().save(str(tmp_path / "models" / "builtin" / "finetuned"))
     result = run("search", "cook", "--to", "en", "--variant", "finetuned", "--store", sample_store)
     refused(result, 1, "does not fit", "weights_sha256", "Ingest the titles again")
 

@@ -203,31 +203,35 @@ def test_every_command_is_documented(run, name: str, command: click.Command) -> 
     assert run(*name.split(), "--help").exit_code == 0
 
 
-UNCHANGED = """
+WATCHED = """
 import sys
 from jobsearch.cli import main
 main(sys.argv[1:], standalone_mode=False)
-heavy = [m for m in ("torch", "sentence_transformers") if m in sys.modules]
-print("loaded", heavy, file=sys.stderr)
+heavy = ("torch", "sentence_transformers", "transformers", "sklearn", "scipy", "qdrant_client")
+print("loaded", [m for m in heavy if m in sys.modules], file=sys.stderr)
 from jobsearch.store.writer import EngineProcess
 print("engine", EngineProcess._shared, file=sys.stderr)
 """
 
 
-def test_an_ingest_that_changes_nothing_loads_no_model(tmp_path: Path) -> None:
-    command = [
-        sys.executable, "-c", UNCHANGED, "ingest", "sample", "--languages", "en",
-        "--store", str(tmp_path / "store"), "--cache-dir", str(tmp_path / "cache"),
-    ]  # fmt: skip
-    first, second = (
-        subprocess.run(command, capture_output=True, text=True, check=True) for _ in range(2)
-    )
+def watched(*words: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", WATCHED, *map(str, words)]
+    return subprocess.run(command, capture_output=True, text=True, check=True)
+
+
+def test_what_is_not_needed_is_not_loaded(tmp_path: Path) -> None:
+    store = ("--store", tmp_path / "store")
+    ingest = ("ingest", "sample", "--languages", "en", *store, "--cache-dir", tmp_path / "cache")
+    first, second = watched(*ingest), watched(*ingest)
     assert "loading builtin finetuned" in first.stderr
     assert "unchanged" not in first.stdout
     assert "loading" not in second.stderr
     assert "loaded []" in second.stderr
     assert "engine None" in second.stderr
     assert second.stdout.count("unchanged") == 2
+    search = watched("search", "nurse", "--to", "en", *store)
+    assert "hospital nurse" in search.stdout
+    assert "loaded ['torch']" in search.stderr
 
 
 def test_two_processes_embed(run, tmp_path: Path) -> None:

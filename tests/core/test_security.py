@@ -172,7 +172,7 @@ def test_planted_weights_of_our_own_modules(tmp_path: Path, module: str) -> None
     assert load_directory(folder).encode(["nurse"]).shape == (1, 512)
     (folder / module / "model.safetensors").unlink()
     torch.save({"weights": Planted(mark)}, folder / module / "pytorch_model.bin")
-    with pytest.raises(ModelError, match="which is not run"):
+    with pytest.raises(ModelError, match=r"No such file.*model\.safetensors"):
         load_directory(folder)
     assert not mark.exists()
 

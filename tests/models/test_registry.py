@@ -53,7 +53,7 @@ def test_finetuned_variant_loads_from_the_models_directory(builtin, models_dir: 
 
 
 def test_saved_model_gives_the_same_vectors(builtin: Encoder, tmp_path: Path) -> None:
-    builtin.network.save(str(tmp_path / "copy"))
+    builtin.network.as_sentence_transformer().save(str(tmp_path / "copy"))
     copy = load_encoder(str(tmp_path / "copy"), "pretrained")
     assert copy.info.model == "copy"
     assert copy.info.weights_sha256 == builtin.info.weights_sha256
@@ -141,7 +141,7 @@ def test_code_that_comes_with_a_model_is_not_run(
     tmp_path: Path, builtin: Encoder, with_own_module: bool
 ) -> None:
     path = tmp_path / "planted"
-    builtin.network.save(str(path))
+    builtin.network.as_sentence_transformer().save(str(path))
     (path / "planted.py").write_text("raise SystemExit('this code ran')\n")
     modules = json.loads((path / "modules.json").read_text())
     if not with_own_module:

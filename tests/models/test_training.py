@@ -160,7 +160,7 @@ def test_loss_by_hand(few: TrainingTitles) -> None:
 
 
 def test_cached_gradients_are_the_gradients(sample: TrainingTitles) -> None:
-    network = load_encoder("builtin", "pretrained").network.eval()
+    network = load_encoder("builtin", "pretrained").network.as_sentence_transformer().eval()
     pairs = draw_epoch(sample, PairMix(0.4, 0.6, 0, 20, 0), np.random.default_rng(0))[:12]
     rows = sample.text_of[pairs]
     gradients = []

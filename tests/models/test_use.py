@@ -69,7 +69,7 @@ def test_prompt_is_put_in_front() -> None:
 
 def test_everything_but_the_table_gets_a_gradient(builtin) -> None:
     network = builtin.network
-    features = network.preprocess(["nurse", "ward sister"])
+    features = network[0].preprocess(["nurse", "ward sister"])
     first, second = network(features)["sentence_embedding"]
     (first @ second).backward()
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in network.parameters())

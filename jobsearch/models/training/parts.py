@@ -6,9 +6,9 @@ from typing import Any
 
 import torch
 from sentence_transformers import SentenceTransformer
-from sentence_transformers.base.modules import Normalize
 
 from jobsearch.errors import InvalidInput
+from jobsearch.models.own import Normalize, OwnNetwork
 from jobsearch.models.training.features import TokenSums
 from jobsearch.models.training.recipes import Recipe
 from jobsearch.models.use import UseHead, UseTokens
@@ -30,7 +30,7 @@ class Trainee:
 
 
 def trainee_for(
-    network: SentenceTransformer,
+    network: SentenceTransformer | OwnNetwork,
     recipe: Recipe,
     texts: Sequence[str],
     advance: Callable[[int], Any],
@@ -46,6 +46,8 @@ def trainee_for(
     Raises:
         InvalidInput: the model has no such part.
     """
+    if isinstance(network, OwnNetwork):
+        network = network.as_sentence_transformer()
     if recipe.gradient_checkpointing and not hasattr(network[0], "auto_model"):
         raise InvalidInput(
             "gradient checkpointing needs a transformer, which builtin is not: leave it off"
