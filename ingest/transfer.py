@@ -19,8 +19,8 @@ from jobsearch.errors import (
     StoreUnavailable,
 )
 from jobsearch.store import CollectionInfo, CollectionMetadata, PointBatch, ScoredPoint, Store
-from jobsearch.store.names import JOBS, alias_name, alias_of, build_name
-from jobsearch.store.snapshot_file import snapshot_metadata
+from jobsearch.store.names import alias_of, build_name
+from jobsearch.store.snapshot_file import read_snapshot
 
 if TYPE_CHECKING:
     from jobsearch.store.server_snapshots import ServerSnapshots
@@ -99,20 +99,14 @@ def restore_snapshot(path: Path, store: Store, *, progress: bool = False) -> Tra
 def write_server_snapshot(
     store: Store, snapshots: "ServerSnapshots", name: str, path: Path, *, progress: bool = False
 ) -> Transferred:
-    """Have the server make a snapshot of a finished collection of what is searched, and fetch it.
+    """Have the server make a snapshot of a finished collection, and fetch it.
 
     Raises:
-        StoreError: it is not finished, not found, of a benchmark, or the server cannot make one.
+        StoreError: it is not finished, not found, or the server cannot make one.
     """
     info = _finished(store, name)
-    alias = alias_of(info.name)
-    if alias != _searched_as(info.metadata):
-        raise StoreError(
-            f"{alias} belongs to a benchmark, whose name a server's snapshot does not keep: "
-            "leave out --native"
-        )
     snapshots.save(info.name, path, progress=progress)
-    return Transferred(alias, info.name, info.points)
+    return Transferred(alias_of(info.name), info.name, info.points)
 
 
 def restore_server_snapshot(
@@ -122,14 +116,15 @@ def restore_server_snapshot(
 
     Raises:
         StoreError: the file is no such snapshot or altered, or the server failed; the alias is
-            where it was, and what was made is deleted again if the server can still be asked.
+            where it was, and what was made is deleted again, unless whether the alias has moved
+            is not known.
     """
-    metadata = snapshot_metadata(path)
+    alias, metadata = read_snapshot(path)
     if metadata.status != "ready":
         raise StoreError(f"the build in {path} is not complete: there is nothing to restore")
-    alias = _searched_as(metadata)
     name = build_name(alias, metadata.encoder)
     live = store.aliases().get(alias)
+    checked = False
     try:
         snapshots.restore(path, name, progress=progress)
         made = store.describe(name)
@@ -138,19 +133,14 @@ def restore_server_snapshot(
                 f"{path} became a collection of {made.points:,} points, "
                 f"{metadata.expected_points:,} expected, or of other metadata: restore another one"
             )
+        checked = True
         store.swap_alias(alias, name, expected=live)
-    except StoreUnavailable:
-        # Where the alias points now is not known.
-        raise
-    except BaseException:
-        with suppress(JobSearchError):
-            store.drop(name)
+    except BaseException as error:
+        if not (checked and isinstance(error, StoreUnavailable)):
+            with suppress(JobSearchError):
+                store.drop(name)
         raise
     return Transferred(alias, name, made.points)
-
-
-def _searched_as(metadata: CollectionMetadata) -> str:
-    return alias_name(JOBS, metadata.language, metadata.encoder.model, metadata.encoder.variant)
 
 
 def migrate(source: Store, name: str, target: Store, *, progress: bool = False) -> Transferred:

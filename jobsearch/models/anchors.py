@@ -1,5 +1,6 @@
 """Concept anchors: every vector is pulled towards the concepts it lies next to."""
 
+import math
 from typing import Any, Self
 
 import torch
@@ -32,6 +33,8 @@ class ConceptAnchors(OwnModule):
 
     def __init__(self, anchors: Tensor, *, k: int, strength: float, scale: float = 20.0) -> None:
         super().__init__()
+        if type(k) is not int or k < 1 or not all(map(_is_number, (strength, scale))):
+            raise ValueError(f"k is {k!r}, strength {strength!r}, scale {scale!r}")
         self.concepts, self.dim = anchors.shape
         self.k, self.strength, self.scale = k, strength, scale
         self.register_buffer("anchors", anchors.detach().to(torch.float16))
@@ -64,3 +67,7 @@ class ConceptAnchors(OwnModule):
         module = cls(torch.zeros(shape), **config)
         module.load_weights(model_name_or_path, subfolder)
         return module
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)

@@ -45,9 +45,16 @@ class OwnModule(nn.Module):
 
     @staticmethod
     def load_config(path: str, subfolder: str) -> dict[str, Any]:
-        """The settings that were saved."""
+        """The settings that were saved.
+
+        Raises:
+            ValueError: they are no JSON object.
+        """
         file = Path(path, subfolder, _CONFIG_FILE)
-        return dict(json.loads(file.read_text(encoding="utf-8"))) if file.exists() else {}
+        settings = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+        if not isinstance(settings, dict):
+            raise ValueError(f"{file} holds no settings")
+        return settings
 
     def save_weights(self, path: str, weights: dict[str, Tensor] | None = None) -> None:
         """Write ``model.safetensors``: all weights, or those that are given."""
@@ -88,7 +95,8 @@ class Normalize(OwnModule):
 class OwnNetwork(nn.Sequential):
     """Modules of ours, on the first GPU if there is one.
 
-    The first has ``preprocess`` and ``max_seq_length``; the last that says so, the dimension.
+    Raises:
+        ValueError: the first reads no texts, or the last does not say how long its vectors are.
     """
 
     prompts: ClassVar[dict[str, str]] = {}
@@ -96,6 +104,12 @@ class OwnNetwork(nn.Sequential):
 
     def __init__(self, *modules: OwnModule) -> None:
         super().__init__(*modules)
+        sized: list[Any] = [
+            module for module in modules if hasattr(module, "get_embedding_dimension")
+        ]
+        if not hasattr(modules[0], "preprocess") or not sized:
+            raise ValueError("its modules do not make vectors of texts")
+        self._dim = int(sized[-1].get_embedding_dimension())
         # As sentence-transformers does; what is kept in half precision need not be cast each time.
         self.to(next(self.parameters()).dtype)
         if torch.cuda.is_available():
@@ -115,9 +129,7 @@ class OwnNetwork(nn.Sequential):
 
     def get_embedding_dimension(self) -> int:
         """Length of the vectors."""
-        modules: list[Any] = list(self)
-        saying = [module for module in modules if hasattr(module, "get_embedding_dimension")]
-        return int(saying[-1].get_embedding_dimension())
+        return self._dim
 
     @torch.inference_mode()
     def encode(

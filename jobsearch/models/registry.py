@@ -20,7 +20,7 @@ from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
 
 from jobsearch.errors import ModelError, ModelNotDownloaded, ModelNotFound, VariantNotFound
-from jobsearch.models.device import memory_errors
+from jobsearch.models.device import is_out_of_memory, memory_errors
 from jobsearch.models.encoder import Encoder, describe_network
 from jobsearch.types import VARIANTS, Variant
 
@@ -50,6 +50,7 @@ _OWN_MODULES = (
 # What sentence-transformers calls its module that ours stands in for.
 _NORMALIZE = (
     "sentence_transformers.base.modules.normalize.Normalize",
+    "sentence_transformers.base.modules.Normalize",
     "sentence_transformers.models.Normalize",
 )
 # A model's settings may ask torch to run what is in a pickle; this outdoes them.
@@ -244,7 +245,7 @@ def load_directory(path: Path) -> "SentenceTransformer | OwnNetwork":
 
             return SentenceTransformer(str(path), local_files_only=True, trust_remote_code=False)
         modules = [
-            _module_class(path, reference).load(str(path), subfolder=entry["path"])
+            _module_class(path, reference).load(str(path), subfolder=_inside(path, entry["path"]))
             for entry, reference in zip(listed, types, strict=True)
         ]
         return _network(modules)
@@ -254,8 +255,10 @@ def load_directory(path: Path) -> "SentenceTransformer | OwnNetwork":
             "the model with weights in model.safetensors"
         ) from error
     except (*_LOADING_ERRORS, SafetensorError) as error:
+        if is_out_of_memory(error):
+            raise
         raise ModelError(
-            f"{path} cannot be loaded as a SentenceTransformer: {_first_line(error)}"
+            f"{path} cannot be loaded as a SentenceTransformer: {_reason(error)}"
         ) from error
 
 
@@ -266,6 +269,12 @@ def _module_class(path: Path, reference: str) -> Any:
         raise ModelError(f"{path} asks for code of its own ({reference}), which is not run")
     module, _, name = reference.rpartition(".")
     return getattr(import_module(module), name)
+
+
+def _inside(path: Path, subfolder: str) -> str:
+    if not (path / subfolder).resolve().is_relative_to(path.resolve()):
+        raise ModelError(f"{path} has a module outside of it ({subfolder}), which is not loaded")
+    return subfolder
 
 
 def _network(modules: list[Any]) -> "SentenceTransformer | OwnNetwork":
@@ -291,7 +300,9 @@ def _load_from_hub(hub_id: str) -> "SentenceTransformer":
     try:
         return SentenceTransformer(hub_id, trust_remote_code=False)
     except (*_LOADING_ERRORS, SafetensorError, UnpicklingError) as error:
-        raise ModelError(f"{hub_id} cannot be loaded: {_first_line(error)}") from error
+        if is_out_of_memory(error):
+            raise
+        raise ModelError(f"{hub_id} cannot be loaded: {_reason(error)}") from error
 
 
 def _ask_hub(hub_id: str) -> None:
@@ -310,5 +321,7 @@ def _ask_hub(hub_id: str) -> None:
         ) from error
 
 
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+def _reason(error: BaseException) -> str:
+    """The first line, and the one after if the first only announces it."""
+    first, *more = (str(error).strip() or type(error).__name__).splitlines()
+    return f"{first} {more[0].strip()}" if first.endswith(":") and more else first

@@ -91,6 +91,8 @@ class UseTokens(OwnModule):
 
     def __init__(self, max_seq_length: int = MAX_TOKENS) -> None:
         super().__init__()
+        if type(max_seq_length) is not int or max_seq_length < 2:
+            raise ValueError(f"max_seq_length is {max_seq_length!r}: a text has two pieces or more")
         self.max_seq_length = max_seq_length
         self.pieces = sentencepiece.SentencePieceProcessor(model_file=str(resource("sp.model")))
         with np.load(resource("weights.npz"), allow_pickle=False) as weights:

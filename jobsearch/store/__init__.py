@@ -84,7 +84,8 @@ def open_server_snapshots(
     if "://" not in location:
         raise InvalidInput(
             f"the store {location} is no Qdrant server, which alone makes and takes snapshots of "
-            "its own: leave out --native, or name a server, --store http://host:6333"
+            "its own: name one, --store http://host:6333, or take a snapshot without --native, "
+            "which any store takes"
         )
     from jobsearch.store.connect import connect_snapshots
 

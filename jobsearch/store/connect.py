@@ -65,7 +65,9 @@ def connect_snapshots(location: str, *, api_key: str | None, timeout_s: float) -
     url = _check_url(location, api_key)
     where = _shown(url)
     http = httpx.Client(
-        base_url=where if url.port else where.replace(url.netloc, f"{url.netloc}:{_DEFAULT_PORT}"),
+        base_url=(
+            url if url.port else url._replace(netloc=f"{url.netloc}:{_DEFAULT_PORT}")
+        ).geturl(),
         headers={"api-key": api_key} if api_key else None,
         timeout=timeout_s,
         trust_env=not _is_direct(url),

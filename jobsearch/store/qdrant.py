@@ -30,8 +30,10 @@ from jobsearch.store.bulk import upload
 from jobsearch.store.filters import engine_filter
 from jobsearch.store.loading import build_graph, make_collection, make_indexes, unindexed
 from jobsearch.store.metadata import CollectionMetadata
+from jobsearch.store.names import alias_of
 from jobsearch.store.qdrant_reader import QdrantReader
 from jobsearch.store.retry import is_passing
+from jobsearch.store.snapshot_file import ALIAS
 from jobsearch.store.vectors import check_points
 from jobsearch.types import Filters, Topology
 
@@ -94,7 +96,7 @@ class QdrantStore(QdrantReader):
     def _begin(self, name: str, dim: int) -> None:
         """Take a new or an interrupted build over: only who did so last may finish it."""
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        taken = {_BUILDER: self._builder, "created_at": now}
+        taken = {_BUILDER: self._builder, ALIAS: alias_of(name), "created_at": now}
         self._ask(name, self._control.update_collection, name, metadata=taken)
         if not self._local:
             make_indexes(partial(self._ask, name), self._control, name)

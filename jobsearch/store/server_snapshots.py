@@ -4,6 +4,7 @@ See qdrant.tech/documentation/operations/snapshots.
 """
 
 import hashlib
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -17,7 +18,7 @@ from tqdm import tqdm
 
 from jobsearch.errors import StoreDamaged, StoreError
 from jobsearch.store.refusals import translate
-from jobsearch.store.snapshot_file import snapshot_metadata
+from jobsearch.store.snapshot_file import read_snapshot
 from jobsearch.whole_file import whole_file
 
 # While it makes one or takes one in, a server says nothing.
@@ -45,30 +46,30 @@ class ServerSnapshots:
         """Have a snapshot made of a collection, and fetch it into ``path``, whole or not at all.
 
         Its SHA-256 lies beside it (``path`` with ``.sha256`` added, as ``sha256sum`` writes it).
-        The server keeps no copy.
+        The server keeps no copy, unless it cannot be told to delete it.
 
         Raises:
             StoreError: the server is a cluster or refuses, the file cannot be written, or what
                 arrives is not what was sent.
         """
         self._check_one_node()
-        with self._mapped():
-            made = models.SnapshotDescription(**self._ask("POST", f"/collections/{name}/snapshots"))
-        there = f"/collections/{name}/snapshots/{quote(made.name, safe='')}"
-        try:
-            with whole_file(path, "choose another place", StoreError) as partial:
+        with whole_file(path, "choose another place", StoreError) as partial:
+            with self._mapped():
+                made = models.SnapshotDescription(**self._ask("POST", _snapshots_of(name)))
+            there = _snapshots_of(name, made.name)
+            try:
                 digest = self._fetch(there, partial, made.size, path.name, progress=progress)
-                if digest != (made.checksum or digest):
-                    raise StoreDamaged(
-                        f"the snapshot of {name} arrived altered from {self._location}: try again"
-                    )
-                snapshot_metadata(partial)
-                _checksum_file(path).unlink(missing_ok=True)
-        finally:
-            with suppress(StoreError):
-                self._ask("DELETE", there)
+            finally:
+                with suppress(StoreError):
+                    self._ask("DELETE", there)
+            if digest != (made.checksum or digest):
+                raise StoreDamaged(
+                    f"the snapshot of {name} arrived altered from {self._location}: try again"
+                )
+            read_snapshot(partial)
+            _checksum_file(path).unlink(missing_ok=True)
         with whole_file(_checksum_file(path), "choose another place", StoreError) as partial:
-            partial.write_text(f"{digest}  {path.name}\n", encoding="utf-8")
+            partial.write_bytes(f"{digest}  ".encode() + os.fsencode(path.name) + b"\n")
 
     def restore(self, path: Path, name: str, *, progress: bool = False) -> None:
         """Make a collection ``name``, which must not be there, of the snapshot in ``path``.
@@ -87,14 +88,15 @@ class ServerSnapshots:
         ):
             self._ask(
                 "POST",
-                f"/collections/{name}/snapshots/upload",
+                _snapshots_of(name, "upload"),
+                # Of a snapshot and a copy elsewhere, the snapshot counts.
                 params={"priority": "snapshot", "wait": "true", "checksum": digest},
                 files={"snapshot": (f"{name}.snapshot", counted)},
             )
         # Some versions keep what was uploaded.
         with suppress(StoreError), self._mapped():
-            for kept in self._ask("GET", f"/collections/{name}/snapshots"):
-                self._ask("DELETE", f"/collections/{name}/snapshots/{quote(kept['name'], safe='')}")
+            for kept in self._ask("GET", _snapshots_of(name)):
+                self._ask("DELETE", _snapshots_of(name, kept["name"]))
 
     def close(self) -> None:
         """Release the connection."""
@@ -146,21 +148,31 @@ class ServerSnapshots:
             ) from error
 
 
+def _snapshots_of(name: str, *more: str) -> str:
+    parts = (quote(part, safe="") for part in (name, "snapshots", *more))
+    return "/collections/" + "/".join(parts)
+
+
 def _checksum_file(path: Path) -> Path:
     return path.with_name(f"{path.name}.sha256")
 
 
 def _checked_digest(path: Path) -> str:
     """The SHA-256 of a file, which must be the one beside it, if there is one."""
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    with suppress(FileNotFoundError):
-        noted = _checksum_file(path).read_text(encoding="utf-8", errors="replace").split()[:1]
-        if noted != [digest]:
-            raise StoreDamaged(
-                f"{path} is not what {_checksum_file(path).name} says: it was altered or cut short "
-                "since it was made; restore another one"
-            )
+    beside = _checksum_file(path)
+    try:
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        noted = beside.read_bytes().split()[:1] if beside.exists() else [digest.encode()]
+    except OSError as error:
+        raise StoreError(
+            f"{path} and {beside.name} cannot be read ({error.strerror or error})"
+        ) from error
+    if noted != [digest.encode()]:
+        raise StoreDamaged(
+            f"{path} is not what {beside.name} says: it was altered or cut short since it was "
+            "made; restore another one"
+        )
     return digest
 
 

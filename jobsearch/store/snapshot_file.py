@@ -10,6 +10,10 @@ from pathlib import Path
 
 from jobsearch.errors import CollectionMismatch, StoreError
 from jobsearch.store.metadata import CollectionMetadata
+from jobsearch.store.names import check_alias
+
+#: Where a server's collection keeps the alias it was built for: its name is lost in a snapshot.
+ALIAS = "alias"
 
 _CONFIG = ("config.json", "./config.json")
 _MAX_CONFIG_BYTES = 4_000_000
@@ -20,20 +24,21 @@ def is_server_snapshot(path: Path) -> bool:
     try:
         with tarfile.open(path, "r:"):
             return True
-    except (OSError, tarfile.TarError):
+    except (OSError, ValueError, tarfile.TarError):
         return False
 
 
-def snapshot_metadata(path: Path) -> CollectionMetadata:
-    """The metadata of the collection that a snapshot was made of.
+def read_snapshot(path: Path) -> tuple[str, CollectionMetadata]:
+    """The alias and the metadata of the collection that a snapshot was made of.
 
     Raises:
         StoreError: the file is no snapshot of a collection of jobsearch.
     """
     try:
         with tarfile.open(path, "r:") as archive:
-            config = json.loads(_config(archive))
-        return CollectionMetadata.from_dict(config["metadata"])
+            kept = json.loads(_config(archive))["metadata"]
+        metadata = CollectionMetadata.from_dict(kept)
+        return check_alias(kept[ALIAS], metadata.language, metadata.encoder), metadata
     except (
         OSError,
         tarfile.TarError,

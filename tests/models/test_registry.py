@@ -1,6 +1,8 @@
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from jobsearch.errors import ModelError, ModelNotDownloaded, ModelNotFound, Vari
 from jobsearch.models import find_model, known_models, load_encoder, short_name
 from jobsearch.models.anchors import ConceptAnchors
 from jobsearch.models.encoder import Encoder, describe_network
+from jobsearch.models.own import OwnNetwork
 from jobsearch.models.registry import SHIPPED
 
 
@@ -105,6 +108,81 @@ def test_memory_that_runs_out_is_told(
     ):
         with pytest.raises(ModelError, match=r"memory for the model builtin \(.*a smaller --model"):
             use()
+
+
+@pytest.mark.parametrize("ill", [cpu_is_out_of_memory, gpu_is_out_of_memory])
+def test_memory_that_runs_out_is_no_damage(
+    monkeypatch: pytest.MonkeyPatch, ill: Callable[..., None]
+) -> None:
+    monkeypatch.setattr("jobsearch.models.own.OwnNetwork.__init__", ill)
+    with pytest.raises(ModelError, match="not enough memory for the model builtin"):
+        load_encoder("builtin", "finetuned")
+
+
+def shipped(tmp_path: Path) -> tuple[Path, list[dict[str, Any]]]:
+    """A copy of the shipped variant, and what it lists as its modules."""
+    path = tmp_path / "model"
+    shutil.copytree(SHIPPED / "builtin" / "finetuned", path)
+    return path, json.loads((path / "modules.json").read_text())
+
+
+@pytest.mark.parametrize("kept", [[0], [0, 2], [1, 2], [3], [2, 0, 1]])
+def test_modules_that_make_no_vectors(tmp_path: Path, kept: list[int]) -> None:
+    path, modules = shipped(tmp_path)
+    (path / "modules.json").write_text(json.dumps([modules[place] for place in kept]))
+    with pytest.raises(ModelError, match=r"do not make vectors of texts"):
+        load_encoder(str(path), "pretrained")
+
+
+@pytest.mark.parametrize(
+    ("module", "settings"),
+    [
+        ("0_UseTokens", {"max_seq_length": "a"}),
+        ("0_UseTokens", {"max_seq_length": None}),
+        ("0_UseTokens", []),
+        ("2_Normalize", {"module_input_name": "token_embeddings"}),
+        ("3_ConceptAnchors", {"concepts": 9, "dim": 512, "k": "a", "strength": 1, "scale": 1}),
+        ("3_ConceptAnchors", {"concepts": 9, "dim": 512, "k": 3, "strength": None, "scale": 1}),
+        ("3_ConceptAnchors", {"concepts": 9, "dim": 512, "k": 3, "strength": 1, "scale": 1}),
+    ],
+)
+def test_settings_of_a_module_that_cannot_be(tmp_path: Path, module: str, settings: Any) -> None:
+    path, _ = shipped(tmp_path)
+    (path / module / "config.json").write_text(json.dumps(settings))
+    with pytest.raises(ModelError, match=r"cannot be loaded as a SentenceTransformer: .*[^:]$"):
+        load_encoder(str(path), "pretrained")
+
+
+@pytest.mark.parametrize("away", ["../other/0_UseTokens", "/etc"])
+def test_a_module_that_lies_elsewhere(tmp_path: Path, away: str) -> None:
+    path, modules = shipped(tmp_path)
+    modules[0]["path"] = away
+    (path / "modules.json").write_text(json.dumps(modules))
+    with pytest.raises(ModelError, match="has a module outside of it"):
+        load_encoder(str(path), "pretrained")
+
+
+def test_other_names_of_the_module_that_normalises(tmp_path: Path, finetuned_as_shipped) -> None:
+    path, modules = shipped(tmp_path)
+    for name in ("base.modules.Normalize", "models.Normalize"):
+        modules[2]["type"] = f"sentence_transformers.{name}"
+        (path / "modules.json").write_text(json.dumps(modules))
+        found = load_encoder(str(path), "pretrained")
+        assert isinstance(found.network, OwnNetwork)
+        assert found.info.weights_sha256 == finetuned_as_shipped.info.weights_sha256
+
+
+@pytest.fixture(scope="module")
+def finetuned_as_shipped() -> Encoder:
+    return load_encoder("builtin", "finetuned", Path("no models here"))
+
+
+def test_it_encodes_as_sentence_transformers_does(finetuned_as_shipped: Encoder) -> None:
+    titles = ["registered nurse", "Pflegefachkraft", "注册护士", "cook"] * 20
+    network = finetuned_as_shipped.network
+    assert isinstance(network, OwnNetwork)
+    plain = network.as_sentence_transformer().encode(titles, normalize_embeddings=True)
+    np.testing.assert_allclose(finetuned_as_shipped.encode_queries(titles), plain, atol=1e-6)
 
 
 def test_other_errors_of_torch_are_not_taken_for_it(

@@ -34,6 +34,9 @@ def serving(answer: Callable[[str, str, Any], Answer]) -> Iterator[str]:
             length = int(self.headers.get("Content-Length") or 0)
             body = self._body(self.rfile.read(length)) if length else None
             path, _, options = self.path.partition("?")
+            if path.endswith("/snapshots/upload"):
+                checksum = hashlib.sha256(body).hexdigest()
+                assert options == f"priority=snapshot&wait=true&checksum={checksum}"
             if body and re.search(r"/(points|index)$", path) and self.command == "PUT":
                 # Else a server answers before it can be searched.
                 assert "wait=true" in options

@@ -1,7 +1,10 @@
 """Snapshots that a server makes itself: fetched, kept, given back; what is refused on the way."""
 
+import errno
 import hashlib
 import json
+import os
+import tarfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -24,10 +27,10 @@ from jobsearch.errors import (
     StoreError,
     StoreUnavailable,
 )
-from jobsearch.store import CollectionMetadata, Store, open_server_snapshots, open_store
+from jobsearch.store import Store, open_server_snapshots, open_store
 from jobsearch.store.names import alias_name, build_name
 from jobsearch.store.server_snapshots import ServerSnapshots
-from jobsearch.store.snapshot_file import is_server_snapshot, snapshot_metadata
+from jobsearch.store.snapshot_file import is_server_snapshot, read_snapshot
 
 
 def save(url: str, name: str, path: Path) -> None:
@@ -70,7 +73,7 @@ def test_there_and_back(url: str, tmp_path: Path) -> None:
         assert (saved.alias, saved.collection, saved.points) == (ALIAS, first, COUNT)
         before = contents(store, first)
         assert is_server_snapshot(path)
-        assert snapshot_metadata(path) == store.describe(first).metadata
+        assert read_snapshot(path) == (ALIAS, store.describe(first).metadata)
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
         assert (tmp_path / "en.snapshot.sha256").read_text() == f"{digest}  en.snapshot\n"
         assert sorted(each.name for each in tmp_path.iterdir()) == [
@@ -138,7 +141,7 @@ def test_a_cluster_is_refused(local: LocalQdrant, tmp_path: Path) -> None:
     nodes = {str(node): {"uri": f"http://node-{node}:6335"} for node in range(3)}
     local.cluster = lambda: {"status": "enabled", "peers": nodes}  # type: ignore[method-assign]
     given = tmp_path / "given.snapshot"
-    given.write_bytes(archive({"config.json": {"metadata": ready().as_dict()}}))
+    given.write_bytes(claiming(ALIAS))
     with serving(local) as url:
         for use in (lambda: save(url, ALIAS, tmp_path / "en"), lambda: restore(url, given)):
             with pytest.raises(StoreError, match=r"is a cluster of 3 nodes.*without --native"):
@@ -147,8 +150,57 @@ def test_a_cluster_is_refused(local: LocalQdrant, tmp_path: Path) -> None:
     assert [each.name for each in tmp_path.iterdir()] == ["given.snapshot"]
 
 
-def ready(points: int = COUNT) -> CollectionMetadata:
-    return CollectionMetadata.from_dict({**metadata(points).as_dict(), "status": "ready"})
+def claiming(alias: object, **other: object) -> bytes:
+    """A file that says this of the collection it was made of."""
+    kept = {**metadata(COUNT).as_dict(), "status": "ready", "alias": alias, **other}
+    return archive({"config.json": {"metadata": kept}, "0/points": []})
+
+
+@pytest.mark.parametrize(
+    ("alias", "language"),
+    [
+        (
+            "jobs__x/../victim/snapshots/upload?y=__{}__pretrained",
+            "x/../victim/snapshots/upload?y=",
+        ),
+        ("jobs__../../../../secret?__{}__pretrained", "../../../../secret?"),
+        ("jobs__\0__{}__pretrained", "\0"),
+        ("jobs__EN__{}__pretrained", "EN"),
+        ("jobs__de__{}__pretrained", "en"),
+        ("others__en__{}__pretrained", "en"),
+        (None, "en"),
+    ],
+)
+def test_names_that_lead_elsewhere(
+    local: LocalQdrant, tmp_path: Path, alias: str | None, language: str
+) -> None:
+    asked = []
+
+    def answer(method: str, path: str, body: Any) -> Answer:
+        asked.append(method)
+        return local(method, path, body)
+
+    path = tmp_path / "given"
+    path.write_bytes(claiming(alias and alias.format(MODEL), language=language))
+    with serving(answer) as url, pytest.raises(StoreError, match="is no snapshot"):
+        restore(url, path)
+    assert set(asked) == {"GET"}
+
+
+def test_a_name_is_one_part_of_a_path(local: LocalQdrant, tmp_path: Path) -> None:
+    asked = []
+
+    def answer(method: str, path: str, body: Any) -> Answer:
+        asked.append(path)
+        return local(method, path, body) if path == "/cluster" else (404, {})
+
+    with (
+        serving(answer) as url,
+        closing(open_server_snapshots(url)) as snapshots,
+        pytest.raises(StoreError),
+    ):
+        snapshots.save("a/../b?c", tmp_path / "en")
+    assert asked == ["/cluster", "/collections/a%2F..%2Fb%3Fc/snapshots"]
 
 
 @pytest.mark.parametrize("kind", ["altered", "cut", "none", "foreign"])
@@ -198,6 +250,7 @@ def test_a_file_that_was_altered_since(local: LocalQdrant, tmp_path: Path) -> No
     ("content", "said"),
     [
         (b"PAR1", "is no snapshot that a Qdrant server made"),
+        (claiming(None), "is no snapshot"),
         (archive({"0/points": []}), "it has no config.json"),
         (archive({"config.json": []}), "is no snapshot"),
         (archive({"config.json": {}}), "'metadata'"),
@@ -211,7 +264,7 @@ def test_files_that_are_none(tmp_path: Path, content: bytes, said: str) -> None:
     path = tmp_path / "given"
     path.write_bytes(content)
     with pytest.raises((StoreError, CollectionMismatch), match=said) as caught:
-        snapshot_metadata(path)
+        read_snapshot(path)
     assert str(path) in str(caught.value)
 
 
@@ -223,7 +276,7 @@ def test_a_config_that_nests_without_end(tmp_path: Path) -> None:
     path = tmp_path / "given"
     path.write_bytes(archive({"config.json": deep * 40}).replace(b'"[', b"[[", 1))
     with pytest.raises(StoreError, match="is no snapshot"):
-        snapshot_metadata(path)
+        read_snapshot(path)
 
 
 def test_a_build_that_was_not_complete(local: LocalQdrant, tmp_path: Path) -> None:
@@ -236,25 +289,89 @@ def test_a_build_that_was_not_complete(local: LocalQdrant, tmp_path: Path) -> No
         with pytest.raises(CollectionNotFound):
             save(url, "jobs__xx__builtin__pretrained", tmp_path / "en")
         given = tmp_path / "given"
-        given.write_bytes(archive({"config.json": {"metadata": metadata(0).as_dict()}}))
+        given.write_bytes(claiming(ALIAS, status="building"))
         with pytest.raises(StoreError, match="is not complete: there is nothing to restore"):
             restore(url, given)
 
 
-def test_a_benchmark_is_refused(tmp_path: Path) -> None:
+def test_the_corpus_of_a_benchmark_stays_one(tmp_path: Path) -> None:
     encoder = metadata(COUNT).encoder
-    name = build_name(alias_name("eval-melo", "en", encoder.model, "pretrained"), encoder)
-    local = LocalQdrant()
-    with serving(local) as url:
+    alias = alias_name("eval-melo", "en", encoder.model, "pretrained")
+    name = build_name(alias, encoder)
+    with serving(LocalQdrant()) as url:
         with closing(open_store(url)) as store:
             store.create(name, metadata(COUNT))
             store.upsert(name, POINTS)
             store.finish(name, metadata(COUNT))
-        with pytest.raises(StoreError, match="belongs to a benchmark"):
-            save(url, name, tmp_path / "en")
+        save(url, name, tmp_path / "en")
+        made = restore(url, tmp_path / "en")
+        with closing(open_store(url)) as store:
+            assert store.aliases() == {alias: made}
 
 
-@pytest.mark.parametrize("fault", ["refused", "fewer", "other", "swap"])
+def test_files_beside_it(local: LocalQdrant, tmp_path: Path) -> None:
+    path = tmp_path / os.fsdecode(b"n\xe4me")
+    beside = path.with_name(f"{path.name}.sha256")
+    with serving(local) as url:
+        save(url, ALIAS, path)
+        assert beside.read_bytes().endswith(b"  n\xe4me\n")
+        restore(url, path)
+        beside.unlink()
+        restore(url, path)
+        beside.mkdir()
+        with pytest.raises(StoreError, match="cannot be read"):
+            restore(url, path)
+
+
+def test_a_checksum_that_cannot_be_written(
+    local: LocalQdrant, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "en"
+    with serving(local) as url:
+        save(url, ALIAS, path)
+
+        def full(*_: object) -> None:
+            raise OSError(errno.ENOSPC, "no space left on device")
+
+        monkeypatch.setattr(Path, "write_bytes", full)
+        with pytest.raises(StoreError, match=r"en\.sha256 cannot be written"):
+            save(url, ALIAS, path)
+    # That of the file before would say that this one was altered.
+    assert [each.name for each in tmp_path.iterdir()] == ["en"]
+
+
+def test_a_place_that_cannot_be_written_is_found_out_first(local: LocalQdrant) -> None:
+    with serving(local) as url, pytest.raises(StoreError, match="cannot be written"):
+        save(url, ALIAS, Path("/dev/null/en"))
+    assert local.snapshots == {}
+
+
+def test_archives_that_python_cannot_read(tmp_path: Path) -> None:
+    path = tmp_path / "pax"
+    with tarfile.open(path, "w", format=tarfile.PAX_FORMAT) as writer:
+        member = tarfile.TarInfo("config.json")
+        member.pax_headers = {"GNU.sparse.map": "a"}
+        writer.addfile(member)
+    assert not is_server_snapshot(path)
+    with pytest.raises(StoreError, match="is no snapshot"):
+        read_snapshot(path)
+
+
+@pytest.mark.parametrize(
+    ("url", "base"),
+    [
+        ("http://qdrant/qdrant", "http://qdrant:6333/qdrant/"),
+        ("https://h/p", "https://h:6333/p/"),
+        ("http://http", "http://http:6333"),
+        ("https://h:1/p", "https://h:1/p/"),
+    ],
+)
+def test_where_it_asks(url: str, base: str) -> None:
+    with closing(open_server_snapshots(url)) as snapshots:
+        assert str(snapshots._http.base_url) == base
+
+
+@pytest.mark.parametrize("fault", ["refused", "gateway", "fewer", "other", "swap"])
 def test_a_restore_that_fails_leaves_what_was_there(
     local: LocalQdrant, tmp_path: Path, fault: str
 ) -> None:
@@ -269,6 +386,8 @@ def test_a_restore_that_fails_leaves_what_was_there(
             return 400, {"status": {"error": "no"}}
         answered = local(method, url_path, body)
         if url_path.endswith("/upload"):
+            if fault == "gateway":
+                return 504, "Gateway Time-out"
             name = url_path.split("/")[2]
             if fault == "fewer":
                 local.client.delete(name, [POINTS.ids[0]])
