@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from jobsearch.errors import ModelError
-from jobsearch.models.registry import find_model, finetuned_path, load_directory
+from jobsearch.models.loading import load_directory
+from jobsearch.models.registry import find_model, finetuned_path
 
 #: What a training writes beside the weights: data, recipe, seed and figures.
 CARD_FILE = "training.json"

@@ -19,7 +19,8 @@ import torch
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
 from jobsearch.errors import ModelError
-from jobsearch.models.registry import SHIPPED, load_directory
+from jobsearch.models.loading import load_directory
+from jobsearch.models.registry import SHIPPED
 from jobsearch.settings import Secret, Settings
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -100,7 +100,7 @@ def test_memory_that_runs_out_is_told(
     builtin: Encoder, monkeypatch: pytest.MonkeyPatch, ill: Callable[..., None]
 ) -> None:
     monkeypatch.setattr(builtin.network, "encode_document", ill)
-    monkeypatch.setattr("jobsearch.models.registry._load_builtin", ill)
+    monkeypatch.setattr("jobsearch.models.registry.load_builtin", ill)
     for use in (
         lambda: builtin.encode_documents(["cook"] * 1000),
         lambda: next(builtin.encode_document_batches([["cook"]])),
