@@ -41,6 +41,11 @@ def translate(error: Exception, where: str) -> StoreError | None:  # noqa: PLR09
 
 
 def _silence(reason: str, where: str) -> StoreUnavailable:
+    if "CERTIFICATE_VERIFY_FAILED" in reason:
+        return StoreUnavailable(
+            f"the certificate of {where} is not trusted ({reason}): name the host as it does, or "
+            "set SSL_CERT_FILE to the file of the authority that signed it"
+        )
     return StoreUnavailable(
         f"no Qdrant answers at {where} ({reason}): start a server with `docker compose up -d`, "
         "or use a folder with --store PATH"

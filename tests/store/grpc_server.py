@@ -1,8 +1,10 @@
 """The gRPC calls of a Qdrant server that the store uses, beside the REST paths of rest_server."""
 
+import ssl
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -92,11 +94,18 @@ class Points(PointsServicer):
 
 
 @contextmanager
-def serving_grpc() -> Iterator[tuple[str, Points]]:
+def serving_grpc(
+    certificate: Path | None = None, key: Path | None = None
+) -> Iterator[tuple[str, Points]]:
     """Serve REST on a free loopback port and gRPC on the next one; gives the URL and the calls."""
-    local = LocalQdrant()
+    local, tls, credentials = LocalQdrant(), None, None
+    if certificate and key:
+        tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        tls.load_cert_chain(certificate, key)
+        pair = (key.read_bytes(), certificate.read_bytes())
+        credentials = grpc.ssl_server_credentials([pair])
     while True:
-        with serving(local) as url:
+        with serving(local, tls) as url:
             server = grpc.server(
                 ThreadPoolExecutor(max_workers=1), options=[("grpc.so_reuseport", 0)]
             )
@@ -104,8 +113,12 @@ def serving_grpc() -> Iterator[tuple[str, Points]]:
             add_PointsServicer_to_server(points, server)
             add_CollectionsServicer_to_server(Collections(), server)
             add_QdrantServicer_to_server(Health(), server)
+            where = f"127.0.0.1:{int(url.rsplit(':', 1)[1]) + 1}"
             try:
-                server.add_insecure_port(f"127.0.0.1:{int(url.rsplit(':', 1)[1]) + 1}")
+                if credentials:
+                    server.add_secure_port(where, credentials)
+                else:
+                    server.add_insecure_port(where)
             except RuntimeError:
                 continue  # taken
             server.start()

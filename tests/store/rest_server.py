@@ -8,6 +8,7 @@ import hashlib
 import io
 import json
 import re
+import ssl
 import tarfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -26,7 +27,9 @@ Answer = tuple[int, Any]
 
 
 @contextmanager
-def serving(answer: Callable[[str, str, Any], Answer]) -> Iterator[str]:
+def serving(
+    answer: Callable[[str, str, Any], Answer], tls: ssl.SSLContext | None = None
+) -> Iterator[str]:
     """Serve ``answer(method, path, body)`` on a free loopback port; gives its URL."""
 
     class Handler(BaseHTTPRequestHandler):
@@ -64,10 +67,12 @@ def serving(answer: Callable[[str, str, Any], Answer]) -> Iterator[str]:
             pass
 
     server = HTTPServer(("127.0.0.1", 0), Handler)
+    if tls:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
     thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
     thread.start()
     try:
-        yield f"http://127.0.0.1:{server.server_port}"
+        yield f"{'https' if tls else 'http'}://127.0.0.1:{server.server_port}"
     finally:
         server.shutdown()
         server.server_close()
