@@ -5,8 +5,8 @@ from dataclasses import replace
 from itertools import islice
 
 from benchmarks.common import MELO, figure, peak_memory_gb, report, seconds
-from eval.melo import melo
-from eval.runner import evaluate
+from eval.benchmarks.melo import melo
+from eval.run import evaluate
 from eval.systems import VectorSearch
 from jobsearch.models import load_encoder
 from jobsearch.store import open_store

@@ -9,9 +9,9 @@ from dataclasses import replace
 from tabulate import tabulate
 
 from benchmarks.common import TALENTCLEF
-from eval.runner import evaluate
+from eval.benchmarks.talentclef import talentclef
+from eval.run import evaluate
 from eval.systems import VectorSearch
-from eval.talentclef import talentclef
 from jobsearch.models import load_encoder
 from jobsearch.store import open_store
 

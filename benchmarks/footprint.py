@@ -18,8 +18,8 @@ from benchmarks.common import ESCO, seconds
 from ingest.reading import read_source
 from ingest.sources import EscoSource
 from jobsearch.models import load_encoder
-from jobsearch.store.base import PointBatch
-from jobsearch.store.shard import Shard
+from jobsearch.store.embedded.shard import Shard
+from jobsearch.store.protocol import PointBatch
 from jobsearch.types import QUANTIZATIONS, Quantization, VectorStorage
 
 RUN_ID = "20261123t101500123456_1a2b3c4d"

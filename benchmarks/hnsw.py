@@ -11,13 +11,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.common import MELO
-from eval.melo import melo
-from eval.runner import evaluate
-from eval.side_tables import tables_of_index_loss
+from eval.benchmarks.melo import melo
+from eval.run import evaluate
 from eval.systems import VectorSearch
-from eval.tables import render
+from eval.tables.diagnostics import tables_of_index_loss
+from eval.tables.render import render
 from jobsearch.models import load_encoder
-from jobsearch.store.edge import EdgeStore
+from jobsearch.store.embedded.store import EmbeddedStore
 from jobsearch.types import QUANTIZATIONS, VectorStorage
 
 if __name__ == "__main__":
@@ -26,7 +26,7 @@ if __name__ == "__main__":
         for variant in ("pretrained", "finetuned"):
             encoder = load_encoder("builtin", variant)
             for quantization in QUANTIZATIONS:
-                store = EdgeStore(Path(folder), exact_scan_max_points=0)
+                store = EmbeddedStore(Path(folder), exact_scan_max_points=0)
                 system = VectorSearch(store, encoder, VectorStorage(quantization))
                 cell = replace(evaluate(benchmark, system), index=system.measure_index(benchmark))
                 print(f"quantization: {quantization}\n")

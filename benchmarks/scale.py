@@ -28,13 +28,14 @@ from tabulate import tabulate
 from tqdm import tqdm
 
 from benchmarks.common import ESCO, milliseconds, seconds
-from ingest.build import planned
+from ingest.build import new_metadata
 from ingest.sources import EscoSource
 from jobsearch.models import load_encoder
 from jobsearch.models.encoder import CHUNK_SIZE
-from jobsearch.store import PointBatch, Vectors, open_store
-from jobsearch.store.names import build_name
+from jobsearch.store import PointBatch, open_store
+from jobsearch.store.metadata import build_name
 from jobsearch.types import Filters, SourceInfo, TitleRecord
+from jobsearch.vectors import Vectors
 
 COUNTS = (10_000, 30_000, 100_000, 300_000, 1_000_000)
 QUERIES = 200
@@ -124,7 +125,7 @@ def measure(titles: list[TitleRecord], vectors: Vectors, queries: Vectors, folde
     encoder = load_encoder("builtin", "finetuned").info
     count = len(vectors)
     source = SourceInfo("esco", "", "", "0" * 64, count)
-    plan = planned("en", encoder, (source,))
+    plan = new_metadata("en", encoder, (source,))
     alias = "jobs__en__builtin__finetuned"
     path = folder / str(count)
     with closing(open_store(str(path))) as store:

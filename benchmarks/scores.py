@@ -13,11 +13,11 @@ import numpy as np
 from tabulate import tabulate
 
 from benchmarks.common import MELO, TALENTCLEF
-from eval.benchmarks import Benchmark
-from eval.facts import copies_of_queries
-from eval.melo import melo
+from eval.benchmarks.base import Benchmark
+from eval.benchmarks.melo import melo
+from eval.benchmarks.talentclef import talentclef
+from eval.diagnostics.facts import copies_of_queries
 from eval.systems import VectorSearch
-from eval.talentclef import talentclef
 from jobsearch.models import load_encoder
 from jobsearch.store import open_store
 

@@ -17,10 +17,9 @@ from statistics import fmean, stdev
 from tabulate import tabulate
 
 from benchmarks.common import ESCO, MELO, TALENTCLEF
-from eval.cells import Cell
-from eval.compare import compare, paired_cells, tables
-from eval.results import read_cells
-from eval.tables import render
+from eval.results import Cell, read_cells
+from eval.tables.compare import compare, paired_cells, tables
+from eval.tables.render import render
 
 SEEDS = (0, 1, 2)
 METRICS = ("MAP", "MRR")

@@ -11,8 +11,7 @@ from pathlib import Path
 
 from tabulate import tabulate
 
-from jobsearch.models.library import read_card
-from jobsearch.models.registry import SHIPPED
+from jobsearch.models.catalog import SHIPPED, read_card
 
 # Another machine adds up in another order, and training carries that on.
 TOLERANCE = 0.02

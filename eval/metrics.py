@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from eval.benchmarks import Qrels
+from eval.benchmarks.base import Qrels
 
 #: Query id -> documents and their scores, best first.
 Run = Mapping[str, Sequence[tuple[str, float]]]

@@ -14,8 +14,8 @@ import numpy as np
 
 from eval.translations import Labels, Panel, Points
 from jobsearch.errors import BenchmarkError, InvalidInput
+from jobsearch.files import whole_file
 from jobsearch.languages import NAMES
-from jobsearch.whole_file import whole_file
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -17,8 +17,9 @@ import numpy.typing as npt
 
 from ingest.sources.base import Source
 from jobsearch.errors import BenchmarkError, InvalidInput
-from jobsearch.models.encoder import TitleEncoder, Vectors
+from jobsearch.models.encoder import TitleEncoder
 from jobsearch.types import Variant
+from jobsearch.vectors import Vectors
 
 Points = npt.NDArray[np.float64]
 

@@ -1,7 +1,7 @@
 """Makes a collection beside the live one, and puts it in its place when it is complete."""
 
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Set
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -11,24 +11,136 @@ from typing import NoReturn
 import numpy as np
 from tqdm import tqdm
 
-from ingest.live import Live
-from ingest.unfinished import Unfinished
 from jobsearch import __version__
-from jobsearch.errors import JobSearchError, StoreDamaged, StoreUnavailable
-from jobsearch.stages import timed
-from jobsearch.store import CollectionMetadata, PointBatch, Store, Vectors
-from jobsearch.store.names import build_name
+from jobsearch.errors import CollectionMismatch, JobSearchError, StoreDamaged, StoreUnavailable
+from jobsearch.store import CollectionMetadata, PointBatch, Store, check_collection
+from jobsearch.store.metadata import alias_of, build_name
 from jobsearch.text import normalize_title
+from jobsearch.timing import timed
 from jobsearch.types import EncoderInfo, SourceInfo, VectorStorage
+from jobsearch.vectors import Vectors
+
+
+@dataclass(frozen=True, slots=True)
+class LiveCollection:
+    """What an alias points at when an ingest begins.
+
+    Args:
+        name: physical name, None if there is no such alias.
+        kept: other sources whose titles go over into the new collection.
+        same: the entry of the source that is ingested, None if it is not there as it was stored.
+        points: number of points.
+        storage: how its vectors are kept.
+    """
+
+    name: str | None
+    kept: tuple[SourceInfo, ...] = ()
+    same: SourceInfo | None = None
+    points: int = 0
+    storage: VectorStorage = VectorStorage()
+
+
+def find_live_collection(
+    store: Store,
+    alias: str,
+    replaced: tuple[str, str],
+    *,
+    language: str,
+    encoder: EncoderInfo,
+    force: bool,
+) -> LiveCollection:
+    """Look up what is to be replaced.
+
+    Args:
+        store: where it is.
+        alias: stable name of the collection.
+        replaced: name and split of the source that is about to be stored.
+        language: of the collection.
+        encoder: what is about to make its vectors.
+        force: rather lose other sources than fail.
+
+    Raises:
+        CollectionMismatch: other sources cannot be kept: another encoder embedded them.
+        StoreDamaged: other sources cannot be kept: they cannot be read.
+    """
+    name = store.aliases().get(alias)
+    if name is None:
+        return LiveCollection(None)
+    others: tuple[SourceInfo, ...] | None = None
+    try:
+        found = store.describe(name)
+        held = {(s.source, s.split): s for s in found.metadata.sources}
+        others = tuple(s for key, s in held.items() if key != replaced)
+        check_collection(name, found.metadata, language=language, encoder=encoder)
+        # Reads it: better to learn of damage now than when all has been encoded.
+        store.count(name)
+    except (CollectionMismatch, StoreDamaged) as error:
+        if force or others == ():
+            return LiveCollection(name)
+        lost = ", ".join(map(source_label, others)) if others else "whatever it holds"
+        raise type(error)(
+            f"{error}. Titles of other sources cannot be kept ({lost}): --force drops them"
+        ) from error
+    # Titles may have been deleted since: then the source is no longer there as it was.
+    complete = found.points == sum(s.points for s in found.metadata.sources)
+    same = next(
+        (s for s in found.metadata.sources if complete and (s.source, s.split) == replaced), None
+    )
+    return LiveCollection(name, others, same, found.points, found.metadata.storage)
+
+
+def source_label(info: SourceInfo) -> str:
+    """A source and its split, for people."""
+    return f"{info.source} {info.split}".strip()
+
+
+@dataclass(frozen=True, slots=True)
+class UnfinishedBuild:
+    """An interrupted build: its name, and the ids of those wanted points that it has."""
+
+    name: str
+    stored: Set[str]
+
+
+def find_unfinished_build(
+    store: Store, alias: str, wanted: CollectionMetadata, ids: Set[str]
+) -> UnfinishedBuild | None:
+    """The latest unfinished build for ``alias`` that was to become what is wanted.
+
+    The embedded engine keeps none: its builds end with their process.
+
+    Args:
+        store: where to look.
+        alias: what it was built for.
+        wanted: what it is to become.
+        ids: of the points of ``wanted``'s sources; it may hold those of other sources too.
+    """
+    names = [
+        info.name
+        for info in store.collections()
+        if alias_of(info.name) == alias
+        and info.metadata.status == "building"
+        and _plan(info.metadata) == _plan(wanted)
+    ]
+    if not names:
+        return None
+    # Names of one alias sort by the time of their build.
+    name = max(names)
+    return UnfinishedBuild(name, ids & {i for points in store.scroll(name) for i in points.ids})
+
+
+def _plan(metadata: CollectionMetadata) -> tuple[object, ...]:
+    return metadata.language, metadata.encoder, metadata.sources, metadata.storage
+
 
 _CHECKED_POINTS = 64
 _CHECKED_DEPTH = 10
 # Cosine of a vector with itself, after a round trip through the store.
-_SAME = 0.999
+_MIN_SELF_COSINE = 0.999
 
 
 @dataclass(frozen=True, slots=True)
-class Built:
+class FinishedBuild:
     """A finished build: its name, all its sources and its number of points."""
 
     name: str
@@ -36,7 +148,7 @@ class Built:
     points: int
 
 
-def planned(
+def new_metadata(
     language: str,
     encoder: EncoderInfo,
     sources: tuple[SourceInfo, ...],
@@ -74,9 +186,9 @@ class Builder:
         self,
         store: Store,
         alias: str,
-        live: Live,
+        live: LiveCollection,
         plan: CollectionMetadata,
-        begun: Unfinished | None = None,
+        begun: UnfinishedBuild | None = None,
     ) -> None:
         self._store, self._alias, self._live, self._begun = store, alias, live, begun
         # Parts and snapshots bring the time they were made at: `collections prune` would take the
@@ -96,7 +208,7 @@ class Builder:
         *,
         compare: Callable[[str], None] | None = None,
         progress: bool,
-    ) -> Built:
+    ) -> FinishedBuild:
         """Store the points and those of other sources, check, and move the alias.
 
         Whatever goes wrong, the alias stays where it is and the build is dropped; but for a server
@@ -142,7 +254,7 @@ class Builder:
             with suppress(JobSearchError):
                 self._store.drop(self.name)
             raise
-        return Built(self.name, sources, count)
+        return FinishedBuild(self.name, sources, count)
 
     def _begin(self) -> tuple[SourceInfo, ...]:
         """Make the collection and copy what it keeps, while the first batch is made."""
@@ -203,7 +315,7 @@ class Builder:
         """
         answers = self._store.query(self.name, vectors, limit=_CHECKED_DEPTH, exact=True)
         for title, hits in zip(titles, answers, strict=True):
-            same = [hit.payload["title"] for hit in hits if hit.score > _SAME]
+            same = [hit.payload["title"] for hit in hits if hit.score > _MIN_SELF_COSINE]
             # Titles that no encoder can tell apart may crowd one another out.
             found = normalize_title(title) in map(normalize_title, same)
             if not found and len(same) < _CHECKED_DEPTH:

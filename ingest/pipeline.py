@@ -1,25 +1,62 @@
 """From a source of titles to a collection that can be searched."""
 
 import time
+from collections.abc import Generator, Set
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ingest.build import Builder, Built, planned
-from ingest.encoding import encoded_points
+from ingest.build import (
+    Builder,
+    FinishedBuild,
+    find_live_collection,
+    find_unfinished_build,
+    new_metadata,
+    source_label,
+)
 from ingest.language_guard import check_titles
-from ingest.live import find_live, source_label
 from ingest.reading import Reading, read_source
 from ingest.sources.base import Source
-from ingest.unfinished import find_unfinished
 from jobsearch.errors import InvalidInput
 from jobsearch.languages import check_language
-from jobsearch.models.encoder import TitleEncoder
-from jobsearch.stages import timed
-from jobsearch.store import Store
-from jobsearch.store.names import JOBS, alias_name
+from jobsearch.models.encoder import CHUNK_SIZE, TitleEncoder
+from jobsearch.store import PointBatch, Store
+from jobsearch.store.metadata import JOBS, alias_name
+from jobsearch.timing import timed
 from jobsearch.types import SourceInfo, VectorStorage
+
+
+def encoded_points(
+    reading: Reading, encoder: TitleEncoder, run_id: str, without: Set[str] = frozenset()
+) -> Generator[PointBatch, None, None]:
+    """The points of what was read; every distinct text is encoded once, a little ahead.
+
+    Close it if you do not take them all.
+
+    Args:
+        reading: what was read.
+        encoder: makes the vectors.
+        run_id: stored with every point.
+        without: ids of points that are there already.
+    """
+    places: dict[str, list[int]] = {}
+    for place, text in enumerate(reading.texts):
+        if not without or reading.records[place].point_id not in without:
+            places.setdefault(text, []).append(place)
+    # Texts of similar length share a batch, so little is padded; the longest come first, so that
+    # memory runs out at once if it does.
+    texts = sorted(places, key=lambda text: (-len(text), text))
+    batches = [texts[start : start + CHUNK_SIZE] for start in range(0, len(texts), CHUNK_SIZE)]
+    with closing(encoder.encode_document_batches(batches)) as encoded:
+        for batch, vectors in zip(batches, encoded, strict=True):
+            rows = [row for row, text in enumerate(batch) for _ in places[text]]
+            records = [reading.records[place] for text in batch for place in places[text]]
+            yield PointBatch(
+                ids=[record.point_id for record in records],
+                vectors=vectors[rows],
+                payloads=[record.payload(run_id) for record in records],
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +155,7 @@ def ingest(
     digest = source.sha256(language)
     alias = alias_name(namespace, language, encoder.info.model, encoder.info.variant)
     with store.build_lock(alias):
-        live = find_live(
+        live = find_live_collection(
             store,
             alias,
             (source.name, source.split),
@@ -129,7 +166,7 @@ def ingest(
         same = live.same
         held = (same.sha256, same.version, live.storage) if same else None
         if same and not force and held == (digest, source.version, storage):
-            built = Built(live.name or "", (*live.kept, same), live.points)
+            built = FinishedBuild(live.name or "", (*live.kept, same), live.points)
             return _summary(same, language, alias, built, started)
         with timed("read", source=source.name, language=language):
             reading = read_source(
@@ -141,9 +178,9 @@ def ingest(
             checked = language_check and check_titles(
                 reading.texts, language, where=source_label(entry)
             )
-        plan = planned(language, encoder.info, (entry,), storage)
+        plan = new_metadata(language, encoder.info, (entry,), storage)
         ids = frozenset(record.point_id for record in reading.records)
-        begun = find_unfinished(store, alias, plan, ids) if resume else None
+        begun = find_unfinished_build(store, alias, plan, ids) if resume else None
         builder = Builder(store, alias, live, plan, begun)
         there = begun.stored if begun else frozenset()
         with closing(encoded_points(reading, encoder, builder.run_id, there)) as encoded:
@@ -155,7 +192,7 @@ def _summary(
     entry: SourceInfo,
     language: str,
     alias: str,
-    built: Built,
+    built: FinishedBuild,
     started: float,
     reading: Reading | None = None,
     *,

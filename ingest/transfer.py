@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ingest.build import Builder
-from ingest.live import Live
-from ingest.parts import Header, Part, write_part
+from ingest.build import Builder, LiveCollection
+from ingest.point_files import PointFile, PointFileHeader, write_point_file
 from jobsearch.errors import (
     JobSearchError,
     SourceFormatError,
@@ -19,16 +18,16 @@ from jobsearch.errors import (
     StoreUnavailable,
 )
 from jobsearch.store import CollectionInfo, CollectionMetadata, PointBatch, ScoredPoint, Store
-from jobsearch.store.names import alias_of, build_name
-from jobsearch.store.snapshot_file import read_snapshot
+from jobsearch.store.metadata import alias_of, build_name
+from jobsearch.store.server.snapshots import read_snapshot
 
 if TYPE_CHECKING:
-    from jobsearch.store.server_snapshots import ServerSnapshots
+    from jobsearch.store.server.snapshots import ServerSnapshots
 
 # Points that both stores are asked for, and the depth to which their answers must agree.
 _COMPARED, _DEPTH = 32, 10
 # Cosines that engines round differently.
-_SAME = 1e-4
+_SCORE_TOLERANCE = 1e-4
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +54,8 @@ def write_snapshot(store: Store, name: str, path: Path) -> Transferred:
         SourceFormatError: the file cannot be written, or pyarrow is missing.
     """
     info = _finished(store, name)
-    header = Header(alias_of(info.name), info.metadata)
-    points = write_part(path, header, _all_points(store, info))
+    header = PointFileHeader(alias_of(info.name), info.metadata)
+    points = write_point_file(path, header, _all_points(store, info))
     return Transferred(header.alias, info.name, points)
 
 
@@ -87,7 +86,7 @@ def restore_snapshot(path: Path, store: Store, *, progress: bool = False) -> Tra
         SourceFormatError: the file is no snapshot, cut short, or altered.
         StoreError: the store failed.
     """
-    part = Part(path)
+    part = PointFile(path)
     if part.header.parts != 1 or part.points != part.header.metadata.expected_points:
         raise SourceFormatError(
             f"{path} is no snapshot of a whole collection: `jobsearch ingest load` takes parts"
@@ -184,9 +183,9 @@ def _agree(here: list[ScoredPoint], there: list[ScoredPoint]) -> bool:
     """Whether two answers are the same, but for the order of what is equally near."""
     if len(here) != len(there):
         return False
-    if not np.allclose([p.score for p in here], [p.score for p in there], atol=_SAME):
+    if not np.allclose([p.score for p in here], [p.score for p in there], atol=_SCORE_TOLERANCE):
         return False
-    cut = here[-1].score + _SAME if here else 0.0
+    cut = here[-1].score + _SCORE_TOLERANCE if here else 0.0
     sure = {point.id for point in here if point.score > cut}
     return sure <= {point.id for point in there}
 
@@ -201,7 +200,7 @@ def _rebuild(
     progress: bool,
 ) -> Transferred:
     with store.build_lock(alias):
-        live = Live(store.aliases().get(alias))
+        live = LiveCollection(store.aliases().get(alias))
         builder = Builder(store, alias, live, replace(metadata, status="building", previous=""))
         total = metadata.expected_points
         built = builder.build(points, total, compare=compare, progress=progress)

@@ -45,14 +45,14 @@ def fold_title(title: str) -> str:
     return normalize_title(title).casefold()
 
 
-def tamed(text: str) -> str:
+def escape_controls(text: str) -> str:
     """Text of others as one line that is safe to print: what would steer it is shown as escapes."""
     return _STEERING.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
-def tamed_lines(text: str) -> str:
+def escape_control_lines(text: str) -> str:
     """Each line tamed; tabs are made spaces."""
-    return "\n".join(tamed(line.expandtabs()) for line in text.splitlines())
+    return "\n".join(escape_controls(line.expandtabs()) for line in text.splitlines())
 
 
 def check_query(query: str) -> str:
@@ -70,3 +70,8 @@ def check_query(query: str) -> str:
     if not any(map(str.isalnum, text)):
         raise InvalidInput(f"the query {query!r} has no letter or digit: give a job title")
     return text
+
+
+def slug(text: str) -> str:
+    """Lower case, every run of other characters than ``[a-z0-9-]`` made one hyphen."""
+    return re.sub(r"[^a-z0-9-]+", "-", text.lower()).strip("-")

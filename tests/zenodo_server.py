@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from json import dumps
 
-from ingest.zenodo import ZenodoFile
+from ingest.download import ZenodoFile
 
 RECORD = 15292308
 NAME = "TaskA.zip"

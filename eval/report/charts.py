@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from eval.cells import Cell, QueryResult
-from eval.leaderboard import pairs_in_order
+from eval.results import Cell, QueryResult
+from eval.tables.leaderboard import pairs_in_order
 
 #: Okabe and Ito's colours, which people with any colour vision can tell apart.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#999999")
@@ -76,7 +76,7 @@ def _bar(cell: Cell, metric: str, colours: dict[str, str]) -> Bar:
 
 
 def scatters(pairs: Sequence[tuple[Cell, Cell]], metric: str) -> list[Scatter]:
-    """One chart a pair of cells, as :func:`eval.compare.paired_cells` gives them."""
+    """One chart a pair of cells, as :func:`eval.tables.compare.paired_cells` gives them."""
     return [
         Scatter(
             f"{first.benchmark} {first.split} {first.pair}: {metric}",

@@ -7,17 +7,17 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-from eval.baselines import BASELINES
-from eval.cells import Cell
-from eval.compare import changes, compare, paired_cells
-from eval.compare import tables as comparison_tables
-from eval.leaderboard import tables
-from eval.plausible import implausible
+from eval.diagnostics.plausibility import implausible
 from eval.report.charts import bar_charts, colours_of, scatters
-from eval.side_tables import details
-from eval.tables import Table
+from eval.results import Cell
+from eval.systems import BASELINES
+from eval.tables.compare import changes, compare, paired_cells
+from eval.tables.compare import tables as comparison_tables
+from eval.tables.diagnostics import details
+from eval.tables.leaderboard import tables
+from eval.tables.render import Table
 from jobsearch.errors import BenchmarkError
-from jobsearch.whole_file import whole_file
+from jobsearch.files import whole_file
 
 METRICS = ("MAP", "MRR")
 # Queries that gained most, and that lost most, of each comparison.

@@ -1,11 +1,9 @@
 """Where titles come from: ESCO, TalentCLEF, a table, the sample."""
 
 from ingest.sources.base import Reject, Row, Source
-from ingest.sources.esco import EscoSource
-from ingest.sources.sample import SampleSource
+from ingest.sources.esco import EscoSource, SampleSource
 from ingest.sources.table import TableSource
-from ingest.sources.talentclef import TalentClefSource
-from ingest.sources.talentclef_pairs import TalentClefPairsSource
+from ingest.sources.talentclef import TalentClefPairsSource, TalentClefSource
 
 __all__ = [
     "EscoSource",

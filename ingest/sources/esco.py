@@ -14,9 +14,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 from ingest.gendered import RULES_VERSION, split_forms
-from ingest.sources.archive import FileTree, open_tree
 from ingest.sources.base import Reject, Row, choose_languages
-from ingest.sources.delimited import Cells, read_cells, read_header
+from ingest.sources.files import Cells, FileTree, open_tree, read_cells, read_header
+from jobsearch import __version__
 from jobsearch.errors import SourceFormatError
 from jobsearch.isco import UNIT_GROUPS
 from jobsearch.languages import NAMES
@@ -133,3 +133,17 @@ def _occupation_files(tree: FileTree) -> dict[str, str]:
             f"sub-folders, found {len(tree.names)} other files"
         )
     return found
+
+
+SAMPLE_FOLDER = Path(__file__).parents[1] / "sample"
+
+
+class SampleSource(EscoSource):
+    """Written by hand for this project, with ids of its own; good for a try, not for figures."""
+
+    licence = "Apache License 2.0"
+
+    def __init__(self, languages: Sequence[str] | None = None) -> None:
+        super().__init__(SAMPLE_FOLDER, languages=languages)
+        self.name = "sample"
+        self.version = __version__

@@ -9,14 +9,21 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, cast
 
-from ingest.parquet import BATCH_ROWS, flat_columns, import_parquet, open_parquet, values_of
-from ingest.sources.archive import NOT_UTF8, file_sha256, is_undecoded, text_lines
 from ingest.sources.base import Row
-from ingest.sources.delimited import check_columns, read_cells, read_header
+from ingest.sources.files import (
+    NOT_UTF8,
+    check_columns,
+    file_sha256,
+    is_undecoded,
+    read_cells,
+    read_header,
+    text_lines,
+)
+from ingest.sources.parquet import BATCH_ROWS, flat_columns, import_parquet, open_parquet, values_of
 from jobsearch.errors import InvalidInput, SourceFormatError, SourceNotFound
 from jobsearch.isco import CODES
 from jobsearch.languages import NAMES, check_language
-from jobsearch.store.names import slug
+from jobsearch.text import slug
 from jobsearch.types import KINDS, TitleRecord
 
 _DELIMITERS = {".csv": ",", ".tsv": "\t"}
@@ -44,7 +51,7 @@ class _Columns:
 
 
 @dataclass(frozen=True, slots=True)
-class _Entry:
+class _TableRow:
     line: int
     fields: dict[str, str]
     problem: str = ""
@@ -127,7 +134,7 @@ class TableSource:
             if row is not None:
                 yield row
 
-    def _row(self, entry: _Entry, language: str) -> Row | None:
+    def _row(self, entry: _TableRow, language: str) -> Row | None:
         file, columns = str(self._path), self._columns
 
         def cell(column: str | None) -> str:
@@ -158,12 +165,12 @@ class TableSource:
         )
         return Row(entry.line, (record,), (), file)
 
-    def _entries(self) -> Iterator[_Entry]:
+    def _entries(self) -> Iterator[_TableRow]:
         if self._suffix in _DELIMITERS:
             return self._delimited()
         return self._json_lines() if self._suffix in _JSON_LINES else self._parquet()
 
-    def _delimited(self) -> Iterator[_Entry]:
+    def _delimited(self) -> Iterator[_TableRow]:
         where = str(self._path)
         lines = self._lines()
         first = next(lines, "")
@@ -176,9 +183,9 @@ class TableSource:
         for row in cells:
             names = map(str, range(len(row.cells))) if row.problem else header
             fields = {name: cell.strip() for name, cell in zip(names, row.cells, strict=True)}
-            yield _Entry(row.line, fields, row.problem)
+            yield _TableRow(row.line, fields, row.problem)
 
-    def _json_lines(self) -> Iterator[_Entry]:
+    def _json_lines(self) -> Iterator[_TableRow]:
         checked = False
         for number, line in enumerate(self._lines(), start=1):
             if not line.strip():
@@ -188,11 +195,11 @@ class TableSource:
                 check_columns(list(found), str(self._path), self._columns.needed())
                 checked = True
             fields = {"": line.strip()} if found is None else {k: _cell(found[k]) for k in found}
-            yield _Entry(number, fields, problem)
+            yield _TableRow(number, fields, problem)
         if not checked:
             raise SourceFormatError(f"{self._path} has no JSON object: give one a line")
 
-    def _parquet(self) -> Iterator[_Entry]:
+    def _parquet(self) -> Iterator[_TableRow]:
         pyarrow, _ = import_parquet()
         needed = self._columns.needed()
         try:
@@ -204,7 +211,7 @@ class TableSource:
                     found = {name: values_of(batch.column(name)) for name in batch.schema.names}
                     for row in range(len(batch)):
                         number += 1
-                        yield _entry(number, {name: found[name][row] for name in found})
+                        yield _table_row(number, {name: found[name][row] for name in found})
         # Text that is not UTF-8 is a ValueError.
         except (pyarrow.ArrowException, OSError, ValueError) as error:
             raise SourceFormatError(
@@ -216,12 +223,12 @@ class TableSource:
         return text_lines(lambda: self._path.open("rb"), str(self._path))
 
 
-def _entry(number: int, found: dict[str, Any]) -> _Entry:
+def _table_row(number: int, found: dict[str, Any]) -> _TableRow:
     texts = {name: value for name, value in found.items() if isinstance(value, str)}
     if any(len(text) > _MAX_CELL_CHARS for text in texts.values()):
         shown = {name: text[:_SHOWN_CHARS] for name, text in texts.items()}
-        return _Entry(number, shown, f"cell longer than {_MAX_CELL_CHARS:,} characters")
-    return _Entry(number, {name: _cell(value) for name, value in found.items()})
+        return _TableRow(number, shown, f"cell longer than {_MAX_CELL_CHARS:,} characters")
+    return _TableRow(number, {name: _cell(value) for name, value in found.items()})
 
 
 def _json_object(line: str) -> tuple[str, dict[str, Any] | None]:

@@ -11,24 +11,25 @@ Source: CC BY 4.0, doi:10.5281/zenodo.14002665.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Literal
 
-from ingest.sources.archive import NOT_UTF8, FileTree, is_undecoded, open_tree
-from ingest.sources.base import Row
+from ingest.sources.base import Row, choose_languages
+from ingest.sources.files import NOT_UTF8, FileTree, is_undecoded, open_tree
 from jobsearch.errors import SourceFormatError
+from jobsearch.isco import UNIT_GROUPS
 from jobsearch.languages import CODES
 from jobsearch.types import TitleRecord
 
-Part = Literal["queries", "corpus", "qrels"]
+TaskPart = Literal["queries", "corpus", "qrels"]
 
 _FILE = re.compile(
     r"(?P<prefix>(?:.*/)?)(?P<split>[^/]+)/(?P<language>[^/]+)/"
     r"(?P<name>queries|corpus_elements?|qrels\.tsv)"
 )
-_PARTS: dict[str, Part] = {
+_PARTS: dict[str, TaskPart] = {
     "queries": "queries",
     "corpus_elements": "corpus",
     "corpus_element": "corpus",
@@ -36,6 +37,9 @@ _PARTS: dict[str, Part] = {
 }
 _ID_COLUMNS = {"queries": "q_id", "corpus": "c_id"}
 _LOOKED_FOR = "a TalentCLEF task A download, the folder TaskA or a zip file of it"
+_PAIRS_FILE = re.compile(r"taskA_training_([a-z]{2})\.tsv", re.IGNORECASE)
+_PAIRS_GROUP = re.compile(r"(?:.*/isco/)?C?(\d{4})")
+_LOOKED_FOR_PAIRS = "a TalentCLEF task A download with its training pairs"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,18 +47,18 @@ class TaskFiles:
     """Where the files of task A lie: ``files[split, language, part]`` is a name in ``tree``."""
 
     tree: FileTree
-    files: dict[tuple[str, str, Part], str]
+    files: dict[tuple[str, str, TaskPart], str]
 
     @property
     def splits(self) -> tuple[str, ...]:
         """Names of the splits, e.g. ``validation``."""
         return tuple(sorted({split for split, _, _ in self.files}))
 
-    def languages(self, split: str, part: Part) -> tuple[str, ...]:
+    def languages(self, split: str, part: TaskPart) -> tuple[str, ...]:
         """Codes of the languages that have this part in this split, sorted."""
         return tuple(sorted(lang for s, lang, p in self.files if (s, p) == (split, part)))
 
-    def find(self, split: str, language: str, part: Part) -> str:
+    def find(self, split: str, language: str, part: TaskPart) -> str:
         """Name of one file in the tree.
 
         Raises:
@@ -78,7 +82,7 @@ def find_task(path: str | Path) -> TaskFiles:
         UnsafeArchive: a zip file that must not be trusted.
     """
     tree = open_tree(path, _LOOKED_FOR)
-    by_prefix: dict[str, dict[tuple[str, str, Part], str]] = {}
+    by_prefix: dict[str, dict[tuple[str, str, TaskPart], str]] = {}
     for name in tree.names:
         found = _FILE.fullmatch(name)
         if found and (code := CODES.get(found["language"].lower())):
@@ -201,3 +205,73 @@ class TalentClefSource:
                 line.title, language, self.name, "corpus", split=self.split, doc_id=line.id
             )
             yield Row(line.line, (record,), (), file)
+
+
+class TalentClefPairsSource:
+    """The titles of the training pairs, with the occupations they denote.
+
+    Args:
+        path: a folder that holds the files, or one above it, or a zip file.
+        languages: those wanted; all that are there if None.
+
+    Raises:
+        SourceNotFound: the path does not exist.
+        SourceFormatError: no such files, one language twice, or a language is missing.
+        UnsafeArchive: a zip file that must not be trusted.
+    """
+
+    name = "talentclef-2025"
+    split = "training"
+    version = "2025"
+    licence = "CC BY 4.0, doi:10.5281/zenodo.14002665"
+
+    def __init__(self, path: str | Path, languages: Sequence[str] | None = None) -> None:
+        self._tree = open_tree(path, _LOOKED_FOR_PAIRS)
+        self._files: dict[str, str] = {}
+        for name in self._tree.names:
+            match = _PAIRS_FILE.fullmatch(PurePosixPath(name).name)
+            if match and self._files.setdefault(match[1].lower(), name) != name:
+                raise SourceFormatError(f"{path} has {name} twice: give the folder of one download")
+        if not self._files:
+            raise SourceFormatError(f"{path} has no taskA_training_<language>.tsv in it")
+        self.languages = choose_languages(languages, self._files, path, "taskA_training_{}.tsv")
+
+    @staticmethod
+    def is_at(path: str | Path) -> bool:
+        """Whether a folder or zip file holds such pairs.
+
+        Raises:
+            SourceNotFound, UnsafeArchive: it cannot be looked into.
+        """
+        names = open_tree(path, f"an ESCO export, or {_LOOKED_FOR_PAIRS}").names
+        return any(_PAIRS_FILE.fullmatch(PurePosixPath(name).name) for name in names)
+
+    def sha256(self, language: str) -> str:
+        """Over the file of the language."""
+        return self._tree.sha256(self._files[language])
+
+    def rows(self, language: str) -> Iterator[Row]:
+        """One row a pair."""
+        name = self._files[language]
+        file = self._tree.where(name)
+        for number, line in enumerate(self._tree.lines(name), start=1):
+            if text := line.rstrip("\r\n"):
+                yield self._row(text, number, file, language)
+
+    def _row(self, text: str, line: int, file: str, language: str) -> Row:
+        fields = text.split("\t")
+        if is_undecoded(text):
+            return Row.rejected(file, line, NOT_UTF8, text)
+        if len(fields) != 4 or not fields[1].strip():
+            return Row.rejected(file, line, "not a group, an occupation and two titles", text)
+        group = _PAIRS_GROUP.fullmatch(fields[0].strip())
+        if not group or group[1] not in UNIT_GROUPS:
+            return Row.rejected(file, line, "unknown ISCO-08 unit group", text)
+        titles = (
+            TitleRecord(
+                title, language, self.name, "alternative",
+                split=self.split, concept_id=fields[1].strip(), isco=group[1],
+            )
+            for title in fields[2:]
+        )  # fmt: skip
+        return Row(line, tuple(titles), (), file)

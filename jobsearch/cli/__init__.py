@@ -14,9 +14,8 @@ from jobsearch.cli.demo import demo
 from jobsearch.cli.doctor import doctor
 from jobsearch.cli.evaluate import evaluate
 from jobsearch.cli.ingest import ingest
-from jobsearch.cli.logs import LogFormat, set_up
 from jobsearch.cli.models import models
-from jobsearch.cli.output import output_error
+from jobsearch.cli.output import LogFormat, output_error, set_up
 from jobsearch.cli.plan import plan
 from jobsearch.cli.search import search
 from jobsearch.cli.train import train

@@ -15,7 +15,7 @@ from jobsearch.settings import Secret, Settings
 
 if TYPE_CHECKING:
     from ingest.transfer import Transferred
-    from jobsearch.store.base import CollectionInfo
+    from jobsearch.store.protocol import CollectionInfo
 
 # Where a server is asked if its URL names no port.
 _QDRANT_PORT = 6333
@@ -129,7 +129,7 @@ def drop(settings: Settings, name: str) -> None:
 def prune(settings: Settings, hours: float, previous: bool, json_: bool) -> None:
     """Delete builds that were never finished, which a server keeps if an ingest was killed."""
     from jobsearch.cli.session import store_of
-    from jobsearch.store.builds import superfluous
+    from jobsearch.store.lifecycle import superfluous
 
     store = store_of(settings)
     deleted = []
@@ -182,7 +182,7 @@ def restore(settings: Settings, file: Path, json_: bool) -> None:
     """Make a collection of the snapshot in FILE; the one before is kept for `rollback`."""
     from ingest.transfer import restore_server_snapshot, restore_snapshot
     from jobsearch.cli.session import server_snapshots_of, store_of
-    from jobsearch.store.snapshot_file import is_server_snapshot
+    from jobsearch.store.server.snapshots import is_server_snapshot
 
     store = store_of(settings)
     if is_server_snapshot(file):

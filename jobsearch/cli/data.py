@@ -31,8 +31,7 @@ def talentclef_2025(folder: Path, json_: bool) -> None:
     Nothing is downloaded if it is there and whole; a download that was broken off is gone on with.
     Prints the path of the file, which `jobsearch eval talentclef` reads as it is.
     """
-    from ingest.download import fetch
-    from ingest.zenodo import TALENTCLEF_2025
+    from ingest.download import TALENTCLEF_2025, fetch
 
     fetched = fetch(TALENTCLEF_2025, folder, progress=bars_wanted(), say=note)
     if fetched.downloaded:

@@ -17,7 +17,7 @@ from jobsearch.errors import JobSearchError, StoreUnavailable
 from jobsearch.settings import Settings
 
 if TYPE_CHECKING:
-    from jobsearch.store.base import CollectionInfo, Store
+    from jobsearch.store.protocol import CollectionInfo, Store
 
 _LIBRARIES = (
     "jobsearch", "torch", "sentence-transformers", "qdrant-client", "qdrant-edge-py", "numpy",
@@ -82,7 +82,7 @@ def _checks(settings: Settings) -> Iterator[tuple[str, Callable[[], list[Finding
 
 
 def _versions() -> list[Finding]:
-    from jobsearch.models.device import device_name
+    from jobsearch.models.encoder import device_name
 
     versions = [f"{name} {importlib.metadata.version(name)}" for name in _LIBRARIES]
     machine = f"Python {platform.python_version()}, {device_name()}"

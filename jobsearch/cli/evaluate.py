@@ -1,7 +1,7 @@
 """``jobsearch eval``: benchmarks measured through the store."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +9,7 @@ import click
 
 from jobsearch.cli.options import (
     BASELINE_NAMES,
+    METRICS,
     PAIRS,
     Place,
     as_json,
@@ -17,16 +18,142 @@ from jobsearch.cli.options import (
     with_settings,
 )
 from jobsearch.cli.output import bars_wanted, note, print_json, print_text
-from jobsearch.cli.results import compare, leaderboard, report
-from jobsearch.cli.trec_files import package, score, validate
+from jobsearch.cli.run_files import package, score, validate
 from jobsearch.errors import BenchmarkError
 from jobsearch.settings import Settings
 from jobsearch.types import Quantization, VectorStorage
 
 if TYPE_CHECKING:
-    from eval.benchmarks import Benchmark
-    from eval.cells import Cell
+    from eval.benchmarks.base import Benchmark
+    from eval.results import Cell
     from eval.systems import System
+
+
+_FOLDER = Place(exists=True, file_okay=False)
+_metrics = click.option(
+    "--metrics",
+    type=METRICS,
+    default="MAP,MRR",
+    show_default=True,
+    help="Of MAP, MRR, nDCG, P@5, P@10, P@100, R@100.",
+)
+
+
+_trained_on = click.option(
+    "--trained-on",
+    type=Place(exists=True),
+    help="ESCO export or TalentCLEF training pairs: also show the queries that are titles of "
+    "these apart from the others.",
+)
+
+
+@click.command()
+@click.argument("folder", type=_FOLDER)
+@_metrics
+@_trained_on
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "markdown", "latex"]),
+    default="text",
+    show_default=True,
+    help="How the tables are laid out.",
+)
+@as_json
+def leaderboard(
+    folder: Path, metrics: tuple[str, ...], trained_on: Path | None, form: str, json_: bool
+) -> None:
+    """Print the tables of all results in FOLDER, as `--results` has written them."""
+    from eval.results import read_cells
+    from eval.tables.diagnostics import details
+    from eval.tables.leaderboard import tables
+    from eval.tables.render import render
+
+    cells = read_cells(folder)
+    shown = [*tables(cells, metrics), *details(cells, metrics, _titles_in(trained_on))]
+    if json_:
+        data = [cell.as_dict() for cell in cells]
+        print_json({"cells": data, "tables": [asdict(table) for table in shown]})
+    else:
+        print_text(render(shown, form))
+
+
+@click.command()
+@click.argument("first", type=_FOLDER)
+@click.argument("second", type=_FOLDER)
+@_metrics
+@click.option(
+    "--queries",
+    type=click.IntRange(min=0),
+    default=3,
+    show_default=True,
+    help="Number of queries to show that gained most, and that lost most, by the first metric.",
+)
+@as_json
+def compare(first: Path, second: Path, metrics: tuple[str, ...], queries: int, json_: bool) -> None:
+    """Test the results of two systems against each other: SECOND less FIRST.
+
+    Both are folders that `--results DIR` has written, such as DIR/builtin-pretrained and
+    DIR/builtin-finetuned. For each pair of languages there is a 95% bootstrap interval of the
+    difference and a paired randomisation test, corrected by Holm over the pairs; then the queries
+    that gained and lost most, with both rankings.
+    """
+    from eval.results import read_cells
+    from eval.tables.compare import changes, paired_cells, tables
+    from eval.tables.compare import compare as test
+    from eval.tables.render import render
+
+    pairs = paired_cells(read_cells(first), read_cells(second))
+    differences = test(pairs, metrics)
+    gained, lost = changes(pairs, metrics[0], queries)
+    names = pairs[0][0].system, pairs[0][1].system
+    if json_:
+        print_json(
+            {
+                "first": names[0],
+                "second": names[1],
+                "differences": [asdict(difference) for difference in differences],
+                "gained": [change.as_dict() for change in gained],
+                "lost": [change.as_dict() for change in lost],
+            }
+        )
+        return
+    print_text(render(tables(*names, differences, gained, lost)))
+
+
+@click.command()
+@click.argument("folder", type=_FOLDER)
+@click.option(
+    "--out",
+    type=Place(dir_okay=False),
+    default="report.html",
+    show_default=True,
+    help="File to write; an earlier one is replaced.",
+)
+@click.option(
+    "--figure",
+    type=Place(exists=True, dir_okay=False),
+    help="SVG or PNG file to show, as `jobsearch models plot` draws it.",
+)
+@_trained_on
+def report(folder: Path, out: Path, figure: Path | None, trained_on: Path | None) -> None:
+    """Make one HTML page of all results in FOLDER: tables, intervals, comparisons, what is hidden.
+
+    The page needs no network and runs no code.
+    """
+    from eval.report import write_report
+    from eval.results import read_cells
+
+    titles = _titles_in(trained_on)
+    write_report(read_cells(folder), out, figure=figure, trained_on=titles)
+    print_text(out)
+
+
+def _titles_in(trained_on: Path | None) -> frozenset[str]:
+    from ingest.training_titles import titles_in, training_source
+
+    return titles_in([training_source(trained_on)]) if trained_on else frozenset()
+
 
 _EXISTING = Place()
 
@@ -84,7 +211,7 @@ def evaluate() -> None:
 @_common
 def talentclef(path: Path, pairs: tuple[str, ...] | None, split: str, **common: Any) -> None:
     """Evaluate on TalentCLEF 2025 task A: PATH is its folder or zip."""
-    from eval.talentclef import talentclef as load
+    from eval.benchmarks.talentclef import talentclef as load
 
     _run(load(path, pairs, split), **common)
 
@@ -98,7 +225,7 @@ def melo(path: Path, set_name: str | None, **common: Any) -> None:
 
     PATH is its folder, such as deu_q_de_c_en, or a folder or zip that has it or several.
     """
-    from eval.melo import melo as load
+    from eval.benchmarks.melo import melo as load
 
     _run([load(path, set_name)], **common)
 
@@ -129,9 +256,9 @@ def trec(
 
     Queries and corpus are tab-separated ids and titles, with a header or without.
     """
-    from eval.triple import triple
+    from eval.benchmarks.trec import load_trec
 
-    benchmark = triple(
+    benchmark = load_trec(
         queries,
         corpus,
         qrels,
@@ -166,10 +293,10 @@ def esco(path: Path, pairs: tuple[str, ...], size: int, seed: int, **common: Any
     Preferred labels of one language are searched for among all labels of another; those of the same
     occupation are relevant.
     """
-    from eval.esco_probe import esco_probe
+    from eval.benchmarks.esco import load_esco_labels
 
     wanted = [pair.split("-") for pair in dict.fromkeys(pairs)]
-    _run([esco_probe(path, *pair, size=size, seed=seed) for pair in wanted], **common)
+    _run([load_esco_labels(path, *pair, size=size, seed=seed) for pair in wanted], **common)
 
 
 @evaluate.command()
@@ -177,7 +304,7 @@ def esco(path: Path, pairs: tuple[str, ...], size: int, seed: int, **common: Any
 @_common
 def sample(pairs: tuple[str, ...] | None, **common: Any) -> None:
     """Evaluate on the sample that ships with jobsearch; its figures say nothing about quality."""
-    from eval.talentclef import sample as load
+    from eval.benchmarks.talentclef import sample as load
 
     _run(load(pairs), **common)
 
@@ -195,13 +322,14 @@ def _run(
     json_: bool,
 ) -> None:
     """Measure every variant and baseline on every benchmark; print the cells or the tables."""
-    from eval.leaderboard import tables
-    from eval.plausible import implausible
-    from eval.results import find_cell, save_cell
-    from eval.runner import evaluate as measure
-    from eval.side_tables import tables_of_index_loss
+    from eval.diagnostics.plausibility import implausible
+    from eval.results import save_cell
+    from eval.run import evaluate as measure
+    from eval.run import find_cell
     from eval.systems import VectorSearch
-    from eval.tables import render
+    from eval.tables.diagnostics import tables_of_index_loss
+    from eval.tables.leaderboard import tables
+    from eval.tables.render import render
 
     cells: list[Cell] = []
     for system in _systems(settings, baselines or (), VectorStorage(quantization)):
@@ -241,8 +369,7 @@ def _systems(
     settings: Settings, baselines: tuple[str, ...], storage: VectorStorage
 ) -> "Iterator[System]":
     """The baselines, then the variants, each loaded when it is needed."""
-    from eval.baselines import BASELINES
-    from eval.systems import VectorSearch
+    from eval.systems import BASELINES, VectorSearch
     from jobsearch.cli.session import encoder_of, store_of, variants_to_build
 
     yield from (BASELINES[name] for name in baselines)

@@ -9,7 +9,7 @@ import click
 from jobsearch.cli.options import FOLDER_OR_NAME, LANGUAGES, Place, as_json, model, models_dir
 from jobsearch.cli.output import note, print_json, print_table, print_text
 from jobsearch.settings import DEFAULT_MODEL
-from jobsearch.text import tamed_lines
+from jobsearch.text import escape_control_lines
 
 if TYPE_CHECKING:
     from eval.translations import Panel
@@ -50,7 +50,7 @@ def show(name: str, models_dir: Path, json_: bool) -> None:
     """
     from jobsearch.errors import ModelNotDownloaded
     from jobsearch.models import find_model, load_encoder
-    from jobsearch.models.library import read_card
+    from jobsearch.models.catalog import read_card
 
     entry = find_model(name, models_dir)
     variants: dict[str, dict[str, Any] | None] = {}
@@ -80,7 +80,7 @@ def show(name: str, models_dir: Path, json_: bool) -> None:
     if readme and readme.exists():
         # Somebody else may have written it.
         text = readme.read_text(encoding="utf-8", errors="replace").rstrip()
-        print_text("\n" + tamed_lines(text))
+        print_text("\n" + escape_control_lines(text))
 
 
 @models.command()
@@ -100,7 +100,7 @@ def add(directory: Path, name: str | None, replace: bool, models_dir: Path, json
 
     It was written by `jobsearch train`, or holds any SentenceTransformer without code of its own.
     """
-    from jobsearch.models.library import add_finetuned
+    from jobsearch.models.catalog import add_finetuned
 
     path = add_finetuned(directory, models_dir, model=name, replace=replace)
     _print_change("added", path, f"added {path}", json_=json_)
@@ -116,7 +116,7 @@ def remove(name: str, models_dir: Path, json_: bool) -> None:
     It is kept beside its place; what was stored with it stays stored. The variant that ships with
     jobsearch cannot be removed: it is used again where no other is in the models directory.
     """
-    from jobsearch.models.library import remove_finetuned
+    from jobsearch.models.catalog import remove_finetuned
 
     kept = remove_finetuned(name, models_dir)
     _print_change(

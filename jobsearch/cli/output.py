@@ -2,15 +2,70 @@
 
 import json
 import logging
+import os
 import sys
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from typing import Any, TextIO, cast
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal, TextIO, cast
 
 import click
 
 from jobsearch.errors import OutputError
-from jobsearch.text import tamed
+from jobsearch.text import escape_control_lines, escape_controls
+
+LogFormat = Literal["text", "json"]
+
+#: The packages whose records are shown.
+_PACKAGES = ("jobsearch", "ingest", "eval")
+
+
+def set_up(log_format: LogFormat, *, debug: bool) -> None:
+    """Show the records of our packages on stderr; a call replaces what an earlier one set up.
+
+    Work of hours does not end because stderr cannot be written: from here on that is passed over,
+    in log lines and in the bars of libraries alike.
+    """
+    if sys.stderr is None:  # closed before we began, which bars do not expect
+        sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
+    sys.stderr = expendable(sys.stderr)
+    handler = _Stderr()
+    handler.setFormatter(_Json() if log_format == "json" else _Text())
+    for package in _PACKAGES:
+        logger = logging.getLogger(package)
+        logger.handlers = [each for each in logger.handlers if not isinstance(each, _Stderr)]
+        logger.addHandler(handler)
+        logger.setLevel(logging.DEBUG if debug else logging.INFO)
+    # A person who waits sees a bar; how long it all took is in the summary.
+    shown = log_format == "json" or debug
+    logging.getLogger("jobsearch.timing").setLevel(logging.INFO if shown else logging.WARNING)
+
+
+class _Stderr(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        click.echo(self.format(record), err=True)
+
+
+class _Text(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        # What is critical says so itself.
+        told = record.levelno in (logging.WARNING, logging.ERROR)
+        level = f"{record.levelname.lower()}: " if told else ""
+        return level + escape_control_lines(record.getMessage())
+
+
+class _Json(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        told = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage().strip(),
+            **getattr(record, "fields", {}),
+        }
+        return json.dumps(told, ensure_ascii=False)
+
 
 _logger = logging.getLogger(__name__)
 
@@ -76,7 +131,9 @@ def print_table(rows: Iterable[Sequence[Any]], headers: Sequence[str]) -> None:
     """
     from tabulate import tabulate
 
-    shown = [[tamed(cell) if isinstance(cell, str) else cell for cell in row] for row in rows]
+    shown = [
+        [escape_controls(cell) if isinstance(cell, str) else cell for cell in row] for row in rows
+    ]
     print_text(tabulate(shown, headers=headers, disable_numparse=True))
 
 

@@ -5,14 +5,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from jobsearch.capacity import BUILTIN_DIM, BUILTIN_TITLES_PER_SECOND, Demand, parse_count
-from jobsearch.capacity import plan as plan_for
 from jobsearch.cli.options import as_json
 from jobsearch.cli.output import note, print_json, print_table
+from jobsearch.sizing import BUILTIN_DIM, BUILTIN_TITLES_PER_SECOND, Demand, parse_count
+from jobsearch.sizing import plan as plan_for
 from jobsearch.types import QUANTIZATIONS, Quantization
 
 if TYPE_CHECKING:
-    from jobsearch.capacity import Plan
+    from jobsearch.sizing import Plan
 
 _DEFAULTS = Demand(titles=1)
 

@@ -9,17 +9,16 @@ from typing import TYPE_CHECKING
 from jobsearch.cli.output import note
 from jobsearch.models import Encoder, find_model, load_encoder, short_name
 from jobsearch.models.cache import CachedEncoder, EmbeddingCache, default_cache_dir
-from jobsearch.models.deferred import deferred_encoder
+from jobsearch.models.cached import WorkersEncoder, deferred_encoder
 from jobsearch.models.encoder import TitleEncoder
-from jobsearch.models.workers import WorkersEncoder
 from jobsearch.search import SearchEngine
 from jobsearch.settings import Settings
 from jobsearch.store import open_server_snapshots, open_store
 from jobsearch.types import VARIANTS, Topology, Variant
 
 if TYPE_CHECKING:
-    from jobsearch.store.base import Store
-    from jobsearch.store.server_snapshots import ServerSnapshots
+    from jobsearch.store.protocol import Store
+    from jobsearch.store.server.snapshots import ServerSnapshots
 
 
 def store_of(settings: Settings, topology: Topology = Topology()) -> "Store":

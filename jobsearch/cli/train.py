@@ -10,8 +10,8 @@ from jobsearch.cli.output import bars_wanted, note, print_json, print_table, pri
 from jobsearch.errors import TrainingError
 
 if TYPE_CHECKING:
-    from jobsearch.models.training.recipes import Part
-    from jobsearch.models.training.training import TrainingReport
+    from jobsearch.models.training.pairs import TrainedPart
+    from jobsearch.models.training.train import TrainingReport
 
 _NEEDED = ("accelerate", "datasets")
 
@@ -64,7 +64,7 @@ def train(
     model: str,
     models_dir: Path,
     recipe_name: str,
-    part: "Part | None",
+    part: "TrainedPart | None",
     anchors: str | None,
     resume: bool,
     replace: bool,
@@ -80,9 +80,9 @@ def train(
     """
     _check_installed()
     from ingest.training_titles import SAMPLE, read_training_titles, training_source
-    from jobsearch.models.registry import BUILTIN
-    from jobsearch.models.training.recipes import recipe
-    from jobsearch.models.training.training import train as run
+    from jobsearch.models.catalog import BUILTIN
+    from jobsearch.models.training.pairs import recipe
+    from jobsearch.models.training.train import train as run
 
     source = training_source(path, languages)
     chosen = recipe(

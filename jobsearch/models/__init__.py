@@ -1,7 +1,7 @@
 """Models and their variants. Importing this package does not import torch."""
 
+from jobsearch.models.catalog import ModelEntry, find_model, known_models, load_encoder, short_name
 from jobsearch.models.encoder import Encoder, TitleEncoder
-from jobsearch.models.registry import ModelEntry, find_model, known_models, load_encoder, short_name
 
 __all__ = [
     "Encoder",

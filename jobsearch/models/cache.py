@@ -21,9 +21,10 @@ from pathlib import Path
 import numpy as np
 import platformdirs
 
-from jobsearch.models.encoder import TitleEncoder, Vectors
+from jobsearch.models.encoder import TitleEncoder
 from jobsearch.text import normalize_title
 from jobsearch.types import EncoderInfo
+from jobsearch.vectors import Vectors
 
 _logger = logging.getLogger(__name__)
 

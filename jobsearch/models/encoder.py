@@ -1,27 +1,65 @@
 """Titles in, unit vectors out."""
 
-import hashlib
-import json
+import re
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
-from jobsearch.models.device import memory_errors
+from jobsearch.errors import ModelError
 from jobsearch.text import normalize_title
-from jobsearch.types import EncoderInfo, Variant
+from jobsearch.types import EncoderInfo
+from jobsearch.vectors import Vectors
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
-    from jobsearch.models.own import OwnNetwork
+    from jobsearch.models.modules import OwnNetwork
 
     Network = SentenceTransformer | OwnNetwork
 
-Vectors = npt.NDArray[np.float32]
+
+# "CUDA out of memory. Tried to …", "DefaultCPUAllocator: can't allocate memory: you tried to …",
+# on Windows "… not enough memory: you tried to …"; not "an illegal memory access".
+_OUT_OF_MEMORY = re.compile("out of memory|(allocate|enough) memory", re.IGNORECASE)
+
+
+def device_name() -> str:
+    """The GPU that torch would use, or how many cores it uses without one."""
+    import torch
+
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    return f"no GPU, {torch.get_num_threads()} cores"
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether an error says that memory ran out, that of a GPU or any."""
+    told = isinstance(error, RuntimeError) and _OUT_OF_MEMORY.search(str(error))
+    return isinstance(error, MemoryError) or bool(told)
+
+
+@contextmanager
+def memory_errors(model: str) -> Iterator[None]:
+    """Make torch's errors of memory that ran out ours.
+
+    Raises:
+        ModelError: it did.
+    """
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise ModelError(
+            f"there is not enough memory for the model {model} ({device_name()}): end other "
+            "programs that use it, ingest with fewer --workers, or take a smaller --model"
+        ) from error
+
+
 _T = TypeVar("_T")
 _R = TypeVar("_R")
 
@@ -150,69 +188,3 @@ def map_ahead(
             yield ahead.popleft().result()
     while ahead:
         yield ahead.popleft().result()
-
-
-def describe_network(
-    network: "Network", model: str, variant: Variant, model_id: str
-) -> EncoderInfo:
-    """Everything about a loaded network that decides its vectors."""
-    card = getattr(network, "model_card_data", None)
-    return EncoderInfo(
-        model=model,
-        variant=variant,
-        model_id=model_id,
-        model_revision=getattr(card, "base_model_revision", None) or "",
-        weights_sha256=_weights_sha256(network),
-        tokenizer_sha256=_tokenizer_sha256(network),
-        dim=network.get_embedding_dimension() or 0,
-        pooling=_pooling(network),
-        query_prompt=_prompt(network, "query"),
-        document_prompt=_prompt(network, "document", "passage", "corpus"),
-    )
-
-
-def _prompt(network: "Network", *names: str) -> str:
-    """The prompt that the network's own ``encode_query`` or ``encode_document`` would use."""
-    name = next((n for n in names if n in network.prompts), network.default_prompt_name)
-    return network.prompts.get(name or "") or ""
-
-
-def _weights_sha256(network: "Network") -> str:
-    """Over names, shapes and bytes of all tensors, and the settings of all modules.
-
-    The same however they were stored.
-    """
-    import torch
-
-    digest = hashlib.sha256()
-    tensors = dict(network.named_parameters()) | dict(network.named_buffers())
-    for name, tensor in sorted(tensors.items()):
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        raw = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
-        digest.update(raw.numpy().data)
-    modules: list[Any] = list(network)
-    settings = [module.get_config_dict() for module in modules if hasattr(module, "config_keys")]
-    described = json.dumps([network.max_seq_length, settings], sort_keys=True, default=str)
-    digest.update(described.encode())
-    return digest.hexdigest()
-
-
-def _tokenizer_sha256(network: "Network") -> str:
-    """Over the tokenizer's definition; how a batch was last padded or cut is no part of it."""
-    first: Any = network[0]
-    if hasattr(first, "pieces"):
-        definition = first.pieces.serialized_model_proto()
-    elif hasattr(first.tokenizer, "backend_tokenizer"):
-        whole = json.loads(first.tokenizer.backend_tokenizer.to_str())
-        definition = json.dumps({**whole, "padding": None, "truncation": None}).encode()
-    else:
-        definition = repr(sorted(first.tokenizer.get_vocab().items())).encode()
-    return hashlib.sha256(definition).hexdigest()
-
-
-def _pooling(network: "Network") -> str:
-    modules: list[Any] = list(network)
-    for module in modules:
-        if hasattr(module, "pooling_mode"):
-            return str(module.pooling_mode)
-    return "+".join(type(module).__name__ for module in modules)

@@ -11,22 +11,33 @@ from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
 
 from jobsearch.errors import ModelError, ModelNotDownloaded, ModelNotFound
-from jobsearch.models.device import is_out_of_memory
+from jobsearch.models.encoder import is_out_of_memory
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
-    from jobsearch.models.own import OwnNetwork
+    from jobsearch.models.modules import OwnNetwork
 
 _HUB_TIMEOUT_S = 10.0
-_OWN_MODULES = (
-    "jobsearch.models.use.UseTokens",
-    "jobsearch.models.use.UseHead",
-    "jobsearch.models.anchors.ConceptAnchors",
-    "jobsearch.models.own.Normalize",
+_TOKENS, _HEAD = "jobsearch.models.builtin.UseTokens", "jobsearch.models.builtin.UseHead"
+_ANCHORS, _NORMALIZE = (
+    "jobsearch.models.modules.ConceptAnchors",
+    "jobsearch.models.modules.Normalize",
 )
-# What sentence-transformers calls its module that ours stands in for.
-_NORMALIZE = (
+#: Names of module classes that ``modules.json`` may hold -> the class of this package. Saved models
+#: keep the names of the version that saved them, so old names stay here.
+MODULE_NAMES = {
+    _TOKENS: _TOKENS,
+    "jobsearch.models.use.UseTokens": _TOKENS,
+    _HEAD: _HEAD,
+    "jobsearch.models.use.UseHead": _HEAD,
+    _ANCHORS: _ANCHORS,
+    "jobsearch.models.anchors.ConceptAnchors": _ANCHORS,
+    _NORMALIZE: _NORMALIZE,
+    "jobsearch.models.own.Normalize": _NORMALIZE,
+}
+# sentence-transformers' own names of the module that Normalize stands in for.
+_LIBRARY_NORMALIZE = (
     "sentence_transformers.base.modules.normalize.Normalize",
     "sentence_transformers.base.modules.Normalize",
     "sentence_transformers.models.Normalize",
@@ -42,8 +53,8 @@ _LOADING_ERRORS = (
 
 def load_builtin() -> "OwnNetwork":
     """The pretrained built-in model."""
-    from jobsearch.models.own import Normalize, OwnNetwork
-    from jobsearch.models.use import UseHead, UseTokens
+    from jobsearch.models.builtin import UseHead, UseTokens
+    from jobsearch.models.modules import Normalize, OwnNetwork
 
     return OwnNetwork(UseTokens(), UseHead(), Normalize())
 
@@ -76,7 +87,7 @@ def load_directory(path: Path) -> "SentenceTransformer | OwnNetwork":
         index = path / "modules.json"
         listed = json.loads(index.read_text(encoding="utf-8")) if index.exists() else []
         types = [str(entry["type"]) for entry in listed]
-        if not any(reference in _OWN_MODULES for reference in types):
+        if not any(reference in MODULE_NAMES for reference in types):
             from sentence_transformers import SentenceTransformer
 
             return SentenceTransformer(str(path), local_files_only=True, trust_remote_code=False)
@@ -99,11 +110,12 @@ def load_directory(path: Path) -> "SentenceTransformer | OwnNetwork":
 
 
 def _module_class(path: Path, reference: str) -> Any:
-    if reference in _NORMALIZE:
-        reference = "jobsearch.models.own.Normalize"
-    if reference not in _OWN_MODULES and not reference.startswith("sentence_transformers."):
+    wanted = (
+        _NORMALIZE if reference in _LIBRARY_NORMALIZE else MODULE_NAMES.get(reference, reference)
+    )
+    if wanted not in MODULE_NAMES and not wanted.startswith("sentence_transformers."):
         raise ModelError(f"{path} asks for code of its own ({reference}), which is not run")
-    module, _, name = reference.rpartition(".")
+    module, _, name = wanted.rpartition(".")
     return getattr(import_module(module), name)
 
 
@@ -114,7 +126,7 @@ def _inside(path: Path, subfolder: str) -> str:
 
 
 def _network(modules: list[Any]) -> "SentenceTransformer | OwnNetwork":
-    from jobsearch.models.own import OwnModule, OwnNetwork
+    from jobsearch.models.modules import OwnModule, OwnNetwork
 
     if all(isinstance(module, OwnModule) for module in modules):
         return OwnNetwork(*modules)

@@ -1,19 +1,61 @@
 """One query against the collections of one or several languages."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from jobsearch.errors import CollectionNotFound, InvalidInput
-from jobsearch.models.encoder import TitleEncoder, Vectors
-from jobsearch.search.routing import choose_variant
+from jobsearch.errors import CollectionNotFound, InvalidInput, VariantNotFound
+from jobsearch.models.encoder import TitleEncoder
 from jobsearch.settings import VariantChoice
-from jobsearch.stages import timed
-from jobsearch.store.base import ScoredPoint, Store
-from jobsearch.store.metadata import check_collection
-from jobsearch.store.names import JOBS, alias_name
+from jobsearch.store.metadata import JOBS, alias_name, check_collection
+from jobsearch.store.protocol import ScoredPoint, Store
 from jobsearch.text import check_query
+from jobsearch.timing import timed
 from jobsearch.types import VARIANTS, Filters, Hit, Variant
+from jobsearch.vectors import Vectors
+
+
+def choose_variant(
+    choice: VariantChoice,
+    query_language: str | None,
+    target_language: str,
+    available: Collection[Variant],
+) -> Variant:
+    """Choose a variant for one pair of languages.
+
+    ``auto`` takes the fine-tuned one where there is one. ``paper`` does as DS@GT at TalentCLEF 2025
+    did: fine-tuned within a language, pretrained across languages. A variant by name is taken as it
+    is.
+
+    Args:
+        choice: a variant or a policy.
+        query_language: ISO 639-1 code, None if unknown.
+        target_language: ISO 639-1 code of the collection.
+        available: variants that the collection's language has been ingested with.
+
+    Raises:
+        InvalidInput: ``paper`` was asked for without the language of the query.
+        VariantNotFound: the chosen variant is not available.
+    """
+    wanted: Variant
+    if choice == "paper":
+        if query_language is None:
+            raise InvalidInput(
+                "the policy 'paper' needs the language of the query: add --from LANG"
+            )
+        wanted = "finetuned" if query_language == target_language else "pretrained"
+    elif choice == "auto":
+        wanted = "finetuned" if "finetuned" in available else "pretrained"
+    else:
+        wanted = choice
+    if wanted not in available:
+        raise VariantNotFound(
+            f"there is no {wanted} collection for {target_language!r}, only "
+            f"{', '.join(sorted(available))}: leave out --variant, or ingest with "
+            f"--variant {wanted}"
+        )
+    return wanted
+
 
 MAX_TOP = 1000
 #: Titles fetched for each concept asked for, to begin with; doubled until there are enough.
@@ -80,7 +122,7 @@ class SearchEngine:
             query_language: its language, for policies that depend on it.
             top: number of hits, 1 to 1000.
             filters: conditions on the titles.
-            variant: a variant or a policy (:func:`jobsearch.search.routing.choose_variant`).
+            variant: a variant or a policy (:func:`jobsearch.search.engine.choose_variant`).
             group_by_concept: one hit a concept, its best title; the others are listed in it.
             exact: compare with every title that passes the filters.
             min_score: lowest cosine of a hit, in [-1, 1].

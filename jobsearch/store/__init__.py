@@ -7,12 +7,12 @@ kind is opened.
 from typing import TYPE_CHECKING
 
 from jobsearch.errors import InvalidInput
-from jobsearch.store.base import CollectionInfo, PointBatch, ScoredPoint, Store, Vectors
 from jobsearch.store.metadata import CollectionMetadata, check_collection
+from jobsearch.store.protocol import CollectionInfo, PointBatch, ScoredPoint, Store
 from jobsearch.types import Topology
 
 if TYPE_CHECKING:
-    from jobsearch.store.server_snapshots import ServerSnapshots
+    from jobsearch.store.server.snapshots import ServerSnapshots
 
 __all__ = [
     "CollectionInfo",
@@ -20,7 +20,6 @@ __all__ = [
     "PointBatch",
     "ScoredPoint",
     "Store",
-    "Vectors",
     "check_collection",
     "open_server_snapshots",
     "open_store",
@@ -53,7 +52,7 @@ def open_store(
         StoreError: it is too old or refuses the key.
     """
     if location == ":memory:" or "://" in location:
-        from jobsearch.store.connect import connect
+        from jobsearch.store.server.connect import connect
 
         return connect(
             location, api_key=api_key, timeout_s=timeout_s, retry_s=retry_s, topology=topology
@@ -63,9 +62,9 @@ def open_store(
             f"the store {location} is a folder of this machine: shards, replicas and write "
             "consistency are for a server, --store http://host:6333"
         )
-    from jobsearch.store.edge import EdgeStore
+    from jobsearch.store.embedded.store import EmbeddedStore
 
-    return EdgeStore(location)
+    return EmbeddedStore(location)
 
 
 def open_server_snapshots(
@@ -87,6 +86,6 @@ def open_server_snapshots(
             "its own: name one, --store http://host:6333, or take a snapshot without --native, "
             "which any store takes"
         )
-    from jobsearch.store.connect import connect_snapshots
+    from jobsearch.store.server.connect import connect_snapshots
 
     return connect_snapshots(location, api_key=api_key, timeout_s=timeout_s)

@@ -1,13 +1,15 @@
 """What a collection was made of, and the guard that compares it with what is asked."""
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Literal, get_args
 
 from jobsearch.errors import CollectionMismatch
-from jobsearch.types import EncoderInfo, SourceInfo, VectorStorage
+from jobsearch.text import slug
+from jobsearch.types import EncoderInfo, SourceInfo, Variant, VectorStorage
 
 SCHEMA_VERSION = 1
 _NESTED = ("encoder", "sources", "storage")
@@ -136,3 +138,64 @@ def check_collection(
 def _short(value: object) -> str:
     text = repr(value)
     return text if len(text) <= 20 else f"{text[:12]}…"
+
+
+#: What is searched.
+JOBS = "jobs"
+_EVAL = "eval-"
+
+# Names become folders, so nothing else may stand in them.
+_ALLOWED = re.compile(r"[a-z0-9_-]{1,200}")
+
+
+def eval_namespace(benchmark: str, split: str) -> str:
+    """Where the corpora of a benchmark are, apart from what is searched and from each other."""
+    return f"{_EVAL}{slug(f'{benchmark} {split}')}"
+
+
+def alias_name(namespace: str, language: str, model: str, variant: Variant) -> str:
+    """The stable name of a collection."""
+    return "__".join((namespace, language, slug(model), variant))
+
+
+def build_name(alias: str, encoder: EncoderInfo, now: datetime | None = None) -> str:
+    """The physical name of a build that begins now (UTC, microseconds)."""
+    moment = (now or datetime.now(UTC)).strftime("%Y%m%dt%H%M%S%f")
+    return f"{alias}__{moment}_{encoder.fingerprint[:8]}"
+
+
+def is_ours(name: str) -> bool:
+    """Whether a collection's name follows the scheme."""
+    parts = name.split("__")
+    return len(parts) == 5 and bool(_ALLOWED.fullmatch(name)) and _is_namespace(parts[0])
+
+
+def _is_namespace(text: str) -> bool:
+    return text == JOBS or text.startswith(_EVAL)
+
+
+def check_name(name: str) -> str:
+    """Return the name of a collection or an alias, or raise ``ValueError`` for its characters."""
+    if not _ALLOWED.fullmatch(name):
+        raise ValueError(f"{name!r} is no name of a collection or an alias: use [a-z0-9_-]")
+    return name
+
+
+def check_alias(alias: str, language: str, encoder: EncoderInfo) -> str:
+    """Return an alias for titles in this language and an encoder, or raise ``ValueError``.
+
+    What is built for it must have a name, too.
+    """
+    namespace, _, _ = alias.partition("__")
+    expected = alias_name(namespace, language, encoder.model, encoder.variant)
+    if alias != expected or not is_ours(build_name(alias, encoder)):
+        raise ValueError(
+            f"{alias!r} is no alias of titles in {language} by {encoder.model} {encoder.variant}, "
+            f"as {alias_name(JOBS, language, encoder.model, encoder.variant)} is"
+        )
+    return alias
+
+
+def alias_of(name: str) -> str:
+    """The alias that a physical name was built for."""
+    return name.rsplit("__", 1)[0]

@@ -78,7 +78,7 @@ def test_titles_in_another_language(run, esco, tmp_path: Path) -> None:
 
 
 def test_sample_in_another_language(run) -> None:
-    from ingest.sources.sample import SAMPLE_FOLDER
+    from ingest.sources.esco import SAMPLE_FOLDER
 
     shutil.copy(SAMPLE_FOLDER / "occupations_en.csv", "occupations_de.csv")
     refused(run("ingest", "esco", "."), 1, "English", "--language-check off")

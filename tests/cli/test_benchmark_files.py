@@ -4,7 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
-from ingest.sources.sample import SAMPLE_FOLDER
+from ingest.sources.esco import SAMPLE_FOLDER
 
 PART = SAMPLE_FOLDER / "benchmark" / "validation"
 FILES = (

@@ -209,7 +209,7 @@ from jobsearch.cli import main
 main(sys.argv[1:], standalone_mode=False)
 heavy = ("torch", "sentence_transformers", "transformers", "sklearn", "scipy", "qdrant_client")
 print("loaded", [m for m in heavy if m in sys.modules], file=sys.stderr)
-from jobsearch.store.writer import EngineProcess
+from jobsearch.store.embedded.process import EngineProcess
 print("engine", EngineProcess._shared, file=sys.stderr)
 """
 

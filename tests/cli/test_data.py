@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from zenodo_server import NAME, RECORD, Zenodo, serving
 
-from ingest.sources.sample import SAMPLE_FOLDER
-from ingest.zenodo import ZenodoFile
+from ingest.download import ZenodoFile
+from ingest.sources.esco import SAMPLE_FOLDER
 
 
 def task_a() -> bytes:
@@ -27,7 +27,7 @@ def task_a() -> bytes:
 def zenodo(monkeypatch: pytest.MonkeyPatch) -> Iterator[Zenodo]:
     monkeypatch.setenv("NO_PROXY", "*")
     with serving(task_a()) as server:
-        monkeypatch.setattr("ingest.zenodo.TALENTCLEF_2025", server.file)
+        monkeypatch.setattr("ingest.download.TALENTCLEF_2025", server.file)
         yield server
 
 
@@ -80,7 +80,7 @@ def test_no_network(run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_PROXY", "*")
     monkeypatch.setattr("time.sleep", lambda _: None)
     nobody = ZenodoFile(RECORD, NAME, "jobsearch eval talentclef", "http://127.0.0.1:9")
-    monkeypatch.setattr("ingest.zenodo.TALENTCLEF_2025", nobody)
+    monkeypatch.setattr("ingest.download.TALENTCLEF_2025", nobody)
     done = run("data", "talentclef-2025")
     assert (done.exit_code, done.stdout) == (1, "")
     (line,) = done.stderr.splitlines()

@@ -15,11 +15,11 @@ from typing import Any
 
 import pytest
 
-from ingest.build import planned
-from jobsearch.cli.logs import set_up
+from ingest.build import new_metadata
+from jobsearch.cli.output import set_up
 from jobsearch.store import open_store
-from jobsearch.store.manifest import MANIFEST
-from jobsearch.store.names import build_name
+from jobsearch.store.embedded.manifest import MANIFEST
+from jobsearch.store.metadata import build_name
 
 SAMPLE = ("ingest", "sample", "--languages", "en", "--variant", "pretrained")
 PRETRAINED = ("--variant", "pretrained")
@@ -30,7 +30,7 @@ ALIAS = "jobs__en__builtin__pretrained"
 def handlers() -> Iterator[None]:
     """Loggers are left as they were."""
     yield
-    for package in ("jobsearch", "ingest", "eval", "jobsearch.stages"):
+    for package in ("jobsearch", "ingest", "eval", "jobsearch.timing"):
         logger = logging.getLogger(package)
         logger.handlers.clear()
         logger.setLevel(logging.NOTSET)
@@ -110,7 +110,7 @@ def test_an_unfinished_build_and_a_previous_one(run, store: Path) -> None:
     with closing(open_store(str(store))) as opened:
         encoder = opened.describe(ALIAS).metadata.encoder
         name = build_name(ALIAS, encoder)
-        opened.create(name, planned("en", encoder, ()))
+        opened.create(name, new_metadata("en", encoder, ()))
         found = findings(run, exit_code=0)
     assert "prune" in found[name]["advice"]
     assert sum(each["found"].endswith("kept for a rollback") for each in found.values()) == 1
@@ -198,10 +198,10 @@ def test_text_is_for_people(run, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_warning_says_that_it_is_one(capsys: pytest.CaptureFixture[str]) -> None:
     set_up("text", debug=False)
-    logging.getLogger("jobsearch.store.retry").warning("the server failed")
+    logging.getLogger("jobsearch.store.server.errors").warning("the server failed")
     assert capsys.readouterr().err == "warning: the server failed\n"
 
 
 def test_a_library_prints_nothing(capsys: pytest.CaptureFixture[str]) -> None:
-    logging.getLogger("jobsearch.stages").info("read took 1 s")
+    logging.getLogger("jobsearch.timing").info("read took 1 s")
     assert capsys.readouterr().err == ""

@@ -104,7 +104,7 @@ def test_bad_input(run, words: tuple[str, ...], code: int, said: str) -> None:
 
 
 def test_figures_that_cannot_be_right_fail(run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("eval.plausible.TIMES_CHANCE", 1000)
+    monkeypatch.setattr("eval.diagnostics.plausibility.TIMES_CHANCE", 1000)
     done = run("eval", "sample", "--pairs", "en-en", "--variant", "pretrained", "--json")
     assert done.exit_code == 1
     assert json.loads(done.stdout)["cells"][0]["pair"] == "en-en"

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from click.testing import Result
 
-from jobsearch.models.registry import SHIPPED
+from jobsearch.models.catalog import SHIPPED
 
 Run = Callable[..., Result]
 FINETUNED = Path("models/builtin/finetuned")
@@ -54,7 +54,7 @@ def test_what_is_no_model_is_not_added(run: Run, tmp_path: Path) -> None:
     assert "cannot be loaded as a SentenceTransformer" in result.stderr
     (tmp_path / "other" / "modules.json").write_text(
         '[{"idx": 0, "name": "0", "path": "", "type": "evil.Module"},'
-        ' {"idx": 1, "name": "1", "path": "", "type": "jobsearch.models.use.UseTokens"}]'
+        ' {"idx": 1, "name": "1", "path": "", "type": "jobsearch.models.builtin.UseTokens"}]'
     )
     result = run("models", "add", tmp_path / "other", "--of", "builtin")
     assert "code of its own" in result.stderr

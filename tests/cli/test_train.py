@@ -16,7 +16,7 @@ QUICK = ("--epochs", 1, "--batch-size", 64, "--learning-rate", 3e-4)
 
 def test_the_variant_is_there_afterwards(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     # A dozen held-out occupations are too few to tell; what is told apart is tested elsewhere.
-    monkeypatch.setattr("jobsearch.models.training.selection.TOLERANCE", 1.0)
+    monkeypatch.setattr("jobsearch.models.training.choose.TOLERANCE", 1.0)
     result = run("train", "sample", *QUICK)
     assert result.exit_code == 0, result.output
     assert "MRR, held-out" in result.stdout
@@ -36,7 +36,7 @@ def test_the_variant_is_there_afterwards(run: Run, monkeypatch: pytest.MonkeyPat
 
 
 def test_what_helps_nobody_is_not_published(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("jobsearch.models.training.selection.ALPHAS", (1.0,))
+    monkeypatch.setattr("jobsearch.models.training.choose.ALPHAS", (1.0,))
     result = run(
         "train", "sample", "--epochs", 1, "--batch-size", 64, "--learning-rate", 3, "--json"
     )

@@ -7,10 +7,10 @@ from unittest.mock import Mock
 
 import pytest
 
-from ingest.build import planned
+from ingest.build import new_metadata
 from jobsearch.settings import Settings
 from jobsearch.store import open_store
-from jobsearch.store.names import build_name
+from jobsearch.store.metadata import build_name
 
 SAMPLE = ("ingest", "sample", "--languages", "en", "--variant", "pretrained")
 ALIAS = "jobs__en__builtin__pretrained"
@@ -108,7 +108,7 @@ def test_prune(run, tmp_path: Path) -> None:
     with closing(open_store(str(tmp_path / ".jobsearch"))) as store:
         encoder = store.describe(ALIAS).metadata.encoder
         left = build_name("jobs__de__builtin__pretrained", encoder)
-        store.create(left, planned("de", encoder, ()))
+        store.create(left, new_metadata("de", encoder, ()))
     assert run("collections", "prune", "--yes").stdout == "nothing to delete\n"
     assert run("collections", "prune", "--hours", "0", answer="n\n").exit_code == 1
     pruned = run("collections", "prune", "--hours", "0", "--yes", "--json")
@@ -124,7 +124,7 @@ def test_prune_leaves_a_build_under_way_alone(run, tmp_path: Path) -> None:
     with closing(open_store(str(tmp_path / ".jobsearch"))) as store, store.build_lock(ALIAS):
         encoder = store.describe(ALIAS).metadata.encoder
         begun = build_name(ALIAS, encoder)
-        store.create(begun, planned("en", encoder, ()))
+        store.create(begun, new_metadata("en", encoder, ()))
         done = run("collections", "prune", "--hours", "0", "--yes")
         assert done.stdout == "nothing to delete\n"
         assert f"left alone: a build of {ALIAS} is held by process" in done.stderr

@@ -19,8 +19,8 @@ import torch
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
 from jobsearch.errors import ModelError
+from jobsearch.models.catalog import SHIPPED
 from jobsearch.models.loading import load_directory
-from jobsearch.models.registry import SHIPPED
 from jobsearch.settings import Secret, Settings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -34,8 +34,8 @@ FORBIDDEN = {
     "marshal.loads", "dill.load", "joblib.load", "pandas.read_pickle", "pd.read_pickle",
 }  # fmt: skip
 ALLOWED = {
-    ("jobsearch/store/writer.py", "pickle.load"),
-    ("jobsearch/store/writer.py", "pickle.loads"),
+    ("jobsearch/store/embedded/process.py", "pickle.load"),
+    ("jobsearch/store/embedded/process.py", "pickle.loads"),
 }
 
 
@@ -233,7 +233,7 @@ def code_beside_our_own_modules(model: Path, mark: Path) -> None:
     code_of_a_module(model, mark)
     path = model / "modules.json"
     modules = json.loads(path.read_text())
-    modules.insert(0, {**modules[0], "type": "jobsearch.models.use.UseTokens"})
+    modules.insert(0, {**modules[0], "type": "jobsearch.models.builtin.UseTokens"})
     path.write_text(json.dumps(modules))
 
 

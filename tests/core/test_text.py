@@ -5,7 +5,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jobsearch.errors import InvalidInput
-from jobsearch.text import MAX_TITLE_CHARS, check_query, normalize_title, tamed, tamed_lines
+from jobsearch.text import (
+    MAX_TITLE_CHARS,
+    check_query,
+    escape_control_lines,
+    escape_controls,
+    normalize_title,
+)
 
 
 @pytest.mark.parametrize(
@@ -78,10 +84,11 @@ def test_twins_are_one_title_whatever_stands_between(invisible: str) -> None:
     ],
 )
 def test_what_would_steer_is_shown_as_escapes(text: str, shown: str) -> None:
-    assert tamed(text) == shown
+    assert escape_controls(text) == shown
 
 
 def test_lines_are_kept_where_they_are_wanted() -> None:
     assert (
-        tamed_lines("# Card\n\n\tcode\x1b[2J\r\nend\n") == "# Card\n\n        code\\u001b[2J\nend"
+        escape_control_lines("# Card\n\n\tcode\x1b[2J\r\nend\n")
+        == "# Card\n\n        code\\u001b[2J\nend"
     )

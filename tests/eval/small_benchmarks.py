@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from eval.benchmarks import Benchmark, Card, Corpus
-from jobsearch.models.encoder import Vectors
+from eval.benchmarks.base import Benchmark, Card, Corpus
 from jobsearch.types import EncoderInfo, TitleRecord, Variant
+from jobsearch.vectors import Vectors
 
 DIM = 64
 

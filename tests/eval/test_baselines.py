@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 from small_benchmarks import make_benchmark
 
-from eval.baselines import BASELINES
-from eval.benchmarks import Benchmark
-from eval.facts import facts_of
-from eval.runner import evaluate
-from eval.talentclef import sample
+from eval.benchmarks.base import Benchmark
+from eval.benchmarks.talentclef import sample
+from eval.diagnostics.facts import facts_of
+from eval.run import evaluate
+from eval.systems import BASELINES
 from jobsearch.errors import InvalidInput
 
 DOCUMENTS = {"a": "Koch", "b": "Krankenschwester", "c": "Krankenpfleger", "d": "R developer"}

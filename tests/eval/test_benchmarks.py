@@ -3,7 +3,7 @@ from collections.abc import Iterable
 import pytest
 from small_benchmarks import make_benchmark
 
-from eval.benchmarks import check_titles_are_there, read_qrels
+from eval.benchmarks.base import check_titles_are_there, read_qrels
 from jobsearch.errors import BenchmarkError
 
 QUERIES = {"1": "nurse", "2": "cook"}

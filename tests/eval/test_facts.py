@@ -6,7 +6,7 @@ from statistics import fmean
 import pytest
 from small_benchmarks import make_benchmark
 
-from eval.facts import copies_of_queries, facts_of
+from eval.diagnostics.facts import copies_of_queries, facts_of
 from eval.metrics import score_ranking
 
 DOCUMENTS = {"a": "Nurse", "b": "nurse", "c": "cook", "d": "head cook", "e": "vet"}

@@ -5,12 +5,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small_benchmarks import make_benchmark
 
-from eval.baselines import BASELINES
-from eval.gender import GenderProbe, GenderReport, rank_biased_overlap
-from eval.runner import evaluate
-from eval.side_tables import tables_of_gender
-from eval.tables import render
-from eval.talentclef import sample
+from eval.benchmarks.talentclef import sample
+from eval.diagnostics.gender import GenderProbe, GenderReport, rank_biased_overlap
+from eval.run import evaluate
+from eval.systems import BASELINES
+from eval.tables.diagnostics import tables_of_gender
+from eval.tables.render import render
 from jobsearch.types import TitleRecord
 
 rankings = st.permutations("abcdefgh")

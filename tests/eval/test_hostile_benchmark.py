@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from eval.benchmarks import Benchmark
+from eval.benchmarks.base import Benchmark
+from eval.benchmarks.trec import load_trec
 from eval.metrics import score
-from eval.runner import evaluate
+from eval.run import evaluate
+from eval.runs.trec import read_run
 from eval.systems import VectorSearch
-from eval.trec import read_run
-from eval.triple import triple
 from jobsearch.errors import BenchmarkError, SourceError, TooManyRejects
 from jobsearch.models import Encoder
 from jobsearch.store import open_store
@@ -36,7 +36,7 @@ def load(folder: Path, titles: list[str], qrels: list[str]) -> Benchmark:
         lines = [f"{prefix}{id_}\t{title}\n" for id_, title in zip(ids, titles, strict=True)]
         (folder / name).write_text("".join(lines), encoding="utf-8", newline="")
     (folder / "odd.qrels").write_text("".join(qrels), encoding="utf-8")
-    return triple(
+    return load_trec(
         folder / "queries.tsv", folder / "corpus.tsv", folder / "odd.qrels",
         query_language="en", corpus_language="en",
     )  # fmt: skip
@@ -77,7 +77,7 @@ def test_titles_that_no_file_can_hold(tmp_path: Path, title: str, said: str) -> 
     write = "surrogateescape"
     (tmp_path / "q.tsv").write_bytes(f"Q1\tcook\nQ2\tchef\nQ3\t{title}\n".encode(errors=write))
     with pytest.raises(BenchmarkError, match=said) as caught:
-        triple(
+        load_trec(
             tmp_path / "q.tsv", tmp_path / "q.tsv", tmp_path / "q.tsv",
             query_language="en", corpus_language="en",
         )  # fmt: skip
@@ -99,7 +99,7 @@ def test_a_document_that_cannot_be_stored_is_not_left_out(
 def test_a_file_that_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "corpus.tsv").write_text("D1\t" + "x" * 3_000_000)
     with pytest.raises(SourceError, match=r"corpus\.tsv has a line of 2,097,152 characters"):
-        triple(
+        load_trec(
             tmp_path / "corpus.tsv", tmp_path / "corpus.tsv", tmp_path / "corpus.tsv",
             query_language="en", corpus_language="en",
         )  # fmt: skip

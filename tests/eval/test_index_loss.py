@@ -3,19 +3,19 @@ from pathlib import Path
 import pytest
 from small_benchmarks import FakeEncoder, make_benchmark
 
-from eval.cells import Cell
-from eval.index_loss import DEPTH
-from eval.runner import evaluate
-from eval.side_tables import tables_of_index_loss
+from eval.benchmarks.talentclef import sample
+from eval.diagnostics.index_loss import DEPTH
+from eval.results import Cell
+from eval.run import evaluate
 from eval.systems import VectorSearch
-from eval.tables import render
-from eval.talentclef import sample
-from jobsearch.store.edge import EdgeStore
+from eval.tables.diagnostics import tables_of_index_loss
+from eval.tables.render import render
+from jobsearch.store.embedded.store import EmbeddedStore
 from jobsearch.types import VectorStorage
 
 
 def test_a_scan_of_everything_loses_nothing(tmp_path: Path) -> None:
-    store = EdgeStore(tmp_path)
+    store = EmbeddedStore(tmp_path)
     (spanish,) = sample(["es-es"])
     system = VectorSearch(store, FakeEncoder())
     cell = evaluate(spanish, system)
@@ -32,7 +32,7 @@ def test_a_scan_of_everything_loses_nothing(tmp_path: Path) -> None:
 
 
 def test_a_quantised_index_is_named(tmp_path: Path) -> None:
-    store = EdgeStore(tmp_path, exact_scan_max_points=0)
+    store = EmbeddedStore(tmp_path, exact_scan_max_points=0)
     (spanish,) = sample(["es-es"])
     system = VectorSearch(store, FakeEncoder(), VectorStorage("int8"))
     modes = system.measure_index(spanish)
@@ -44,7 +44,7 @@ def test_a_quantised_index_is_named(tmp_path: Path) -> None:
 def test_an_index_may_lose_documents_and_it_shows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store = EdgeStore(tmp_path)
+    store = EmbeddedStore(tmp_path)
     documents = {str(n): f"job title number {n}" for n in range(120)}
     benchmark = make_benchmark({"1": "job title number 7"}, documents, {"1": {"7": 1, "70": 1}})
     system = VectorSearch(store, FakeEncoder())
@@ -64,7 +64,7 @@ def test_an_index_may_lose_documents_and_it_shows(
 
 
 def test_the_table(tmp_path: Path) -> None:
-    store = EdgeStore(tmp_path)
+    store = EmbeddedStore(tmp_path)
     (english,) = sample(["en-en"])
     system = VectorSearch(store, FakeEncoder())
     cell = evaluate(english, system)

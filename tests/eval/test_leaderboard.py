@@ -1,8 +1,7 @@
-from eval.cells import Cell
-from eval.leaderboard import tables
 from eval.metrics import MEASURES
-from eval.published import CROSS_LINGUAL, MONOLINGUAL, PUBLISHED
-from eval.tables import render as lay_out
+from eval.results import Cell
+from eval.tables.leaderboard import CROSS_LINGUAL, MONOLINGUAL, PUBLISHED, tables
+from eval.tables.render import render as lay_out
 from jobsearch.types import Variant
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 from small_benchmarks import write
 
-from eval.melo import melo
+from eval.benchmarks.melo import melo
 from jobsearch.errors import BenchmarkError, SourceNotFound
 
 FILES = {

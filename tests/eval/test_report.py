@@ -8,12 +8,11 @@ from pathlib import Path
 import pytest
 from small_benchmarks import FakeEncoder, make_benchmark
 
-from eval.baselines import BASELINES
-from eval.cells import Cell
+from eval.benchmarks.talentclef import sample
 from eval.report import write_report
-from eval.runner import evaluate
-from eval.systems import VectorSearch
-from eval.talentclef import sample
+from eval.results import Cell
+from eval.run import evaluate
+from eval.systems import BASELINES, VectorSearch
 from jobsearch.errors import BenchmarkError
 from jobsearch.store import open_store
 

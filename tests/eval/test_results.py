@@ -5,16 +5,14 @@ from pathlib import Path
 import pytest
 from small_benchmarks import FakeEncoder, make_benchmark
 
-from eval.baselines import BASELINES
-from eval.cells import Cell
-from eval.compare import changes, compare, paired_cells, tables
-from eval.plausible import implausible
-from eval.results import find_cell, read_cell, read_cells, save_cell
-from eval.runner import evaluate
-from eval.side_tables import tables_of_seen_queries, tables_of_what_is_hidden
-from eval.systems import VectorSearch
-from eval.tables import render
-from eval.talentclef import sample
+from eval.benchmarks.talentclef import sample
+from eval.diagnostics.plausibility import implausible
+from eval.results import Cell, read_cell, read_cells, save_cell
+from eval.run import evaluate, find_cell
+from eval.systems import BASELINES, VectorSearch
+from eval.tables.compare import changes, compare, paired_cells, tables
+from eval.tables.diagnostics import tables_of_seen_queries, tables_of_what_is_hidden
+from eval.tables.render import render
 from jobsearch.errors import BenchmarkError
 from jobsearch.store import open_store
 

@@ -5,12 +5,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eval import run_check
-from eval.expected_ids import Expected, expected_for, pair_of_name
-from eval.run_check import check_run
-from eval.submission import CORRECTED, package
-from eval.talentclef import ids_of_split
-from eval.trec import read_run
+from eval.benchmarks.talentclef import ids_of_split
+from eval.runs import check
+from eval.runs.check import Expected, check_run, expected_for, pair_of_name
+from eval.runs.submission import CORRECTED, package
+from eval.runs.trec import read_run
 from jobsearch.errors import BenchmarkError, InvalidInput
 
 GOOD = "1 Q0 a 1 0.9 me\n1 Q0 b 2 0.5 me\n2 Q0 b 1 1e-3 me\n2 Q0 a 2 -0.25 me\n"
@@ -199,7 +198,7 @@ def test_the_pair_in_a_name(name: str, pair: str | None) -> None:
 
 
 def test_findings_without_end_are_counted(run_file, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run_check, "LISTED", 3)
+    monkeypatch.setattr(check, "LISTED", 3)
     rising = "".join(f"1 Q0 d{n} {n} {n}.5 me\n" for n in range(11))
     findings = check_run(run_file(rising), EXPECTED)
     found = [f for f in findings if f.kind == "rank"]

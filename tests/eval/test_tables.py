@@ -1,6 +1,6 @@
 """Tables of names that others chose."""
 
-from eval.tables import Table, render
+from eval.tables.render import Table, render
 
 HOSTILE = Table(
     "set\n\\input{secrets}: MAP",

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 from small_benchmarks import write
 
-from eval.talentclef import ids_of_split, sample, talentclef
+from eval.benchmarks.talentclef import ids_of_split, sample, talentclef
 from jobsearch.errors import BenchmarkError, SourceError, SourceFormatError, SourceNotFound
 
 EN_QUERIES = "q_id\tjobtitle\n1\tnurse\n2\tcook\n"

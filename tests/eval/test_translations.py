@@ -14,7 +14,7 @@ from eval.translations import (
 )
 from ingest.sources import EscoSource, SampleSource
 from jobsearch.errors import BenchmarkError, InvalidInput
-from jobsearch.models.encoder import Vectors
+from jobsearch.vectors import Vectors
 
 HEADER = "conceptUri,iscoGroup,preferredLabel,altLabels,hiddenLabels\n"
 FILES = {

@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_benchmarks import make_benchmark
 
-from eval.baselines import BASELINES
+from eval.benchmarks.talentclef import talentclef as load_talentclef
 from eval.metrics import score
-from eval.runner import evaluate
-from eval.talentclef import talentclef as load_talentclef
-from eval.trec import read_run, run_name, run_tag, run_writer, write_run
+from eval.run import evaluate
+from eval.runs.trec import read_run, run_name, run_tag, run_writer, write_run
+from eval.systems import BASELINES
 from jobsearch.errors import BenchmarkError, SourceError
 
 RUN = {"1": [("a", 0.5), ("z", 0.5), ("b", 0.5 - 1e-9), ("c", -0.25)], "2": [("a", 1.0)]}

@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 
 from ingest.sources import EscoSource
-from ingest.sources.sample import SAMPLE_FOLDER
-from jobsearch.store import Store, Vectors, open_store
+from ingest.sources.esco import SAMPLE_FOLDER
+from jobsearch.store import Store, open_store
 from jobsearch.types import EncoderInfo, Variant
+from jobsearch.vectors import Vectors
 
 COLUMNS = ("conceptType", "conceptUri", "iscoGroup", "preferredLabel", "altLabels", "hiddenLabels")
 

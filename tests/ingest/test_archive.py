@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from ingest.sources import archive
-from ingest.sources.archive import is_undecoded, open_tree, text_lines
+from ingest.sources import files
+from ingest.sources.files import is_undecoded, open_tree, text_lines
 from jobsearch.errors import SourceError, SourceFormatError, SourceNotFound, UnsafeArchive
 
 Write = Callable[..., Path]
@@ -97,7 +97,7 @@ def test_zip_bomb(tmp_path: Path) -> None:
 
 
 def test_zip_that_unpacks_to_too_much(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(archive, "MAX_UNPACKED_BYTES", 10)
+    monkeypatch.setattr(files, "MAX_UNPACKED_BYTES", 10)
     with pytest.raises(UnsafeArchive, match="unpack it yourself"):
         open_tree(zip_of(tmp_path / "f.zip", {"a.csv": "x" * 6, "b.csv": "x" * 6}), "an export")
 
@@ -144,7 +144,7 @@ def test_a_line_without_end_is_not_held_in_memory(tmp_path: Path) -> None:
 
 
 def test_a_line_just_short_enough(write: Write) -> None:
-    line = "x" * (archive.MAX_LINE_CHARS - 2) + "\n"
+    line = "x" * (files.MAX_LINE_CHARS - 2) + "\n"
     assert lines_of(write("t.csv", line * 2)) == [line, line]
 
 

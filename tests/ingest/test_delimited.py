@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.sources import delimited
-from ingest.sources.delimited import MAX_ROW_LINES, Cells, read_cells, read_header
+from ingest.sources import files
+from ingest.sources.files import MAX_ROW_LINES, Cells, read_cells, read_header
 from jobsearch.errors import SourceFormatError
 
 
@@ -94,7 +94,7 @@ def test_a_row_that_never_ends_costs_one_line() -> None:
 
 def test_marks_lost_at_both_ends_take_no_square_of_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each line leaves a quotation open that could go on to the end of the file."""
-    step = delimited._Lines.__next__
+    step = files._Lines.__next__
     steps = 0
 
     def counted(self: Any) -> str:
@@ -102,7 +102,7 @@ def test_marks_lost_at_both_ends_take_no_square_of_time(monkeypatch: pytest.Monk
         steps += 1
         return step(self)
 
-    monkeypatch.setattr(delimited._Lines, "__next__", counted)
+    monkeypatch.setattr(files._Lines, "__next__", counted)
     count = 4 * MAX_ROW_LINES
     rows = parse("id,label\n" + 'a","b\n' * count)
     assert [bool(row.problem) for row in rows] == [False, *[True] * count]

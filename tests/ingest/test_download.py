@@ -13,8 +13,7 @@ from pathlib import Path
 import pytest
 from zenodo_server import NAME, Zenodo, serving
 
-from ingest.download import Fetched, fetch
-from ingest.zenodo import ATTEMPTS, TALENTCLEF_2025, ZenodoFile
+from ingest.download import ATTEMPTS, TALENTCLEF_2025, Fetched, ZenodoFile, fetch
 from jobsearch.errors import DownloadFailed
 
 CONTENT = random.Random(0).randbytes(700_001)
@@ -391,7 +390,7 @@ def test_two_at_once_download_once(zenodo: Zenodo, folder: Path) -> None:
 def test_a_killed_download_is_gone_on_with(zenodo: Zenodo, folder: Path) -> None:
     zenodo.ills = ["hang"]
     code = (
-        "import sys; from ingest.download import fetch; from ingest.zenodo import ZenodoFile; "
+        "import sys; from ingest.download import fetch; from ingest.download import ZenodoFile; "
         f"fetch(ZenodoFile(15292308, '{NAME}', '', sys.argv[1]), sys.argv[2])"
     )
     child = subprocess.Popen(

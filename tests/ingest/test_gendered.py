@@ -6,7 +6,7 @@ import pytest
 
 from ingest.gendered import find_form_pairs, split_forms
 from ingest.sources import EscoSource
-from ingest.sources.delimited import read_cells, read_header
+from ingest.sources.files import read_cells, read_header
 
 
 @pytest.mark.parametrize(

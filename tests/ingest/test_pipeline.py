@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ingest import encoding
+from ingest import pipeline
 from ingest.pipeline import ingest
 from ingest.sources import EscoSource, TableSource
 from jobsearch.errors import (
@@ -20,8 +20,9 @@ from jobsearch.errors import (
     StoreError,
     TooManyRejects,
 )
-from jobsearch.store import PointBatch, Store, Vectors, open_store
+from jobsearch.store import PointBatch, Store, open_store
 from jobsearch.types import Filters, VectorStorage
+from jobsearch.vectors import Vectors
 
 Write = Callable[..., Path]
 ALIAS = "jobs__en__fake__pretrained"
@@ -265,7 +266,7 @@ def test_a_failure_at_any_step_leaves_the_live_collection(
 def test_batches_are_uploaded_while_the_next_is_encoded(
     store: Store, encoder: Any, esco_source: EscoSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(encoding, "CHUNK_SIZE", 5)
+    monkeypatch.setattr(pipeline, "CHUNK_SIZE", 5)
     uploaded: list[int] = []
     upsert = store.upsert
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ingest.sources import EscoSource, SampleSource, TalentClefPairsSource, TalentClefSource
-from ingest.sources.sample import SAMPLE_FOLDER
+from ingest.sources.esco import SAMPLE_FOLDER
 from ingest.sources.talentclef import find_task, read_titles
 from ingest.training_titles import read_training_titles, training_source
 from jobsearch.errors import SourceFormatError

@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 
 from jobsearch.models.cache import CacheContents, CachedEncoder, EmbeddingCache, default_cache_dir
-from jobsearch.models.encoder import Encoder, Vectors
+from jobsearch.models.encoder import Encoder
 from jobsearch.types import EncoderInfo
+from jobsearch.vectors import Vectors
 
 INFO = EncoderInfo("fake", "pretrained", "fake", "", "a" * 64, "b" * 64, 8, "mean")
 

@@ -13,8 +13,8 @@ import pytest
 from jobsearch.errors import ModelError, ModelNotFound
 from jobsearch.models import Encoder, load_encoder
 from jobsearch.models.cache import EmbeddingCache
-from jobsearch.models.deferred import DeferredEncoder, deferred_encoder
-from jobsearch.models.registry import SHIPPED, model_files
+from jobsearch.models.cached import DeferredEncoder, deferred_encoder
+from jobsearch.models.catalog import SHIPPED, model_files
 from jobsearch.types import Variant
 
 

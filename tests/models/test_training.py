@@ -16,14 +16,13 @@ from ingest.sources import SampleSource
 from ingest.training_titles import read_training_titles
 from jobsearch.errors import InvalidInput, ModelError, TrainingError
 from jobsearch.models import load_encoder
-from jobsearch.models.anchors import ConceptAnchors
+from jobsearch.models.modules import ConceptAnchors
+from jobsearch.models.training.choose import Candidate, best, mean_vectors
 from jobsearch.models.training.loss import AlignedLoss
-from jobsearch.models.training.pairs import PairMix, draw_epoch
+from jobsearch.models.training.pairs import PairMix, draw_epoch, recipe
 from jobsearch.models.training.probe import HeldOutProbe, ProbeScore, effective_rank
-from jobsearch.models.training.recipes import recipe
-from jobsearch.models.training.selection import Candidate, best, mean_vectors
 from jobsearch.models.training.titles import TrainingTitles, held_out_concepts
-from jobsearch.models.training.training import TrainingReport, train
+from jobsearch.models.training.train import TrainingReport, train
 from jobsearch.types import TitleRecord
 
 
@@ -259,7 +258,7 @@ def test_the_best_of_those_that_lose_nothing(monkeypatch: pytest.MonkeyPatch) ->
     better = Candidate(0.5, 0, 0.0, score(0.6), score(0.6))
     loses = Candidate(1.0, 5, 0.5, score(0.9), score(0.49))
     within = Candidate(0.25, 0, 0.0, score(0.496), score(0.496))
-    monkeypatch.setattr("jobsearch.models.training.selection.TOLERANCE", 0.005)
+    monkeypatch.setattr("jobsearch.models.training.choose.TOLERANCE", 0.005)
     assert best([better, loses, within], before) is better
     assert best([within], before) is within
     assert best([loses], before) is None
@@ -288,7 +287,7 @@ def test_recipes() -> None:
 def tolerant() -> Iterator[None]:
     """Two dozen held-out concepts are too few to tell a gain from chance."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("jobsearch.models.training.selection.TOLERANCE", 0.2)
+        patch.setattr("jobsearch.models.training.choose.TOLERANCE", 0.2)
         yield
 
 
@@ -350,7 +349,7 @@ def test_a_run_that_was_broken_off_goes_on(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    import jobsearch.models.training.training as module
+    import jobsearch.models.training.train as module
 
     real = module.weights_candidates
     monkeypatch.setattr(module, "weights_candidates", lambda *_: 1 / 0)
@@ -384,7 +383,7 @@ def test_an_earlier_variant_is_kept(sample: TrainingTitles, tmp_path: Path) -> N
 def test_a_training_that_ruins_the_model_is_not_published(
     sample: TrainingTitles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("jobsearch.models.training.selection.ALPHAS", (1.0,))
+    monkeypatch.setattr("jobsearch.models.training.choose.ALPHAS", (1.0,))
     report = run(tmp_path, sample, learning_rate=3.0)
     assert report.chosen is None
     assert report.path is None

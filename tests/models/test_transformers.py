@@ -23,18 +23,18 @@ from tokenizers.pre_tokenizers import Metaspace
 from tokenizers.trainers import UnigramTrainer
 from transformers import PreTrainedTokenizerFast, XLMRobertaConfig, XLMRobertaModel
 
-from eval.runner import evaluate
+from eval.benchmarks.talentclef import sample as sample_benchmarks
+from eval.run import evaluate
 from eval.systems import VectorSearch
-from eval.talentclef import sample as sample_benchmarks
 from ingest.pipeline import ingest
 from ingest.sources import EscoSource, SampleSource
-from ingest.sources.sample import SAMPLE_FOLDER
+from ingest.sources.esco import SAMPLE_FOLDER
 from ingest.training_titles import read_training_titles
 from jobsearch.errors import InvalidInput, TrainingError
 from jobsearch.models import load_encoder
-from jobsearch.models.training.recipes import Recipe, recipe
+from jobsearch.models.training.pairs import Recipe, recipe
 from jobsearch.models.training.titles import TrainingTitles
-from jobsearch.models.training.training import TrainingReport, train
+from jobsearch.models.training.train import TrainingReport, train
 from jobsearch.store import open_store
 
 SPECIAL = ["<s>", "<pad>", "</s>", "<unk>"]
@@ -49,7 +49,7 @@ def titles() -> TrainingTitles:
 def tolerant() -> Iterator[None]:
     """Two dozen held-out concepts are too few to tell a gain from chance."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("jobsearch.models.training.selection.TOLERANCE", 1.0)
+        patch.setattr("jobsearch.models.training.choose.TOLERANCE", 1.0)
         yield
 
 
@@ -165,8 +165,8 @@ from pathlib import Path
 from ingest.sources import SampleSource
 from ingest.training_titles import read_training_titles
 from jobsearch.models.training import probe
-from jobsearch.models.training.recipes import recipe
-from jobsearch.models.training.training import train
+from jobsearch.models.training.pairs import recipe
+from jobsearch.models.training.train import train
 scores = []
 real = probe.HeldOutProbe.score
 def score(self, embed):
@@ -207,7 +207,7 @@ def test_a_full_disk_says_how_to_go_on(
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("jobsearch.models.training.fitting.save_file", full)
+    monkeypatch.setattr("jobsearch.models.training.fit.save_file", full)
     with pytest.raises(TrainingError, match=r"No space left on device.*--resume"):
         train(str(xlmr), titles, small(), models_dir=tmp_path)
     assert not (tmp_path / "tiny" / "finetuned").exists()

@@ -16,7 +16,7 @@ import pytest
 
 from jobsearch.errors import ModelError
 from jobsearch.models import Encoder, load_encoder
-from jobsearch.models.workers import WorkersEncoder
+from jobsearch.models.cached import WorkersEncoder
 
 LOAD = partial(load_encoder, "builtin", "pretrained")
 BATCHES = [[f"{job} {n}" for n in range(9)] for job in ("nurse", "Krankenschwester", "enfermera")]
@@ -80,7 +80,7 @@ SCRIPT = """
 import time
 from functools import partial
 from jobsearch.models import load_encoder
-from jobsearch.models.workers import WorkersEncoder
+from jobsearch.models.cached import WorkersEncoder
 if __name__ == "__main__":
     load = partial(load_encoder, "builtin", "pretrained")
     encoder = WorkersEncoder(load(), load, 2)

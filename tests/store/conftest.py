@@ -1,13 +1,15 @@
 """The engines that the contract suite runs over."""
 
 import os
+import socket
 import subprocess
 import uuid
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 
 import pytest
+import yaml
 from grpc_server import serving_grpc
 from rest_server import LocalQdrant, serving
 from titles import MODEL, POINTS, build
@@ -15,42 +17,76 @@ from titles import MODEL, POINTS, build
 from jobsearch.errors import StoreUnavailable
 from jobsearch.store import Store, open_store
 
-ROOT = Path(__file__).resolve().parents[2]
+COMPOSE_FILE = Path(__file__).resolve().parents[2] / "docker-compose.yml"
 
 
 @pytest.fixture(scope="session")
 def docker_compose_file() -> str:
-    return str(ROOT / "docker-compose.yml")
+    return str(COMPOSE_FILE)
 
 
 @pytest.fixture(scope="session")
 def docker_setup() -> str:
-    return "up --build --wait"
+    return "up --wait qdrant"
 
 
 @pytest.fixture(scope="session")
-def server_url(request: pytest.FixtureRequest) -> str:
-    """A real Qdrant server: the one that is named, else one of docker-compose.yml, else none."""
+def server_url(request: pytest.FixtureRequest) -> Iterator[str]:
+    """URL of a real Qdrant server: the one that is named, else one of docker-compose.yml."""
     if url := os.environ.get("JOBSEARCH_TEST_QDRANT_URL"):
-        return url
+        yield url
+        return
+    if problem := _docker_problem():
+        pytest.skip(f"no Qdrant server: JOBSEARCH_TEST_QDRANT_URL is not set, {problem}")
+    # Test processes run side by side: each starts a server on ports of its own.
+    port = _two_free_ports()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("JOBSEARCH_QDRANT_PORT", str(port))
+        patch.setenv("JOBSEARCH_QDRANT_GRPC_PORT", str(port + 1))
+        services = request.getfixturevalue("docker_services")
+        url = f"http://127.0.0.1:{services.port_for('qdrant', 6333)}"
+        services.wait_until_responsive(lambda: _answers(url), timeout=60, pause=0.5)
+        yield url
+
+
+def _docker_problem() -> str:
+    """Why Docker cannot start the server; empty if it can."""
+    image = yaml.safe_load(COMPOSE_FILE.read_text(encoding="utf-8"))["x-server"]["image"]
+    if not _succeeds("docker", "info"):
+        return "no Docker engine answers"
+    if not _succeeds("docker", "compose", "version"):
+        return "Docker has no Compose 2 (`docker compose version` fails)"
+    if not _succeeds("docker", "image", "inspect", image) and not _succeeds(
+        "docker", "pull", image
+    ):
+        return f"the image {image} is not here and cannot be pulled"
+    return ""
+
+
+def _succeeds(*command: str) -> bool:
     try:
-        docker = subprocess.run(["docker", "info"], capture_output=True, timeout=20, check=False)
+        return not subprocess.run(command, capture_output=True, timeout=300, check=False).returncode
     except (OSError, subprocess.TimeoutExpired):
-        pytest.skip("no Qdrant server: JOBSEARCH_TEST_QDRANT_URL is not set, there is no Docker")
-    if docker.returncode:
-        pytest.skip("no Qdrant server: JOBSEARCH_TEST_QDRANT_URL is not set, no Docker answers")
-    services = request.getfixturevalue("docker_services")
-    url = f"http://127.0.0.1:{services.port_for('qdrant', 6333)}"
+        return False
 
-    def answers() -> bool:
-        try:
-            open_store(url).close()
-        except StoreUnavailable:
-            return False
-        return True
 
-    services.wait_until_responsive(answers, timeout=60, pause=0.5)
-    return url
+def _two_free_ports() -> int:
+    """A free port whose successor is free too: jobsearch looks for gRPC there."""
+    while True:
+        with socket.socket() as first, socket.socket() as second:
+            first.bind(("127.0.0.1", 0))
+            port = int(first.getsockname()[1])
+            with suppress(OSError):
+                second.bind(("127.0.0.1", port + 1))
+                return port
+
+
+def _answers(url: str) -> bool:
+    try:
+        open_store(url).close()
+    except StoreUnavailable:
+        return False
+    return True
 
 
 @pytest.fixture

@@ -12,12 +12,12 @@ from contextlib import closing
 from titles import COUNT, POINTS, VECTORS
 
 from jobsearch.errors import JobSearchError
-from jobsearch.store.edge import EdgeStore
+from jobsearch.store.embedded.store import EmbeddedStore
 
 
 def read(path: str, alias: str) -> str:
     try:
-        with closing(EdgeStore(path, lock_timeout_s=1)) as store:
+        with closing(EmbeddedStore(path, lock_timeout_s=1)) as store:
             [hits] = store.query(alias, VECTORS[:1], limit=2 * COUNT)
             seen = store.count(alias), len(hits), hits[0].id
     except JobSearchError as error:

@@ -20,7 +20,7 @@ from typing import Any, ClassVar
 from pydantic import BaseModel
 from qdrant_client import QdrantClient, models
 
-from jobsearch.store.vectors import FILTERED_EF, OVERSAMPLING
+from jobsearch.store.ranking import FILTERED_EF, OVERSAMPLING
 from jobsearch.types import FILTER_FIELDS
 
 Answer = tuple[int, Any]

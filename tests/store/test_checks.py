@@ -12,7 +12,7 @@ from titles import ALIAS, COUNT, POINTS, TITLES, batch, build, encoder_info, met
 
 from jobsearch.errors import CollectionMismatch
 from jobsearch.store import CollectionMetadata, PointBatch, Store, check_collection, open_store
-from jobsearch.store.builds import check_build
+from jobsearch.store.lifecycle import check_build
 
 
 @pytest.fixture
@@ -51,14 +51,14 @@ def test_vectors_that_are_not_unit(
 def test_vectors_of_other_points(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     # The ids of the first 30 titles, which are found at places far from these vectors.
     giving(monkeypatch, store, replace(POINTS, vectors=-POINTS.vectors))
-    monkeypatch.setattr("jobsearch.store.builds._SAMPLE_DEPTH", 5)
+    monkeypatch.setattr("jobsearch.store.lifecycle._SAMPLE_DEPTH", 5)
     assert check_build(store, ALIAS) == [
         "60 of 60 sampled points are not found by their own vector"
     ]
 
 
 def test_a_title_that_more_share_than_the_query_is_deep(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("jobsearch.store.builds._SAMPLE_DEPTH", 5)
+    monkeypatch.setattr("jobsearch.store.lifecycle._SAMPLE_DEPTH", 5)
     with closing(open_store(":memory:")) as store:
         build(store, batch(TITLES, np.repeat(unit_vectors(1), COUNT, axis=0)))
         assert check_build(store, ALIAS) == []

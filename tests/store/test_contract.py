@@ -28,9 +28,10 @@ from jobsearch.errors import (
     StoreDamaged,
     StoreError,
 )
-from jobsearch.store import PointBatch, ScoredPoint, Store, Vectors
-from jobsearch.store.names import build_name
+from jobsearch.store import PointBatch, ScoredPoint, Store
+from jobsearch.store.metadata import build_name
 from jobsearch.types import Filters
+from jobsearch.vectors import Vectors
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from titles import ALIAS, POINTS, TITLES, VECTORS, batch, build
 
-from jobsearch.store.edge import EdgeStore
+from jobsearch.store.embedded.store import EmbeddedStore
 
 #: The build before the live one is smaller, so that one cannot be taken for the other.
 BEFORE = 20
@@ -31,7 +31,7 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store with a live build and the one before it; tests leave it as it was."""
     path = tmp_path_factory.mktemp("damage") / "store"
-    with closing(EdgeStore(path)) as opened:
+    with closing(EmbeddedStore(path)) as opened:
         build(opened, batch(TITLES[:BEFORE], VECTORS[:BEFORE]))
         build(opened, POINTS)
     return path
@@ -187,7 +187,7 @@ def test_a_segment_that_was_not_sealed(store: Path, live: Path, told: Told, whos
         [other] = [folder for folder in folders if folder != own]
         shutil.copytree(own if whose == "its own" else other, strange)
     said = told()
-    with closing(EdgeStore(store)) as opened:
+    with closing(EmbeddedStore(store)) as opened:
         found = opened.verify(ALIAS)
     shutil.rmtree(strange)
     assert said.startswith("refused: ")

@@ -45,13 +45,12 @@ from jobsearch.store import (
     PointBatch,
     ScoredPoint,
     Store,
-    Vectors,
-    bulk,
     open_store,
-    retry,
 )
-from jobsearch.store.names import build_name
+from jobsearch.store.metadata import build_name
+from jobsearch.store.server import errors, requests
 from jobsearch.types import FILTER_FIELDS, Topology, VectorStorage
+from jobsearch.vectors import Vectors
 
 RETRY_S = 30.0
 # On a machine with much other work, answering takes seconds.
@@ -61,13 +60,13 @@ TIMEOUT_S = 5.0
 @pytest.fixture
 def many_requests(monkeypatch: pytest.MonkeyPatch) -> None:
     """Requests of some ten points, so that an ingest takes many of them."""
-    monkeypatch.setattr(bulk, "_UPSERT_BYTES", 150_000)
+    monkeypatch.setattr(requests, "_UPSERT_BYTES", 150_000)
 
 
 @pytest.fixture
 def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
     """No pause but the one that a server asks for."""
-    monkeypatch.setattr(retry, "_back_off", wait_none())
+    monkeypatch.setattr(errors, "_back_off", wait_none())
 
 
 @pytest.fixture
@@ -169,7 +168,7 @@ def test_an_ingest_that_cannot_get_through_fails_in_time_and_changes_nothing(
 @pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504])
 def test_what_passes_by_itself(status: int) -> None:
     answer = UnexpectedResponse(status, "", b"busy", httpx.Headers())
-    assert retry.is_passing(answer)
+    assert errors.is_temporary(answer)
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 413, 422, 501])
@@ -228,12 +227,12 @@ def failing(*errors: Exception) -> tuple[list[Exception], Callable[[], str]]:
 @pytest.mark.usefixtures("no_pause")
 def test_retry_after_is_honoured_within_the_limit(pauses: list[float]) -> None:
     left, request = failing(ResourceExhaustedResponse("slow down", 7))
-    assert retry.persistent(30.0)(request) == "done"
+    assert errors.retrying(30.0)(request) == "done"
     assert pauses == [7]
 
     left, request = failing(*[ResourceExhaustedResponse("slow down", 31)] * 2)
     with pytest.raises(ResourceExhaustedResponse):
-        retry.persistent(30.0)(request)
+        errors.retrying(30.0)(request)
     assert len(left) == 1
     assert pauses == [7]
 
@@ -252,20 +251,20 @@ def test_the_time_for_repeats_begins_with_the_first_failure() -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("tenacity.time.monotonic", lambda: clock[0])
         with pytest.raises(ResponseHandlingException):
-            retry.persistent(1.0)(slowly)
+            errors.retrying(1.0)(slowly)
     assert left == [], "after 5.0, 5.4, 5.8 and 6.2 seconds"
 
 
 def test_nothing_is_repeated_without_time_for_it(pauses: list[float]) -> None:
     left, request = failing(*[ResponseHandlingException(httpx.ReadTimeout("slow"))] * 2)
     with pytest.raises(ResponseHandlingException):
-        retry.persistent(0.0)(request)
+        errors.retrying(0.0)(request)
     assert (len(left), pauses) == (1, [])
 
 
 def test_an_answer_that_makes_no_sense_is_final() -> None:
-    assert not retry.is_passing(ResponseHandlingException(ValueError("no JSON")))
-    assert not retry.is_passing(ZeroDivisionError())
+    assert not errors.is_temporary(ResponseHandlingException(ValueError("no JSON")))
+    assert not errors.is_temporary(ZeroDivisionError())
 
 
 @pytest.mark.parametrize(
@@ -284,7 +283,7 @@ def test_an_answer_that_makes_no_sense_is_final() -> None:
     ],
 )
 def test_which_codes_of_grpc_pass(code: grpc.StatusCode, passing: bool) -> None:
-    assert retry.is_passing(Refused(code)) is passing
+    assert errors.is_temporary(Refused(code)) is passing
 
 
 @pytest.mark.parametrize(("status", "kept"), [(500, True), (408, True), (403, False)])
@@ -396,8 +395,8 @@ def test_requests_stay_below_the_limit_whatever_the_vectors() -> None:
         store.upsert(name, PointBatch(wide.ids, wide.vectors, long))
         assert store.count(name) == 200
     assert len(sizes) == 2
-    assert max(sizes) <= bulk._UPSERT_BYTES
-    assert bulk._UPSERT_BYTES * 2 < 32 << 20
+    assert max(sizes) <= requests._UPSERT_BYTES
+    assert requests._UPSERT_BYTES * 2 < 32 << 20
 
 
 # An ingest that was killed
@@ -447,7 +446,7 @@ class Sparing:
 def test_resume(
     uploads: int, builtin: Encoder, undisturbed: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ingest.encoding.CHUNK_SIZE", 20)
+    monkeypatch.setattr("ingest.pipeline.CHUNK_SIZE", 20)
     with serving(LocalQdrant()) as url, closing(open_store(url)) as store:
         if uploads < 100:
             interrupted(store, builtin, uploads)
@@ -477,8 +476,9 @@ from ingest.pipeline import ingest
 from ingest.sources import SampleSource, TableSource
 from ingest.sources.base import Source
 from jobsearch.models import load_encoder
-from jobsearch.store import bulk, open_store
-bulk._UPSERT_BYTES = 150_000
+from jobsearch.store import open_store
+from jobsearch.store.server import requests
+requests._UPSERT_BYTES = 150_000
 ingest(SampleSource(), "en", open_store(sys.argv[1]), load_encoder("builtin", "pretrained"))
 """
 

@@ -16,7 +16,7 @@ import pytest
 from titles import ALIAS, COUNT, POINTS, build
 
 from jobsearch.errors import StoreError
-from jobsearch.store.edge import EdgeStore
+from jobsearch.store.embedded.store import EmbeddedStore
 
 # Root may write everywhere, unless it gives up CAP_DAC_OVERRIDE (1) before it runs something.
 _OBEYING_MODES = (
@@ -30,7 +30,7 @@ _CLI = "from jobsearch.cli import main; main(prog_name='jobsearch')"
 def store(tmp_path: Path) -> Iterator[Path]:
     """A store with one finished build, whose modes are put right again."""
     path = tmp_path / "store"
-    with closing(EdgeStore(path)) as opened:
+    with closing(EmbeddedStore(path)) as opened:
         build(opened, POINTS)
     yield path
     for folder in (path, *path.rglob("*/")):
@@ -92,8 +92,8 @@ def test_it_is_not_changed(store: Path, temporary: Path) -> None:
 
 def test_a_mount_that_is_read_only(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     refused = OSError(errno.EROFS, os.strerror(errno.EROFS), str(store / "locks" / "store.lock"))
-    monkeypatch.setattr("jobsearch.store.folder.hold", Mock(side_effect=refused))
-    with closing(EdgeStore(store)) as opened:
+    monkeypatch.setattr("jobsearch.store.embedded.folder.hold", Mock(side_effect=refused))
+    with closing(EmbeddedStore(store)) as opened:
         assert opened.count(ALIAS) == COUNT
         with pytest.raises(StoreError, match=r"store\.lock is read-only: give --store a folder"):
             opened.rollback(ALIAS)
@@ -110,9 +110,9 @@ def test_no_room_for_a_copy(
         monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
     else:
         full: Any = Mock(side_effect=OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
-        monkeypatch.setattr("jobsearch.store.sparse.blocks", full)
+        monkeypatch.setattr("jobsearch.store.embedded.engine_files.blocks", full)
     with (
-        closing(EdgeStore(store)) as opened,
+        closing(EmbeddedStore(store)) as opened,
         pytest.raises(StoreError, match=rf"which {temporary} has no room for \(1\d\d MB\): make"),
     ):
         opened.count(ALIAS)

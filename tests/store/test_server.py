@@ -20,9 +20,9 @@ from titles import ALIAS, COUNT, POINTS, build, encoder_info, metadata
 
 from jobsearch.errors import InvalidInput, StoreError, StoreUnavailable
 from jobsearch.store import open_store
-from jobsearch.store.names import build_name
-from jobsearch.store.qdrant import QdrantStore
-from jobsearch.store.refusals import translate
+from jobsearch.store.metadata import build_name
+from jobsearch.store.server.errors import store_error_for
+from jobsearch.store.server.store import ServerStore
 from jobsearch.types import FILTER_FIELDS, Filters
 
 
@@ -244,7 +244,7 @@ def test_an_index_that_is_never_ready(status: models.CollectionStatus, said: str
 
     name = build_name(ALIAS, encoder_info())
     with serving(busy) as url, closing(QdrantClient(url=url, check_compatibility=False)) as client:
-        store = QdrantStore(client, client, url, local=False, index_timeout_s=0.3)
+        store = ServerStore(client, client, url, local=False, index_timeout_s=0.3)
         store.create(name, metadata(COUNT))
         store.upsert(name, POINTS)
         with pytest.raises(StoreError, match=said):
@@ -285,7 +285,7 @@ Refused.__abstractmethods__ = frozenset()  # type: ignore[attr-defined]
     ids=str,
 )
 def test_the_clients_errors_are_ours(error: Exception, kind: type[StoreError], said: str) -> None:
-    mapped = translate(error, "URL")
+    mapped = store_error_for(error, "URL")
     assert type(mapped) is kind
     assert said in str(mapped)
 
@@ -304,9 +304,9 @@ def test_another_client_may_go_on_with_a_build() -> None:
 
 
 def test_other_errors_stay_what_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert translate(ValueError("a bug"), "URL") is None
+    assert store_error_for(ValueError("a bug"), "URL") is None
     client = QdrantClient(":memory:")
-    with closing(QdrantStore(client, client, ":memory:", local=True)) as store:
+    with closing(ServerStore(client, client, ":memory:", local=True)) as store:
         monkeypatch.setattr(client, "get_aliases", lambda: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             store.aliases()
@@ -336,7 +336,7 @@ def test_another_service_on_the_grpc_port_is_not_used() -> None:
                 continue
             other.listen()
             with closing(open_store(url)) as store:
-                assert isinstance(store, QdrantStore)
+                assert isinstance(store, ServerStore)
                 build(store, POINTS)
                 assert store.count(ALIAS) == COUNT
             return

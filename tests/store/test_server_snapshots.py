@@ -28,9 +28,8 @@ from jobsearch.errors import (
     StoreUnavailable,
 )
 from jobsearch.store import Store, open_server_snapshots, open_store
-from jobsearch.store.names import alias_name, build_name
-from jobsearch.store.server_snapshots import ServerSnapshots
-from jobsearch.store.snapshot_file import is_server_snapshot, read_snapshot
+from jobsearch.store.metadata import alias_name, build_name
+from jobsearch.store.server.snapshots import ServerSnapshots, is_server_snapshot, read_snapshot
 
 
 def save(url: str, name: str, path: Path) -> None:

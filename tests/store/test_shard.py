@@ -10,8 +10,8 @@ import qdrant_edge as edge
 from titles import DIM, batch, records, unit_vectors
 
 from jobsearch.errors import StoreError
-from jobsearch.store.manifest import checksums
-from jobsearch.store.shard import Shard
+from jobsearch.store.embedded.engine_files import checksums
+from jobsearch.store.embedded.shard import Shard
 
 MANY = 2000
 POINTS = batch(records(MANY), unit_vectors(MANY))
@@ -73,7 +73,7 @@ def test_a_full_disk_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     def load() -> Shard:
         return Shard(tmp_path / "disk" / "0", DIM, exact_up_to=MANY, new=False)
 
-    monkeypatch.setattr("jobsearch.store.shard.edge.EdgeShard", Full)
+    monkeypatch.setattr("jobsearch.store.embedded.shard.edge.EdgeShard", Full)
     with pytest.raises(StoreError, match="No space"):
         load()
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=0))

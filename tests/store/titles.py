@@ -5,9 +5,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from jobsearch.store import CollectionMetadata, PointBatch, Store, Vectors
-from jobsearch.store.names import alias_name, build_name
+from jobsearch.store import CollectionMetadata, PointBatch, Store
+from jobsearch.store.metadata import alias_name, build_name
 from jobsearch.types import EncoderInfo, SourceInfo, TitleRecord, VectorStorage
+from jobsearch.vectors import Vectors
 
 DIM = 16
 COUNT = 60

@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from jobsearch.models.training.titles import Indices, TrainingTitles
+from jobsearch.vectors import Vectors
 
-Vectors = npt.NDArray[np.float32]
 Embed = Callable[[Sequence[str]], Vectors]
 
 # Titles of other concepts among which those of a held-out concept must be found, a language.

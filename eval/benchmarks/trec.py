@@ -1,0 +1,101 @@
+"""Any TREC triple as a benchmark: a file of queries, one of documents, one of judgements.
+
+Structure: queries and documents are tab-separated ids and titles without quoting, as in MELO's
+files, or below a header, as in TalentCLEF's; judgements are TREC qrels. A first line whose id is
+``id``, ``qid``, ``docid`` or ends in ``_id`` or ``-id`` is a header.
+"""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from eval.benchmarks.base import (
+    Benchmark,
+    Card,
+    Corpus,
+    TitleLine,
+    check_titles_are_there,
+    read_qrels,
+    read_title_lines,
+)
+from eval.benchmarks.esco import NAME as ESCO_NAME
+from eval.benchmarks.melo import NAME as MELO_NAME
+from eval.benchmarks.talentclef import NAME as TALENTCLEF_NAME
+from eval.benchmarks.talentclef import SAMPLE_NAME
+from ingest.sources.files import text_lines
+from jobsearch.errors import InvalidInput
+from jobsearch.languages import check_language
+from jobsearch.types import TitleRecord
+
+NAME = "trec"
+
+# Published figures stand beside these.
+_TAKEN = (TALENTCLEF_NAME, SAMPLE_NAME, MELO_NAME, ESCO_NAME)
+_NAME = re.compile("[a-z0-9][a-z0-9-]{0,59}")
+_HEADER_ID = re.compile(r"(?:\w+[_-])?id|qid|docid", re.IGNORECASE)
+
+
+def load_trec(
+    queries: str | Path,
+    corpus: str | Path,
+    qrels: str | Path,
+    *,
+    query_language: str,
+    corpus_language: str,
+    name: str = NAME,
+) -> Benchmark:
+    """Load a benchmark from its three files.
+
+    Args:
+        queries: file of query ids and titles.
+        corpus: file of document ids and titles.
+        qrels: file of judgements; its name without the suffix is the split.
+        query_language: ISO 639-1 code.
+        corpus_language: ISO 639-1 code.
+        name: of the benchmark. The corpus is stored under it, so another takes its place.
+
+    Raises:
+        BenchmarkError: a file is empty or the files do not fit together, with file and line.
+        InvalidInput: a language is unknown; the name cannot be used or is that of another
+            benchmark.
+        SourceError: a file cannot be read.
+    """
+    if not _NAME.fullmatch(name) or name in _TAKEN:
+        raise InvalidInput(
+            f"{name!r} cannot name a benchmark: take up to 60 of a-z, 0-9 and hyphens, and none of "
+            f"{', '.join(_TAKEN)}"
+        )
+    query_language, corpus_language = map(check_language, (query_language, corpus_language))
+    titles = {line.id: line.title for line in _title_lines(queries, "queries")}
+    documents = tuple(
+        (line.number, TitleRecord(line.title, corpus_language, name, "corpus", doc_id=line.id))
+        for line in _title_lines(corpus, "documents")
+    )
+    source = Corpus(name, "", "", (corpus_language,), str(corpus), documents)
+    return Benchmark(
+        name=name,
+        split=Path(qrels).stem,
+        query_language=query_language,
+        queries=titles,
+        corpus=source,
+        documents=source.titles,
+        qrels=read_qrels(_lines(qrels), str(qrels), titles, source.titles),
+        card=Card(
+            scope=f"titles in {query_language}, to be found among titles in {corpus_language}",
+            structure="queries, documents and TREC qrels",
+            source=f"{queries}, {corpus}, {qrels}",
+            licence="that of the files",
+        ),
+    )
+
+
+def _title_lines(path: str | Path, what: str) -> list[TitleLine]:
+    lines = list(read_title_lines(_lines(path), str(path)))
+    if lines and _HEADER_ID.fullmatch(lines[0].id):
+        del lines[0]
+    check_titles_are_there({line.id: line.title for line in lines}, str(path), what)
+    return lines
+
+
+def _lines(path: str | Path) -> Iterator[str]:
+    return text_lines(lambda: Path(path).open("rb"), str(path))

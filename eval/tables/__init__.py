@@ -1,0 +1,1 @@
+"""Tables made of results: leaderboard, comparison, diagnostics; and how they are printed."""

@@ -1,0 +1,191 @@
+"""What stands beside the leaderboard: what its figures hide, gender, and the loss of the index."""
+
+from collections.abc import Collection, Sequence
+from statistics import fmean
+
+from eval.results import Cell, QueryResult
+from eval.tables.leaderboard import by_set, pairs_in_order, set_of
+from eval.tables.render import Table, figure
+from jobsearch.text import fold_title
+
+
+def details(
+    cells: Sequence[Cell], metrics: Sequence[str], trained_on: Collection[str] = ()
+) -> list[Table]:
+    """All tables of this module, as far as there is something to say.
+
+    Args:
+        cells: what was measured.
+        metrics: names as in :data:`eval.metrics.MEASURES`.
+        trained_on: titles as :func:`ingest.training_titles.titles_in` gives them.
+    """
+    return [
+        *tables_of_what_is_hidden(cells, metrics),
+        *(tables_of_seen_queries(cells, metrics, trained_on) if trained_on else ()),
+        *tables_of_gender(cells),
+        *tables_of_index_loss(cells),
+    ]
+
+
+def tables_of_what_is_hidden(cells: Sequence[Cell], metrics: Sequence[str]) -> list[Table]:
+    """For each benchmark: what its figures hide, and the figures without it."""
+    found: list[Table] = []
+    for name, own in by_set([cell for cell in cells if cell.facts]).items():
+        found.append(_facts_table(name, own))
+        found += [_without_copies_table(name, own, metric) for metric in metrics]
+    return found
+
+
+def _facts_table(name: str, cells: Sequence[Cell]) -> Table:
+    facts = {(cell.split, cell.pair): cell for cell in cells}
+    rows = tuple(
+        (
+            split,
+            pair,
+            str(cell.queries),
+            f"{cell.corpus:,}",
+            f"{f.copies} ({f.copies_not_relevant})",
+            str(f.contradictions),
+            f"{f.random_map:.3f}",
+            *(figure(value) for value in f.best_map.values()),
+        )
+        for (split, pair), cell in facts.items()
+        if (f := cell.facts)
+    )
+    headers = (
+        "measured on", "pair", "queries", "corpus", "copies (not relevant)", "contradictions",
+        "MAP by chance", *(f"highest MAP@{depth}" for depth in _depths(cells)),
+    )  # fmt: skip
+    notes = (
+        "copies: queries that stand word for word in the corpus; in brackets those of which no "
+        "copy was judged relevant",
+        "contradictions: of documents with the same title, one is judged relevant and one is not",
+        "highest MAP@10: no run of ten documents a query can have more",
+    )
+    return Table(f"{name}: what the figures hide", headers, rows, notes, words=2)
+
+
+def _depths(cells: Sequence[Cell]) -> tuple[str, ...]:
+    return next((tuple(cell.facts.best_map) for cell in cells if cell.facts), ())
+
+
+def _without_copies_table(name: str, cells: Sequence[Cell], metric: str) -> Table:
+    rows: dict[tuple[str, str], dict[str, tuple[float, float | None]]] = {}
+    for cell in cells:
+        pair = (cell.metrics[metric], cell.without_copies.get(metric))
+        rows.setdefault((cell.system, set_of(cell)), {})[cell.pair] = pair
+    pairs = pairs_in_order(cells)
+    return Table(
+        f"{name}: {metric} with and without the copies of the query",
+        ("system", "measured on", *pairs),
+        tuple(
+            (
+                *names,
+                *(
+                    f"{figure(values[p][0])} ({figure(values[p][1])})" if p in values else ""
+                    for p in pairs
+                ),
+            )
+            for names, values in rows.items()
+        ),
+        ("in brackets: without them, in the corpus and in the judgements",),
+        words=2,
+    )
+
+
+def tables_of_seen_queries(
+    cells: Sequence[Cell], metrics: Sequence[str], trained_on: Collection[str]
+) -> list[Table]:
+    """Figures of the queries that stand among the titles of a training, and of the others."""
+    rows = []
+    for cell in cells:
+        seen: list[QueryResult] = []
+        new: list[QueryResult] = []
+        for result in cell.per_query:
+            known = fold_title(result.title) in trained_on
+            (seen if known else new).append(result)
+        figures = [
+            figure(fmean(result.metrics[metric] for result in part) if part else None)
+            for metric in metrics
+            for part in (seen, new)
+        ]
+        counts = str(len(seen)), str(len(new))
+        rows.append((cell.system, f"{cell.benchmark} {cell.split}", cell.pair, *counts, *figures))
+    headers = (
+        "system", "benchmark", "pair", "seen", "new",
+        *(f"{metric} {part}" for metric in metrics for part in ("seen", "new")),
+    )  # fmt: skip
+    notes = ("seen: queries that are, case aside, a title of the training data",)
+    return [Table("queries seen in training", headers, tuple(rows), notes, words=3)]
+
+
+def tables_of_gender(cells: Sequence[Cell]) -> list[Table]:
+    """For each benchmark whose queries stand in both genders: how alike they are answered."""
+    found: list[Table] = []
+    for name, own in by_set([cell for cell in cells if cell.gender]).items():
+        found.append(_gender_table(name, own))
+    return found
+
+
+def _gender_table(name: str, cells: Sequence[Cell]) -> Table:
+    rows = []
+    for cell in cells:
+        if not (report := cell.gender):
+            continue
+        means = report.means
+        figures = [
+            figure(means[name])
+            for name in (
+                "overlap", "overlap_of_jobs", "masculine_map", "feminine_map", "masculine_share",
+                "feminine_share",
+            )
+        ]  # fmt: skip
+        corpus = figure(report.corpus_share)
+        rows.append(
+            (cell.system, set_of(cell), cell.pair, str(len(report.pairs)), *figures, corpus)
+        )
+    report = next(cell.gender for cell in cells if cell.gender)
+    headers = (
+        "system", "measured on", "pair", "queries in both forms", "overlap", "overlap of jobs",
+        "MAP masculine", "MAP feminine", "masculine of masculine", "masculine of feminine",
+        "masculine in corpus",
+    )  # fmt: skip
+    notes = (
+        f"overlap: rank-biased overlap (p = {report.persistence:g}, {report.depth} ranks) of the "
+        "rankings for both forms of a query; of jobs: both forms of a title count as one",
+        f"masculine of …: share of masculine titles among those of the first {report.share_depth} "
+        "documents that stand in the corpus in both forms, for either query",
+    )
+    return Table(f"{name}: gender", headers, tuple(rows), notes, words=3)
+
+
+def tables_of_index_loss(cells: Sequence[Cell]) -> list[Table]:
+    """What the live index loses, for the cells of which that was measured."""
+    measured = [cell for cell in cells if cell.index]
+    if not measured:
+        return []
+    rows = tuple(
+        (
+            cell.system,
+            f"{cell.benchmark} {cell.split}",
+            cell.pair,
+            mode.mode,
+            *map(figure, mode.recall.values()),
+            figure(mode.map_at_depth),
+            f"{mode.map_at_depth - cell.index[0].map_at_depth:+.4f}",
+            *(f"{value:.1f}" for value in mode.milliseconds.values()),
+        )
+        for cell in measured
+        for mode in cell.index
+    )
+    first = measured[0].index[0]
+    headers = (
+        "system", "benchmark", "pair", "search",
+        *(f"recall@{depth}" for depth in first.recall),
+        "MAP@100", "change", *(f"p{q} ms" for q in first.milliseconds),
+    )  # fmt: skip
+    notes = (
+        "recall: of the documents that an exact search finds; a folder's collections of up to "
+        "50,000 titles have no index, and lose nothing",
+    )
+    return [Table("what the live index loses", headers, rows, notes, words=4)]

@@ -1,0 +1,225 @@
+"""Cells arranged as tables: within a language, and across languages, as the papers have them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+
+from eval.benchmarks.talentclef import SAMPLE_NAME
+from eval.results import Cell
+from eval.tables.render import Table, figure
+
+#: The means that TalentCLEF ranks by: over these pairs within and across languages.
+MONOLINGUAL = ("en-en", "es-es", "de-de")
+CROSS_LINGUAL = ("en-es", "en-de")
+
+_DSGT = (
+    "Brikman, Sana and Ruegger 2025, Multilingual Job Title Matching with MPNet-Based Sentence "
+    "Transformers, CEUR-WS Vol-4038 (DS@GT)"
+)
+_NITK = (
+    "Bhangale, Gabhane and Anand Kumar 2025, Fine-Tuned Sentence Transformer for Multilingual Job "
+    "Title Matching, CEUR-WS Vol-4038"
+)
+_NLPNORTH = "NLPnorth @ TalentCLEF 2025, arXiv:2506.19058"
+_PARTICIPANT = "reported by a participant of TalentCLEF 2025; not checked against a publication"
+_MELO = (
+    "Retyk et al. 2024, arXiv:2410.08319 (OpenAI, mE5), and others; not checked against the "
+    "publication"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """A row of somebody else's.
+
+    Args:
+        system: what was measured.
+        benchmark: name of the benchmark.
+        measured_on: the set: its split, with a word of caution where due.
+        metric: as in :data:`eval.metrics.MEASURES`.
+        pairs: value by pair of languages.
+        means: the pairs that ``mean`` is over.
+        mean: as published; None if only pairs were.
+        source: where it is published.
+    """
+
+    system: str
+    benchmark: str
+    measured_on: str
+    metric: str
+    pairs: Mapping[str, float]
+    source: str
+    means: tuple[str, ...] = ()
+    mean: float | None = None
+
+
+def _mean(system: str, over: tuple[str, ...], value: float, split: str, source: str) -> Published:
+    return Published(
+        system, "talentclef-2025", split, "MAP", {}, source=source, means=over, mean=value
+    )
+
+
+def _melo(system: str, value: float) -> Published:
+    return Published(system, "melo", "deu_q_de_c_en", "MRR", {"de-en": value}, source=_MELO)
+
+
+PUBLISHED = (
+    _mean("NLPnorth, prompting (5th)", MONOLINGUAL, 0.492, "test", _NLPNORTH),
+    _mean("MPNet fine-tuned, NITK", MONOLINGUAL, 0.45, "test", _NITK),
+    _mean("MPNet fine-tuned, NITK", MONOLINGUAL, 0.49, "validation", _NITK),
+    _mean("MPNet zero-shot, DS@GT", MONOLINGUAL, 0.399, "test", _DSGT),
+    _mean("MPNet fine-tuned, DS@GT (32nd)", MONOLINGUAL, 0.360, "test", _DSGT),
+    Published(
+        "MPNet fine-tuned, a participant",
+        "talentclef-2025",
+        "validation",
+        "MAP",
+        {"en-en": 0.582, "es-es": 0.474, "de-de": 0.418},
+        source=_PARTICIPANT,
+    ),
+    Published(
+        "MPNet zero-shot",
+        "talentclef-2025",
+        "validation",
+        "MAP",
+        {"es-es": 0.417},
+        source=_PARTICIPANT,
+    ),
+    _mean("MPNet, DS@GT", CROSS_LINGUAL, 0.02, "test", _DSGT),
+    _melo("OpenAI text-embedding-3-large", 0.552),
+    _melo("mE5-large", 0.386),
+    _melo("BGE-M3", 0.334),
+    _melo("MPNet", 0.092),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """A row before it is laid out."""
+
+    system: str
+    measured_on: str
+    pairs: dict[str, float]
+    mean: float | None
+    source: str = ""
+
+
+def tables(cells: Sequence[Cell], metrics: Sequence[str]) -> list[Table]:
+    """The leaderboard: for each benchmark, set and metric a table or two.
+
+    One table is for pairs within a language, one for pairs across languages. Rows are the systems
+    that were measured, those on most pairs and the best of them first, then published ones; columns
+    are pairs and the mean that TalentCLEF ranks by, where all its pairs were measured. Every row
+    says which set it was measured on: figures of different sets do not compare.
+
+    Args:
+        cells: what was measured.
+        metrics: names as in :data:`eval.metrics.MEASURES`.
+    """
+    parts: list[Table] = []
+    for name, own in by_set(cells).items():
+        for metric in metrics:
+            parts += _tables(name, own, metric)
+    return parts
+
+
+def by_set(cells: Sequence[Cell]) -> dict[str, list[Cell]]:
+    """The cells of each benchmark, under its name; of each of its sets, if there are several."""
+    sets: dict[str, set[str]] = {}
+    for cell in cells:
+        sets.setdefault(cell.benchmark, set()).add(cell.split)
+    found: dict[str, list[Cell]] = {}
+    for cell in cells:
+        several = len(sets[cell.benchmark]) > 1
+        name = f"{cell.benchmark} {cell.split}" if several else cell.benchmark
+        found.setdefault(name, []).append(cell)
+    return found
+
+
+def _tables(name: str, cells: Sequence[Cell], metric: str) -> list[Table]:
+    found = []
+    for title, ranked_by, across in (
+        ("within a language", MONOLINGUAL, False),
+        ("across languages", CROSS_LINGUAL, True),
+    ):
+        here = [cell for cell in cells if _is_across(cell.pair) == across]
+        if here:
+            found.append(_table(f"{name}: {metric} {title}", here, metric, ranked_by))
+    return found
+
+
+def _table(title: str, cells: Sequence[Cell], metric: str, ranked_by: tuple[str, ...]) -> Table:
+    measured = {cell.pair for cell in cells}
+    pairs = pairs_in_order(cells)
+    with_mean = measured.issuperset(ranked_by)
+    own, published = _own(cells, metric, ranked_by), _published(cells, metric, ranked_by)
+    entries = [*own, *(p for p in published if p.pairs.keys() & measured or with_mean)]
+    sources = list(dict.fromkeys(entry.source for entry in entries if entry.source))
+    rows = tuple(
+        (
+            f"{e.system} [{sources.index(e.source) + 1}]" if e.source else e.system,
+            e.measured_on,
+            *(figure(e.pairs.get(pair)) for pair in pairs),
+            *([figure(e.mean)] if with_mean else []),
+        )
+        for e in entries
+    )
+    notes = [f"mean: over {', '.join(ranked_by)}"] if with_mean else []
+    notes += [f"[{number}] {source}" for number, source in enumerate(sources, start=1)]
+    headers = ("system", "measured on", *pairs, *(["mean"] if with_mean else []))
+    return Table(title, headers, rows, tuple(notes), words=2)
+
+
+def pairs_in_order(cells: Sequence[Cell]) -> tuple[str, ...]:
+    """The pairs that were measured: those that TalentCLEF ranks by first, then by name."""
+    measured = {cell.pair for cell in cells}
+    first = [pair for pair in (*MONOLINGUAL, *CROSS_LINGUAL) if pair in measured]
+    return (*first, *sorted(measured.difference(first)))
+
+
+def _own(cells: Sequence[Cell], metric: str, ranked_by: tuple[str, ...]) -> list[_Entry]:
+    rows: dict[tuple[str, str], dict[str, float]] = {}
+    for cell in cells:
+        rows.setdefault((cell.system, set_of(cell)), {})[cell.pair] = cell.metrics[metric]
+    best_first = sorted(rows.items(), key=lambda row: (-len(row[1]), -fmean(row[1].values())))
+    return [
+        _Entry(system, measured_on, pairs, _mean_over(pairs, ranked_by))
+        for (system, measured_on), pairs in best_first
+    ]
+
+
+def _published(cells: Sequence[Cell], metric: str, ranked_by: tuple[str, ...]) -> list[_Entry]:
+    benchmark, splits = cells[0].benchmark, {cell.split for cell in cells}
+    return [
+        _Entry(
+            f"published: {row.system}",
+            row.measured_on,
+            dict(row.pairs),
+            _mean_over(row.pairs, ranked_by) if row.mean is None else row.mean,
+            row.source,
+        )
+        for row in PUBLISHED
+        if (row.benchmark, row.metric) == (benchmark, metric) and _fits(row, splits, ranked_by)
+    ]
+
+
+def _fits(row: Published, splits: set[str], ranked_by: tuple[str, ...]) -> bool:
+    """Whether a published row belongs into a table: by its mean, or by its pairs and set."""
+    if row.mean is not None:
+        return row.means == ranked_by
+    across = ranked_by == CROSS_LINGUAL
+    return row.measured_on in splits and all(_is_across(pair) == across for pair in row.pairs)
+
+
+def _mean_over(pairs: Mapping[str, float], wanted: tuple[str, ...]) -> float | None:
+    return fmean(pairs[pair] for pair in wanted) if pairs.keys() >= set(wanted) else None
+
+
+def _is_across(pair: str) -> bool:
+    first, second = pair.split("-")
+    return first != second
+
+
+def set_of(cell: Cell) -> str:
+    """The set a figure was measured on, as tables name it: the sample is called a sample."""
+    return SAMPLE_NAME if cell.benchmark == SAMPLE_NAME else cell.split

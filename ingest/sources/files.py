@@ -1,0 +1,324 @@
+"""One way to read a folder or a zip file of somebody else's making.
+
+A zip file is read in place and never unpacked, so nothing is written; it is still refused when its
+members climb out of it, are links or encrypted, or would unpack to far more than they seem.
+"""
+
+import codecs
+import csv
+import hashlib
+import io
+import lzma
+import os
+import re
+import stat
+import zipfile
+import zlib
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import IO
+
+from jobsearch.errors import SourceFormatError, SourceNotFound, UnsafeArchive
+
+MAX_DEPTH = 5
+MAX_UNPACKED_BYTES = 4 * 1024**3
+MAX_RATIO = 200
+#: No table has lines like that, and one line is held in memory.
+MAX_LINE_CHARS = 2 * 1024**2
+# Small members may be highly regular without any harm.
+_RATIO_FROM_BYTES = 10 * 1024**2
+_CHUNK_BYTES = 1024**2
+
+# UTF-32 first: its little-endian mark begins with that of UTF-16.
+_MARKS = (
+    (codecs.BOM_UTF32_LE, "UTF-32"),
+    (codecs.BOM_UTF32_BE, "UTF-32"),
+    (codecs.BOM_UTF16_LE, "UTF-16"),
+    (codecs.BOM_UTF16_BE, "UTF-16"),
+)
+_UNDECODED = re.compile("[\udc80-\udcff]")
+
+#: Why a row is rejected of which :func:`is_undecoded` is true.
+NOT_UTF8 = "not UTF-8 (if all of the file is in Latin-1: iconv -f ISO-8859-1 -t UTF-8)"
+
+
+@dataclass(frozen=True, slots=True)
+class FileTree:
+    """The files of a folder or of a zip file.
+
+    Args:
+        root: the folder or zip file.
+        names: paths below the root with forward slashes, sorted.
+        zipped: whether the root is a zip file.
+    """
+
+    root: Path
+    names: tuple[str, ...]
+    zipped: bool
+
+    def where(self, name: str) -> str:
+        """How messages call a file."""
+        return f"{self.root}!{name}" if self.zipped else str(self.root / name)
+
+    def lines(self, name: str) -> Iterator[str]:
+        """The lines of a text file with their ends; see :func:`text_lines`."""
+        return text_lines(lambda: self._open(name), self.where(name))
+
+    def sha256(self, name: str) -> str:
+        """Hexadecimal digest of a file's bytes."""
+        return file_sha256(lambda: self._open(name), self.where(name))
+
+    def _open(self, name: str) -> IO[bytes]:
+        if not self.zipped:
+            return (self.root / name).open("rb")
+        # The member keeps the archive's file open until it is closed itself.
+        with zipfile.ZipFile(self.root) as archive:
+            return archive.open(name)
+
+
+def open_tree(path: str | Path, looked_for: str) -> FileTree:
+    """List a folder (down to ``MAX_DEPTH`` levels) or a zip file.
+
+    Args:
+        path: folder or zip file.
+        looked_for: what is expected there, for messages.
+
+    Raises:
+        SourceNotFound: nothing is there.
+        SourceFormatError: it is another kind of file, or a damaged or encrypted zip file.
+        UnsafeArchive: a zip file that must not be trusted.
+    """
+    root = Path(path)
+    if not root.exists():
+        raise SourceNotFound(f"{root} does not exist: give {looked_for}")
+    if root.is_dir():
+        return FileTree(root, tuple(sorted(_walk(root))), zipped=False)
+    if not zipfile.is_zipfile(root):
+        if root.suffix.lower() == ".zip":
+            raise SourceFormatError(f"{root} is damaged (no zip directory): download it again")
+        raise SourceFormatError(f"{root} is neither a folder nor a zip file: give {looked_for}")
+    return FileTree(root, tuple(sorted(_members(root))), zipped=True)
+
+
+def text_lines(open_binary: Callable[[], IO[bytes]], where: str) -> Iterator[str]:
+    """The lines of a UTF-8 file with their ends, a byte-order mark dropped.
+
+    Bytes that are not UTF-8 come as lone surrogates, so that one bad row does not end the reading:
+    ask :func:`is_undecoded` of every row.
+
+    Raises:
+        SourceFormatError: the file is in UTF-16 or UTF-32, has a line longer than
+            ``MAX_LINE_CHARS``, or cannot be read.
+    """
+    with _reading(where), open_binary() as raw:
+        if encoding := _other_encoding(raw.read(4)):
+            raise SourceFormatError(
+                f"{where} is not UTF-8 but, from byte 0 on, {encoding}. "
+                f"Convert it with: iconv -f {encoding} -t UTF-8"
+            )
+        raw.seek(0)
+        with io.TextIOWrapper(
+            raw, encoding="utf-8-sig", errors="surrogateescape", newline=""
+        ) as text:
+            while line := text.readline(MAX_LINE_CHARS):
+                if len(line) == MAX_LINE_CHARS:
+                    raise SourceFormatError(
+                        f"{where} has a line of {MAX_LINE_CHARS:,} characters or more: "
+                        "it is no table of titles, or its line ends were lost"
+                    )
+                yield line
+
+
+def is_undecoded(text: str) -> bool:
+    """Whether some byte of ``text`` was not UTF-8; it stands there as a lone surrogate."""
+    return not text.isascii() and _UNDECODED.search(text) is not None
+
+
+def file_sha256(open_binary: Callable[[], IO[bytes]], where: str) -> str:
+    """Hexadecimal digest of a file's bytes."""
+    digest = hashlib.sha256()
+    with _reading(where), open_binary() as stream:
+        while chunk := stream.read(_CHUNK_BYTES):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _other_encoding(start: bytes) -> str:
+    for mark, encoding in _MARKS:
+        if start.startswith(mark):
+            return encoding
+    # Without a mark: every other byte of Latin letters is zero.
+    if b"\0" in start:
+        return "UTF-16BE" if start.startswith(b"\0") else "UTF-16LE"
+    return ""
+
+
+@contextmanager
+def _reading(where: str) -> Iterator[None]:
+    """Turn what the operating system and zipfile raise into one line."""
+    try:
+        yield
+    except OSError as error:
+        raise SourceFormatError(
+            f"{where} cannot be read ({error.strerror or error}): check the file"
+        ) from error
+    except (
+        zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError,
+        UnicodeDecodeError,
+    ) as error:  # fmt: skip
+        raise SourceFormatError(f"{where} is damaged ({error}): download it again") from error
+
+
+def _walk(root: Path) -> Iterator[str]:
+    for folder, folders, files in os.walk(root):
+        below = Path(folder).relative_to(root)
+        folders[:] = [f for f in folders if f[0] not in "._" and len(below.parts) < MAX_DEPTH]
+        # A pipe would be waited for without end.
+        there = (name for name in files if Path(folder, name).is_file())
+        yield from ((below / name).as_posix() for name in there)
+
+
+def _members(path: Path) -> Iterator[str]:
+    with _reading(str(path)), zipfile.ZipFile(path) as archive:
+        infos = archive.infolist()
+    unpacked = sum(info.file_size for info in infos)
+    if unpacked > MAX_UNPACKED_BYTES:
+        raise UnsafeArchive(
+            f"{path} would unpack to {unpacked / 1024**3:.1f} GiB, more than "
+            f"{MAX_UNPACKED_BYTES // 1024**3}: unpack it yourself and give the folder"
+        )
+    for info in infos:
+        _check_member(path, info)
+        if not info.is_dir() and not info.filename.startswith("__MACOSX/"):
+            yield info.filename
+
+
+def _check_member(path: Path, info: zipfile.ZipInfo) -> None:
+    name = info.filename
+    parts = PurePosixPath(name.replace("\\", "/"))
+    problem = ""
+    if parts.is_absolute() or ".." in parts.parts or re.match("[A-Za-z]:", name):
+        problem = "climbs out of the archive"
+    elif stat.S_ISLNK(info.external_attr >> 16):
+        problem = "is a link"
+    elif info.file_size > max(_RATIO_FROM_BYTES, MAX_RATIO * info.compress_size):
+        problem = f"unpacks to more than {MAX_RATIO} times its size"
+    if problem:
+        raise UnsafeArchive(
+            f"{path} is not safe: its member {name!r} {problem}. Get the file from its publisher"
+        )
+    if info.flag_bits & 1:
+        raise SourceFormatError(
+            f"{path} is encrypted (member {name!r}): unpack it yourself and give the folder"
+        )
+
+
+#: A row that goes on for longer is taken for a quotation mark left open. Each such mark has as many
+#: lines read again, so without a limit a file of them would take the square of its length.
+MAX_ROW_LINES = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Cells:
+    """One row. ``problem`` says why it cannot be used; its cells are then the raw text.
+
+    Args:
+        line: line on which the row begins, from 1.
+        cells: its fields.
+        problem: empty for a good row.
+    """
+
+    line: int
+    cells: list[str]
+    problem: str = ""
+
+
+class _Lines:
+    """Lines that can be handed back, so that a quotation mark left open costs one line only."""
+
+    def __init__(self, lines: Iterator[str]) -> None:
+        self._lines = lines
+        self._returned: deque[str] = deque()
+        self.taken: list[str] = []
+
+    def __iter__(self) -> "_Lines":
+        return self
+
+    def __next__(self) -> str:
+        if len(self.taken) == MAX_ROW_LINES:
+            raise csv.Error(f"no end within {MAX_ROW_LINES:,} lines")
+        line = self._returned.popleft() if self._returned else next(self._lines)
+        self.taken.append(line)
+        return line
+
+    def hand_back_all_but_first(self) -> None:
+        self._returned.extendleft(reversed(self.taken[1:]))
+        del self.taken[1:]
+
+
+def read_cells(lines: Iterator[str], delimiter: str) -> Iterator[Cells]:
+    """Parse CSV (RFC 4180, a quoted field may hold line ends); the header is the first row.
+
+    A row with broken quoting, bytes that are not UTF-8, or another number of fields than the
+    header has a ``problem``. Blank lines are no rows. After broken quoting the reading goes on at
+    the next line, so a stray quotation mark does not swallow the rows after it.
+    """
+    source = _Lines(lines)
+    reader = csv.reader(source, delimiter=delimiter, strict=True)
+    line, width = 1, 0
+    while True:
+        source.taken.clear()
+        try:
+            cells = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            source.hand_back_all_but_first()
+            # The reader forgets the unfinished row when it is asked for the next.
+            yield Cells(line, source.taken.copy(), f"broken quoting ({error})")
+        else:
+            if cells:
+                width = width or len(cells)
+                yield Cells(line, cells, _problem(cells, width))
+        line += len(source.taken)
+
+
+def _problem(cells: list[str], width: int) -> str:
+    if any(map(is_undecoded, cells)):
+        return NOT_UTF8
+    if len(cells) != width:
+        return "another number of columns than the header"
+    return ""
+
+
+def read_header(rows: Iterator[Cells], where: str, needed: list[str]) -> list[str]:
+    """Take the header off ``rows``.
+
+    Raises:
+        SourceFormatError: the file is empty, or a needed column is missing.
+    """
+    first = next(rows, None)
+    if first is None:
+        raise SourceFormatError(f"{where} is empty: its first line should name the columns")
+    if first.problem:
+        raise SourceFormatError(f"{where} cannot be read: line {first.line} is {first.problem}")
+    header = [name.strip() for name in first.cells]
+    check_columns(header, where, needed)
+    return header
+
+
+def check_columns(there: list[str], where: str, needed: list[str]) -> None:
+    """Refuse a file that lacks columns.
+
+    Raises:
+        SourceFormatError: listing the columns that are there.
+    """
+    missing = [name for name in needed if name not in there]
+    if missing:
+        raise SourceFormatError(
+            f"{where} has no column {', '.join(map(repr, missing))}: "
+            f"its columns are {', '.join(map(repr, there))}"
+        )

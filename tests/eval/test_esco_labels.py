@@ -1,0 +1,89 @@
+from pathlib import Path
+
+import pytest
+from small_benchmarks import write
+
+from eval.benchmarks.esco import load_esco_labels
+from ingest.sources import EscoSource
+from ingest.sources.esco import SAMPLE_FOLDER
+from jobsearch.errors import BenchmarkError, InvalidInput, SourceFormatError
+
+HEADER = "conceptUri,iscoGroup,preferredLabel,altLabels,hiddenLabels\n"
+FILES = {
+    "occupations_en.csv": HEADER
+    + 'urn:1,2221,nurse,"staff nurse\nnurse\nStaff  nurse",ward angel\n'
+    + "urn:2,5120,cook,,\n"
+    + "urn:3,2221,only here,,\n",
+    "occupations_de.csv": HEADER
+    + "urn:2,5120,Koch/Köchin,Koch,\n"
+    + "urn:1,2221,Krankenpfleger/Krankenpflegerin,,\n",
+}
+
+
+@pytest.fixture
+def export(tmp_path: Path) -> Path:
+    return write(tmp_path, FILES)
+
+
+def test_preferred_labels_against_all_labels(export: Path) -> None:
+    benchmark = load_esco_labels(export, "de", "en")
+    assert benchmark.pair == "de-en"
+    # Slash forms are asked whole; occupations are the ids.
+    assert benchmark.queries == {"urn:1": "Krankenpfleger/Krankenpflegerin", "urn:2": "Koch/Köchin"}
+    records = [row.records[0] for row in benchmark.corpus.rows("en")]
+    assert [(r.title, r.kind, r.concept_id) for r in records] == [
+        ("nurse", "preferred", "urn:1"),
+        ("staff nurse", "alternative", "urn:1"),
+        ("Staff nurse", "alternative", "urn:1"),
+        ("cook", "preferred", "urn:2"),
+        ("only here", "preferred", "urn:3"),
+    ]
+    assert benchmark.qrels["urn:1"] == {r.doc_id: 1 for r in records[:3]}
+    assert benchmark.qrels["urn:2"] == {records[3].doc_id: 1}
+    assert set(benchmark.qrels) == set(benchmark.queries)
+
+
+def test_labels_of_the_corpus_are_not_split(export: Path) -> None:
+    benchmark = load_esco_labels(export, "en", "de")
+    titles = [row.records[0].title for row in benchmark.corpus.rows("de")]
+    assert titles == ["Koch/Köchin", "Koch", "Krankenpfleger/Krankenpflegerin"]
+    assert list(benchmark.queries) == ["urn:1", "urn:2"]
+
+
+def test_documents_have_the_ids_of_the_points_that_ingest_makes(export: Path) -> None:
+    benchmark = load_esco_labels(export, "de", "en")
+    points = {record.point_id for row in EscoSource(export).rows("en") for record in row.records}
+    assert benchmark.documents.keys() <= points
+
+
+def test_the_draw_is_fixed_by_its_seed() -> None:
+    drawn = [
+        list(load_esco_labels(SAMPLE_FOLDER, "en", "es", size=20, seed=seed).queries)
+        for seed in (1, 1, 2)
+    ]
+    assert drawn[0] == drawn[1] != drawn[2]
+    assert len(drawn[0]) == 20
+    # The languages do not change it.
+    assert list(load_esco_labels(SAMPLE_FOLDER, "de", "zh", size=20, seed=1).queries) == drawn[0]
+
+
+def test_no_occupation_in_common(export: Path) -> None:
+    write(export, {"occupations_es.csv": HEADER + "urn:9,5120,cocinero,,\n"})
+    with pytest.raises(BenchmarkError, match="no occupation has labels in both en and es"):
+        load_esco_labels(export, "en", "es")
+
+
+def test_languages(export: Path) -> None:
+    with pytest.raises(SourceFormatError, match=r"has no occupations_fr\.csv"):
+        load_esco_labels(export, "en", "fr")
+    with pytest.raises(InvalidInput, match="unknown language 'xx'"):
+        load_esco_labels(export, "xx", "en")
+
+
+def test_the_real_export(esco: Path) -> None:
+    benchmark = load_esco_labels(esco, "en", "es")
+    assert benchmark.split == "1.2.0"
+    assert len(benchmark.queries) == 500
+    assert not benchmark.queries_without_relevant
+    # 16,763 labels, of which an occupation lists a few twice.
+    assert 16_700 < len(benchmark.documents) <= 16_763
