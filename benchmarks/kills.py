@@ -27,7 +27,8 @@ from benchmarks.common import ESCO
 from ingest.pipeline import ingest
 from ingest.sources import EscoSource
 from jobsearch.models import Encoder, load_encoder
-from jobsearch.models.cache import CachedEncoder, EmbeddingCache
+from jobsearch.models.cache import EmbeddingCache
+from jobsearch.models.cached import CachedEncoder
 from jobsearch.store import Store, open_store
 
 QUERIES = 100

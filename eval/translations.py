@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from ingest.sources.base import Source
 from jobsearch.errors import BenchmarkError, InvalidInput
-from jobsearch.models.encoder import TitleEncoder
+from jobsearch.models.encoder import DocumentEncoder
 from jobsearch.types import Variant
 from jobsearch.vectors import Vectors
 
@@ -137,7 +137,9 @@ def choose_concepts(labels: Labels, size: int, seed: int) -> tuple[str, ...]:
     return tuple(sorted(drawn))
 
 
-def compare_translations(labels: Labels, concepts: Sequence[str], encoder: TitleEncoder) -> Panel:
+def compare_translations(
+    labels: Labels, concepts: Sequence[str], encoder: DocumentEncoder
+) -> Panel:
     """Encode all labels, compare every pair of languages, and flatten the vectors of ``concepts``.
 
     Args:

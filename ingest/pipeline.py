@@ -20,7 +20,7 @@ from ingest.reading import Reading, read_source
 from ingest.sources.base import Source
 from jobsearch.errors import InvalidInput
 from jobsearch.languages import check_language
-from jobsearch.models.encoder import CHUNK_SIZE, TitleEncoder
+from jobsearch.models.encoder import CHUNK_SIZE, DocumentEncoder
 from jobsearch.store import PointBatch, Store
 from jobsearch.store.metadata import JOBS, alias_name
 from jobsearch.timing import timed
@@ -28,7 +28,7 @@ from jobsearch.types import SourceInfo, VectorStorage
 
 
 def encoded_points(
-    reading: Reading, encoder: TitleEncoder, run_id: str, without: Set[str] = frozenset()
+    reading: Reading, encoder: DocumentEncoder, run_id: str, without: Set[str] = frozenset()
 ) -> Generator[PointBatch, None, None]:
     """The points of what was read; every distinct text is encoded once, a little ahead.
 
@@ -109,7 +109,7 @@ def ingest(
     source: Source,
     language: str,
     store: Store,
-    encoder: TitleEncoder,
+    encoder: DocumentEncoder,
     *,
     namespace: str = JOBS,
     language_check: bool = True,

@@ -19,7 +19,7 @@ from ingest.reading import Reading, read_source
 from ingest.sources.base import Source
 from jobsearch.errors import CollectionMismatch, InvalidInput, SourceFormatError
 from jobsearch.languages import check_language
-from jobsearch.models.encoder import TitleEncoder
+from jobsearch.models.encoder import DocumentEncoder
 from jobsearch.store import PointBatch, Store
 from jobsearch.store.metadata import JOBS, alias_name
 from jobsearch.types import SourceInfo, VectorStorage
@@ -54,7 +54,7 @@ class EmbedSummary:
 def embed_part(
     source: Source,
     language: str,
-    encoder: TitleEncoder,
+    encoder: DocumentEncoder,
     folder: Path,
     *,
     part: int = 1,
@@ -159,7 +159,7 @@ class LoadSummary:
 def load_parts(
     parts: Sequence[PointFile],
     store: Store,
-    encoder: TitleEncoder,
+    encoder: DocumentEncoder,
     *,
     language_check: bool = True,
     force: bool = False,
@@ -259,7 +259,7 @@ def _identity(header: PointFileHeader) -> tuple[object, ...]:
     )
 
 
-def _check_sample(part: PointFile, encoder: TitleEncoder, *, language_check: bool) -> None:
+def _check_sample(part: PointFile, encoder: DocumentEncoder, *, language_check: bool) -> None:
     sample = next(part.batches(), None)
     if sample is None:
         return

@@ -13,7 +13,7 @@ import numpy as np
 from eval.benchmarks.base import Benchmark
 from eval.metrics import score_ranking
 from eval.results import IndexMode
-from jobsearch.models.encoder import TitleEncoder
+from jobsearch.models.encoder import QueryEncoder
 from jobsearch.store import ScoredPoint, Store
 from jobsearch.types import Filters
 from jobsearch.vectors import Vectors
@@ -25,7 +25,7 @@ _QUANTILES = (50, 95, 99)
 
 
 def measure_index(
-    benchmark: Benchmark, store: Store, collections: Sequence[str], encoder: TitleEncoder
+    benchmark: Benchmark, store: Store, collections: Sequence[str], encoder: QueryEncoder
 ) -> tuple[IndexMode, ...]:
     """Ask all queries in every way.
 

@@ -15,7 +15,7 @@ from jobsearch.cli.doctor import doctor
 from jobsearch.cli.evaluate import evaluate
 from jobsearch.cli.ingest import ingest
 from jobsearch.cli.models import models
-from jobsearch.cli.output import LogFormat, output_error, set_up
+from jobsearch.cli.output import LogFormat, output_error, set_up, with_flags
 from jobsearch.cli.plan import plan
 from jobsearch.cli.search import search
 from jobsearch.cli.train import train
@@ -52,7 +52,8 @@ class _Commands(click.Group):
 def _tell(error: Exception) -> int:
     """Log the error; returns the exit code."""
     if expected := _expected(error):
-        _logger.error("%s", expected, extra={"fields": {"error": type(error).__name__}})
+        message = with_flags(str(expected), main)
+        _logger.error("%s", message, extra={"fields": {"error": type(error).__name__}})
         return expected.exit_code
     _logger.critical(
         "unexpected error: %s: %s; run again as `jobsearch --debug …` for the traceback",

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ingest.pipeline import IngestSummary
     from ingest.remote import EmbedSummary
     from ingest.sources.base import Source
-    from jobsearch.models.encoder import TitleEncoder
+    from jobsearch.models.encoder import DocumentEncoder
 
 
 _COUNT = click.IntRange(min=1)
@@ -193,7 +193,7 @@ def _encoders(
     cache_dir: Path | None,
     cache_mb: int,
     workers: int,
-) -> Iterator[tuple[str, "TitleEncoder"]]:
+) -> Iterator[tuple[str, "DocumentEncoder"]]:
     """Every language of the source that is wanted, with the encoder of every variant."""
     from jobsearch.cli.session import ingest_encoder, variants_to_build
 

@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -135,6 +136,37 @@ def print_table(rows: Iterable[Sequence[Any]], headers: Sequence[str]) -> None:
         [escape_controls(cell) if isinstance(cell, str) else cell for cell in row] for row in rows
     ]
     print_text(tabulate(shown, headers=headers, disable_numparse=True))
+
+
+_ARGUMENT = re.compile(r"`([a-z_]+)(?:=([^`]*))?`")
+
+
+def with_flags(message: str, command: click.Command) -> str:
+    """A message of the library in the words of the command line.
+
+    The library names an argument in backticks, `` `to` `` or `` `force=True` ``; a person who types
+    commands knows it as `` `--to` `` or `` `--force` ``. Names that are no option stay as they are.
+    """
+    flags = _flags(command)
+
+    def flag(found: re.Match[str]) -> str:
+        option = flags.get(found[1])
+        if option is None:
+            return found[0]
+        words = {"True": "on", "False": "off"}
+        value = words.get(found[2], (found[2] or "").strip("\"'"))
+        return f"`{max(option.opts, key=len)}{f' {value}' if value and not option.is_flag else ''}`"
+
+    return _ARGUMENT.sub(flag, message)
+
+
+def _flags(command: click.Command) -> dict[str, click.Option]:
+    """The options of a command and of all commands below it, by the name of their argument."""
+    found = {p.name: p for p in command.params if isinstance(p, click.Option) and p.name}
+    if isinstance(command, click.Group):
+        for each in command.commands.values():
+            found |= _flags(each)
+    return found
 
 
 def bars_wanted() -> bool:

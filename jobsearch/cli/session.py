@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from jobsearch.cli.output import note
 from jobsearch.models import Encoder, find_model, load_encoder, short_name
-from jobsearch.models.cache import CachedEncoder, EmbeddingCache, default_cache_dir
-from jobsearch.models.cached import WorkersEncoder, deferred_encoder
-from jobsearch.models.encoder import TitleEncoder
+from jobsearch.models.cache import EmbeddingCache, default_cache_dir
+from jobsearch.models.cached import CachedEncoder, WorkersEncoder, deferred_encoder
+from jobsearch.models.encoder import DocumentEncoder
 from jobsearch.search import SearchEngine
 from jobsearch.settings import Settings
 from jobsearch.store import open_server_snapshots, open_store
@@ -49,7 +49,7 @@ def encoder_of(settings: Settings, variant: Variant) -> Encoder:
 @contextmanager
 def ingest_encoder(
     settings: Settings, variant: Variant, *, cache_dir: Path | None, cache_mb: int, workers: int
-) -> Iterator[TitleEncoder]:
+) -> Iterator[DocumentEncoder]:
     """The encoder of an ingest: loaded when a title is not in the cache of embeddings.
 
     Args:

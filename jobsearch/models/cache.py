@@ -12,17 +12,14 @@ import logging
 import math
 import sqlite3
 import zlib
-from collections import deque
-from collections.abc import Generator, Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 import platformdirs
 
-from jobsearch.models.encoder import TitleEncoder
-from jobsearch.text import normalize_title
 from jobsearch.types import EncoderInfo
 from jobsearch.vectors import Vectors
 
@@ -194,62 +191,6 @@ class EmbeddingCache:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
-
-
-class CachedEncoder:
-    """An encoder of which only what the cache lacks is asked. Queries go past the cache.
-
-    Implements :class:`jobsearch.models.encoder.TitleEncoder`.
-
-    Args:
-        encoder: makes the vectors.
-        cache: keeps them.
-    """
-
-    def __init__(self, encoder: TitleEncoder, cache: EmbeddingCache) -> None:
-        self._encoder, self._cache = encoder, cache
-        #: Number of titles whose vectors came from the cache.
-        self.hits = 0
-
-    @property
-    def info(self) -> EncoderInfo:
-        """What decides the vectors."""
-        return self._encoder.info
-
-    def encode_queries(self, texts: Sequence[str]) -> Vectors:
-        """Embed titles that are searched for: (n, dim) float32, rows of unit length, in order."""
-        return self._encoder.encode_queries(texts)
-
-    def encode_documents(self, texts: Sequence[str]) -> Vectors:
-        """Embed titles that are stored: (n, dim) float32, rows of unit length, in order."""
-        [vectors] = self.encode_document_batches([texts])
-        return vectors
-
-    def encode_document_batches(
-        self, batches: Iterable[Sequence[str]]
-    ) -> Generator[Vectors, None, None]:
-        """Embed batch after batch; see :meth:`TitleEncoder.encode_document_batches`."""
-        looked_up: deque[tuple[list[str], dict[str, Vectors]]] = deque()
-
-        def missing() -> Iterator[list[str]]:
-            for batch in batches:
-                texts = [normalize_title(text) for text in batch]
-                found = self._cache.get(self.info, texts)
-                looked_up.append((texts, found))
-                yield list(dict.fromkeys(text for text in texts if text not in found))
-
-        with closing(self._encoder.encode_document_batches(missing())) as encoded:
-            for vectors in encoded:
-                texts, found = looked_up.popleft()
-                self.hits += sum(text in found for text in texts)
-                new = list(dict.fromkeys(text for text in texts if text not in found))
-                self._cache.put(self.info, new, vectors)
-                if len(new) == len(texts):
-                    yield vectors
-                else:
-                    known = {**found, **dict(zip(new, vectors, strict=True))}
-                    rows = [known[text] for text in texts]
-                    yield np.array(rows, dtype=np.float32).reshape(len(rows), self.info.dim)
 
 
 def _keys(info: EncoderInfo, texts: Sequence[str]) -> list[bytes]:

@@ -1,8 +1,9 @@
-"""Titles that are embedded by several processes, each on a GPU or on cores of its own.
+"""Encoders of an ingest, put before the one that has the network.
 
-As sentence-transformers' multi-process pool does it, but on the pool of Python's standard library,
-which gives results while others are still being made. Each process watches its parent and ends with
-it: one that waits for work would not notice that the parent was killed, and keep its GPU.
+:class:`CachedEncoder` takes embeddings from the cache on disk. :class:`DeferredEncoder` loads the
+network when the first title has to be embedded: loading takes seconds, so the description of the
+encoder is kept in the cache under a digest of the model's files. :class:`WorkersEncoder` embeds in
+several processes, each on a GPU or on cores of its own.
 """
 
 import hashlib
@@ -10,6 +11,7 @@ import multiprocessing
 import os
 import signal
 import threading
+from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -25,8 +27,8 @@ import numpy as np
 from jobsearch.errors import ModelError
 from jobsearch.models.cache import EmbeddingCache
 from jobsearch.models.catalog import model_files
-from jobsearch.models.encoder import Encoder, TitleEncoder, map_ahead
-from jobsearch.text import NORMALIZATION_VERSION
+from jobsearch.models.encoder import DocumentEncoder, Encoder, map_ahead
+from jobsearch.text import NORMALIZATION_VERSION, normalize_title
 from jobsearch.types import EncoderInfo, Variant
 from jobsearch.vectors import Vectors
 
@@ -35,11 +37,62 @@ _LIBRARIES = ("sentence-transformers", "sentencepiece", "tokenizers", "torch", "
 _BLOCK_BYTES = 1 << 20
 
 
-class DeferredEncoder:
-    """An encoder that is known before it is loaded.
+class CachedEncoder:
+    """Takes embeddings from the cache, and the others from another encoder.
 
-    Implements :class:`jobsearch.models.encoder.TitleEncoder`; its methods raise ``ModelError`` if
-    what is loaded is another encoder.
+    Implements :class:`jobsearch.models.encoder.DocumentEncoder`.
+
+    Args:
+        encoder: makes the vectors.
+        cache: keeps them.
+    """
+
+    def __init__(self, encoder: DocumentEncoder, cache: EmbeddingCache) -> None:
+        self._encoder, self._cache = encoder, cache
+        #: Number of titles whose vectors came from the cache.
+        self.hits = 0
+
+    @property
+    def info(self) -> EncoderInfo:
+        """What decides the vectors."""
+        return self._encoder.info
+
+    def encode_documents(self, texts: Sequence[str]) -> Vectors:
+        """Embed titles that are stored: (n, dim) float32, rows of unit length, in order."""
+        [vectors] = self.encode_document_batches([list(map(normalize_title, texts))])
+        return vectors
+
+    def encode_document_batches(
+        self, batches: Iterable[Sequence[str]]
+    ) -> Generator[Vectors, None, None]:
+        """Embed batch after batch; see :meth:`DocumentEncoder.encode_document_batches`."""
+        looked_up: deque[tuple[Sequence[str], dict[str, Vectors]]] = deque()
+
+        def missing() -> Iterator[list[str]]:
+            for batch in batches:
+                found = self._cache.get(self.info, batch)
+                looked_up.append((batch, found))
+                yield list(dict.fromkeys(text for text in batch if text not in found))
+
+        with closing(self._encoder.encode_document_batches(missing())) as encoded:
+            for vectors in encoded:
+                texts, found = looked_up.popleft()
+                self.hits += sum(text in found for text in texts)
+                new = list(dict.fromkeys(text for text in texts if text not in found))
+                self._cache.put(self.info, new, vectors)
+                if len(new) == len(texts):
+                    yield vectors
+                else:
+                    known = {**found, **dict(zip(new, vectors, strict=True))}
+                    rows = [known[text] for text in texts]
+                    yield np.array(rows, dtype=np.float32).reshape(len(rows), self.info.dim)
+
+
+class DeferredEncoder:
+    """An encoder whose description is known before it is loaded.
+
+    Implements :class:`jobsearch.models.encoder.DocumentEncoder`. Its methods raise ``ModelError``
+    if the loaded encoder has another description.
 
     Args:
         info: what it is.
@@ -67,7 +120,7 @@ class DeferredEncoder:
     def encode_document_batches(
         self, batches: Iterable[Sequence[str]]
     ) -> Generator[Vectors, None, None]:
-        """Embed batch after batch; see :meth:`TitleEncoder.encode_document_batches`.
+        """Embed batch after batch; see :meth:`DocumentEncoder.encode_document_batches`.
 
         Empty batches, all of whose titles were in the cache, load nothing.
         """
@@ -79,10 +132,6 @@ class DeferredEncoder:
                 return
             yield np.empty((0, self.info.dim), dtype=np.float32)
 
-    def encode_queries(self, texts: Sequence[str]) -> Vectors:
-        """Embed titles that are searched for: (n, dim) float32, rows of unit length, in order."""
-        return self._encoder.encode_queries(texts)
-
 
 def deferred_encoder(
     model: str,
@@ -90,7 +139,7 @@ def deferred_encoder(
     models_dir: Path,
     load: Callable[[], Encoder],
     cache: EmbeddingCache,
-) -> TitleEncoder:
+) -> DocumentEncoder:
     """The encoder that ``load`` loads; not loaded yet, if the cache knows it from its files.
 
     Raises:
@@ -129,8 +178,13 @@ def _digest(files: Sequence[Path], described: Sequence[str]) -> bytes:
 class WorkersEncoder:
     """An encoder whose titles are embedded, batch by batch, by several processes.
 
-    Queries and single lists of titles are embedded in this process. Implements
-    :class:`jobsearch.models.encoder.TitleEncoder`.
+    It works like sentence-transformers' multi-process pool, but on the pool of Python's standard
+    library, which returns results while others are still being made. Each process watches its
+    parent and ends with it: a process that waits for work would not notice that the parent was
+    killed, and would keep its GPU.
+
+    Single lists of titles are embedded in this process. Implements
+    :class:`jobsearch.models.encoder.DocumentEncoder`.
 
     Args:
         encoder: says what decides the vectors.
@@ -139,7 +193,7 @@ class WorkersEncoder:
             share of the cores.
     """
 
-    def __init__(self, encoder: TitleEncoder, load: Callable[[], Encoder], workers: int) -> None:
+    def __init__(self, encoder: DocumentEncoder, load: Callable[[], Encoder], workers: int) -> None:
         self._encoder, self._load, self._workers = encoder, load, workers
         self._pool: ProcessPoolExecutor | None = None
 
@@ -148,10 +202,6 @@ class WorkersEncoder:
         """What decides the vectors."""
         return self._encoder.info
 
-    def encode_queries(self, texts: Sequence[str]) -> Vectors:
-        """Embed titles that are searched for: (n, dim) float32, rows of unit length, in order."""
-        return self._encoder.encode_queries(texts)
-
     def encode_documents(self, texts: Sequence[str]) -> Vectors:
         """Embed titles that are stored: (n, dim) float32, rows of unit length, in order."""
         return self._encoder.encode_documents(texts)
@@ -159,7 +209,7 @@ class WorkersEncoder:
     def encode_document_batches(
         self, batches: Iterable[Sequence[str]]
     ) -> Generator[Vectors, None, None]:
-        """Embed batch after batch; see :meth:`TitleEncoder.encode_document_batches`.
+        """Embed batch after batch; see :meth:`DocumentEncoder.encode_document_batches`.
 
         Raises:
             ModelError: a process died, or loaded another model.

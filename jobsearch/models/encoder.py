@@ -70,12 +70,25 @@ CHUNK_SIZE = 256
 _CHUNKS_AHEAD = 4
 
 
-class TitleEncoder(Protocol):
-    """What ingest, search and evaluation need of an encoder."""
+class QueryEncoder(Protocol):
+    """An encoder of titles that are searched for."""
 
     @property
     def info(self) -> EncoderInfo:
-        """What decides the vectors."""
+        """All settings that decide the vectors."""
+        ...
+
+    def encode_queries(self, texts: Sequence[str]) -> Vectors:
+        """Embed titles that are searched for: (n, dim) float32, rows of unit length, in order."""
+        ...
+
+
+class DocumentEncoder(Protocol):
+    """An encoder of titles that are stored."""
+
+    @property
+    def info(self) -> EncoderInfo:
+        """All settings that decide the vectors."""
         ...
 
     def encode_documents(self, texts: Sequence[str]) -> Vectors:
@@ -85,15 +98,17 @@ class TitleEncoder(Protocol):
     def encode_document_batches(
         self, batches: Iterable[Sequence[str]]
     ) -> Generator[Vectors, None, None]:
-        """Embed batch after batch, as :meth:`encode_documents` does, a little ahead of the taker.
+        """Embed batch after batch, like :meth:`encode_documents`, a few batches in advance.
 
-        Close it if you do not take them all. Best with ``CHUNK_SIZE`` titles of like length each.
+        Titles must be normalised (:func:`jobsearch.text.normalize_title`): an ingest has done so,
+        and doing it again for millions of titles takes time. Works best with batches of
+        ``CHUNK_SIZE`` titles of similar length. Close the generator if you do not exhaust it.
         """
         ...
 
-    def encode_queries(self, texts: Sequence[str]) -> Vectors:
-        """Embed titles that are searched for: (n, dim) float32, rows of unit length, in order."""
-        ...
+
+class TitleEncoder(QueryEncoder, DocumentEncoder, Protocol):
+    """An encoder of both, as an evaluation needs it."""
 
 
 class Encoder:
@@ -117,17 +132,15 @@ class Encoder:
     def encode_document_batches(
         self, batches: Iterable[Sequence[str]]
     ) -> Generator[Vectors, None, None]:
-        """Embed batch after batch, as :meth:`encode_documents` does, a little ahead of the taker.
-
-        Close it if you do not take them all. Best with ``CHUNK_SIZE`` titles of like length each.
-        """
+        """Embed batches of normalised titles; see :class:`DocumentEncoder`."""
 
         def encode(texts: Sequence[str]) -> Vectors:
             return self._encode(self.network.encode_document, texts)
 
         yield from _map_on_cores(encode, batches) if self._runs_on_threads else map(encode, batches)
 
-    def _encode_all(self, method: Any, texts: Sequence[str]) -> Vectors:
+    def _encode_all(self, method: Any, titles: Sequence[str]) -> Vectors:
+        texts = [normalize_title(title) for title in titles]
         if len(texts) <= CHUNK_SIZE or not self._runs_on_threads:
             return self._encode(method, texts)
         order = sorted(range(len(texts)), key=lambda place: len(texts[place]))
@@ -146,7 +159,7 @@ class Encoder:
             return np.empty((0, self.info.dim), dtype=np.float32)
         with memory_errors(self.info.model):
             vectors = method(
-                [normalize_title(text) for text in texts],
+                list(texts),
                 batch_size=BATCH_SIZE,
                 normalize_embeddings=True,
                 show_progress_bar=False,

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from jobsearch.errors import CollectionNotFound, InvalidInput, VariantNotFound
-from jobsearch.models.encoder import TitleEncoder
+from jobsearch.models.encoder import QueryEncoder
 from jobsearch.settings import VariantChoice
 from jobsearch.store.metadata import JOBS, alias_name, check_collection
 from jobsearch.store.protocol import ScoredPoint, Store
@@ -85,11 +85,11 @@ class SearchEngine:
         load: loads the encoder of a variant; each is loaded once, when first needed.
     """
 
-    def __init__(self, store: Store, model: str, load: Callable[[Variant], TitleEncoder]) -> None:
+    def __init__(self, store: Store, model: str, load: Callable[[Variant], QueryEncoder]) -> None:
         self._store = store
         self._model = model
         self._load = load
-        self._encoders: dict[Variant, TitleEncoder] = {}
+        self._encoders: dict[Variant, QueryEncoder] = {}
 
     def languages(self) -> dict[str, tuple[Variant, ...]]:
         """Languages that the store holds for this model, with their variants."""
@@ -191,7 +191,7 @@ class SearchEngine:
             for language in to
         }
 
-    def _encoder(self, variant: Variant) -> TitleEncoder:
+    def _encoder(self, variant: Variant) -> QueryEncoder:
         if variant not in self._encoders:
             self._encoders[variant] = self._load(variant)
         return self._encoders[variant]

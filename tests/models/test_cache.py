@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from jobsearch.models.cache import CacheContents, CachedEncoder, EmbeddingCache, default_cache_dir
+from jobsearch.models.cache import CacheContents, EmbeddingCache, default_cache_dir
+from jobsearch.models.cached import CachedEncoder
 from jobsearch.models.encoder import Encoder
 from jobsearch.types import EncoderInfo
 from jobsearch.vectors import Vectors
@@ -77,13 +78,13 @@ def test_another_encoder_finds_nothing(cache: EmbeddingCache) -> None:
 
 
 def test_nothing_is_embedded_twice(cache: EmbeddingCache) -> None:
-    batches = [["cook", "nurse"], ["waiter", "Nurse  "], ["cook"]]
+    batches = [["cook", "nurse"], ["waiter", "Nurse"], ["cook"]]
     inner = Counting()
     encoder = CachedEncoder(inner, cache)
     first = list(encoder.encode_document_batches(batches))
     again = list(encoder.encode_document_batches(batches))
     for found, batch in zip((*first, *again), batches * 2, strict=True):
-        assert np.array_equal(found, vectors([text.strip() for text in batch]))
+        assert np.array_equal(found, vectors(batch))
     # All of the second time, and the last of the first.
     assert encoder.hits == 6
     assert inner.asked.count("waiter") == 1
@@ -92,8 +93,6 @@ def test_nothing_is_embedded_twice(cache: EmbeddingCache) -> None:
     assert np.array_equal(mixed, vectors(["teacher", "cook", "teacher", "nurse"]))
     assert inner.asked.count("teacher") == 1
     assert encoder.encode_documents([]).shape == (0, INFO.dim)
-    encoder.encode_queries(["cook"])
-    assert inner.asked[-1] == "cook"
 
 
 def test_another_process_finds_what_a_killed_one_left(tmp_path: Path) -> None:

@@ -54,7 +54,9 @@ def test_what_is_known_is_loaded_when_it_is_needed(
     again = deferred_encoder("builtin", variant, models, load, cache)
     assert again.info == first.info
     assert load.count == 1
-    np.testing.assert_array_equal(again.encode_queries(["nurse"]), first.encode_queries(["nurse"]))
+    np.testing.assert_array_equal(
+        again.encode_documents(["nurse"]), first.encode_documents(["nurse"])
+    )
     again.encode_documents(["nurse"])
     assert load.count == 2
     third = deferred_encoder("builtin", variant, models, load, cache)

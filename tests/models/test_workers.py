@@ -40,11 +40,8 @@ def test_they_give_what_one_gives_in_order(builtin: Encoder, two: WorkersEncoder
     assert two.info == builtin.info
 
 
-def test_queries_are_embedded_here(builtin: Encoder) -> None:
+def test_a_single_list_is_embedded_here(builtin: Encoder) -> None:
     with closing(WorkersEncoder(builtin, LOAD, 2)) as encoder:
-        np.testing.assert_array_equal(
-            encoder.encode_queries(["nurse"]), builtin.encode_queries(["nurse"])
-        )
         np.testing.assert_array_equal(
             encoder.encode_documents(["nurse"]), builtin.encode_documents(["nurse"])
         )
