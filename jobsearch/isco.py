@@ -4,7 +4,7 @@ Codes are strings: they are prefixes of one another ("2" > "22" > "222" > "2221"
 armed forces begin with a zero.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 from jobsearch.errors import InvalidInput
 
@@ -50,7 +50,8 @@ def check_code(code: str) -> str:
     return code
 
 
-def codes_below(groups: Sequence[str]) -> tuple[str, ...]:
+def codes_below(groups: Iterable[str]) -> tuple[str, ...]:
     """The groups themselves and all codes in them, sorted: of "226", also "2261" to "2269"."""
-    below = {code for code in CODES if code.startswith(tuple(groups))}
-    return tuple(sorted(below.union(groups)))
+    wanted = tuple(groups)
+    below = {code for code in CODES if code.startswith(wanted)}
+    return tuple(sorted(below.union(wanted)))
