@@ -133,7 +133,7 @@ class Filters:
         for each in fields(self):
             values = as_values(getattr(self, each.name), each.name)
             check = checks.get(each.name, str)
-            object.__setattr__(self, each.name, tuple(map(check, values)))
+            object.__setattr__(self, each.name, tuple(dict.fromkeys(map(check, values))))
 
     def clauses(self) -> tuple[Clause, ...]:
         """The conditions, all of which must hold.
