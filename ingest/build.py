@@ -1,4 +1,4 @@
-"""Makes a collection beside the live one, and puts it in its place when it is complete."""
+"""Builds a collection beside the live one, which it replaces when it is complete."""
 
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Set
@@ -12,7 +12,13 @@ import numpy as np
 from tqdm import tqdm
 
 from jobsearch import __version__
-from jobsearch.errors import CollectionMismatch, JobSearchError, StoreDamaged, StoreUnavailable
+from jobsearch.errors import (
+    CollectionMismatch,
+    InvalidInput,
+    JobSearchError,
+    StoreDamaged,
+    StoreUnavailable,
+)
 from jobsearch.store import CollectionMetadata, PointBatch, Store, check_collection
 from jobsearch.store.metadata import alias_of, build_name
 from jobsearch.text import normalize_title
@@ -20,17 +26,23 @@ from jobsearch.timing import timed
 from jobsearch.types import EncoderInfo, SourceInfo, VectorStorage
 from jobsearch.vectors import Vectors
 
+# Points of a finished build that are searched for by their own vectors, and the number of hits.
+_CHECKED_POINTS, _CHECKED_DEPTH = 64, 10
+# Cosine of a vector with itself after a round trip through the store.
+_MIN_SELF_COSINE = 0.999
+
 
 @dataclass(frozen=True, slots=True)
 class LiveCollection:
-    """What an alias points at when an ingest begins.
+    """The collection that an alias points at when a build begins.
 
     Args:
         name: physical name, None if there is no such alias.
-        kept: other sources whose titles go over into the new collection.
-        same: the entry of the source that is ingested, None if it is not there as it was stored.
+        kept: other sources, whose titles are copied into the new collection.
+        same: the entry of the source that is being ingested, None if the collection does not hold
+            it completely.
         points: number of points.
-        storage: how its vectors are kept.
+        storage: how its vectors are stored.
     """
 
     name: str | None
@@ -49,19 +61,19 @@ def find_live_collection(
     encoder: EncoderInfo,
     force: bool,
 ) -> LiveCollection:
-    """Look up what is to be replaced.
+    """Look up the collection that a new build will replace.
 
     Args:
-        store: where it is.
+        store: holds the collection.
         alias: stable name of the collection.
-        replaced: name and split of the source that is about to be stored.
+        replaced: name and split of the source that is being ingested.
         language: of the collection.
-        encoder: what is about to make its vectors.
-        force: rather lose other sources than fail.
+        encoder: encoder of the new build.
+        force: lose other sources that cannot be kept, instead of failing.
 
     Raises:
-        CollectionMismatch: other sources cannot be kept: another encoder embedded them.
-        StoreDamaged: other sources cannot be kept: they cannot be read.
+        CollectionMismatch: other sources cannot be kept, because another encoder embedded them.
+        StoreDamaged: other sources cannot be kept, because they cannot be read.
     """
     name = store.aliases().get(alias)
     if name is None:
@@ -72,16 +84,16 @@ def find_live_collection(
         held = {(s.source, s.split): s for s in found.metadata.sources}
         others = tuple(s for key, s in held.items() if key != replaced)
         check_collection(name, found.metadata, language=language, encoder=encoder)
-        # Reads it: better to learn of damage now than when all has been encoded.
+        # This reads the files: damage is better found now than after all titles were encoded.
         store.count(name)
     except (CollectionMismatch, StoreDamaged) as error:
         if force or others == ():
             return LiveCollection(name)
-        lost = ", ".join(map(source_label, others)) if others else "whatever it holds"
+        lost = ", ".join(map(source_label, others)) if others else "sources unknown"
         raise type(error)(
-            f"{error}. Titles of other sources cannot be kept ({lost}): --force drops them"
+            f"{error}. Titles of other sources cannot be kept ({lost}): `force=True` drops them"
         ) from error
-    # Titles may have been deleted since: then the source is no longer there as it was.
+    # An earlier version could delete titles: then the source is no longer complete.
     complete = found.points == sum(s.points for s in found.metadata.sources)
     same = next(
         (s for s in found.metadata.sources if complete and (s.source, s.split) == replaced), None
@@ -90,13 +102,13 @@ def find_live_collection(
 
 
 def source_label(info: SourceInfo) -> str:
-    """A source and its split, for people."""
+    """A source and its split, to be shown."""
     return f"{info.source} {info.split}".strip()
 
 
 @dataclass(frozen=True, slots=True)
 class UnfinishedBuild:
-    """An interrupted build: its name, and the ids of those wanted points that it has."""
+    """An interrupted build: its name, and the ids of the requested points that it has."""
 
     name: str
     stored: Set[str]
@@ -105,22 +117,22 @@ class UnfinishedBuild:
 def find_unfinished_build(
     store: Store, alias: str, wanted: CollectionMetadata, ids: Set[str]
 ) -> UnfinishedBuild | None:
-    """The latest unfinished build for ``alias`` that was to become what is wanted.
+    """The latest interrupted build for ``alias`` of exactly these titles, None if there is none.
 
-    The embedded engine keeps none: its builds end with their process.
+    Only a server keeps interrupted builds; in the embedded engine they end with their process.
 
     Args:
-        store: where to look.
-        alias: what it was built for.
-        wanted: what it is to become.
-        ids: of the points of ``wanted``'s sources; it may hold those of other sources too.
+        store: holds the builds.
+        alias: alias of the build.
+        wanted: metadata of the finished build.
+        ids: of the points of the sources in ``wanted``; the build may also hold other sources.
     """
     names = [
         info.name
         for info in store.collections()
         if alias_of(info.name) == alias
         and info.metadata.status == "building"
-        and _plan(info.metadata) == _plan(wanted)
+        and _content(info.metadata) == _content(wanted)
     ]
     if not names:
         return None
@@ -129,14 +141,8 @@ def find_unfinished_build(
     return UnfinishedBuild(name, ids & {i for points in store.scroll(name) for i in points.ids})
 
 
-def _plan(metadata: CollectionMetadata) -> tuple[object, ...]:
+def _content(metadata: CollectionMetadata) -> tuple[object, ...]:
     return metadata.language, metadata.encoder, metadata.sources, metadata.storage
-
-
-_CHECKED_POINTS = 64
-_CHECKED_DEPTH = 10
-# Cosine of a vector with itself, after a round trip through the store.
-_MIN_SELF_COSINE = 0.999
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +160,7 @@ def new_metadata(
     sources: tuple[SourceInfo, ...],
     storage: VectorStorage = VectorStorage(),
 ) -> CollectionMetadata:
-    """The metadata of a build that begins now."""
+    """Metadata of a build that begins now."""
     return CollectionMetadata(
         language=language,
         encoder=encoder,
@@ -175,11 +181,11 @@ class Builder:
     """One build of one collection.
 
     Args:
-        store: where to build; its build lock is held.
-        alias: what shall point at the collection.
-        live: what the alias points at now.
-        plan: what the build is made of, but for what is kept of the live collection.
-        begun: a build for the same plan that was not finished, to go on with.
+        store: receives the build; the caller holds its build lock.
+        alias: will point at the collection.
+        live: the collection that the alias points at now.
+        plan: metadata of the new titles, without the sources kept from the live collection.
+        begun: an interrupted build for the same plan, to be continued.
     """
 
     def __init__(
@@ -191,14 +197,14 @@ class Builder:
         begun: UnfinishedBuild | None = None,
     ) -> None:
         self._store, self._alias, self._live, self._begun = store, alias, live, begun
-        # Parts and snapshots bring the time they were made at: `collections prune` would take the
-        # build for one that was left behind.
+        # Point files and snapshots carry the time of their creation, by which `collections prune`
+        # would take this build for an abandoned one.
         self._plan = plan if begun else replace(plan, created_at=_now())
         self.name = begun.name if begun else build_name(alias, plan.encoder)
 
     @property
     def run_id(self) -> str:
-        """What tells the points of this build from those of others."""
+        """Stored with every new point: time and fingerprint of the build."""
         return self.name.rsplit("__", 1)[1]
 
     def build(
@@ -209,22 +215,22 @@ class Builder:
         compare: Callable[[str], None] | None = None,
         progress: bool,
     ) -> FinishedBuild:
-        """Store the points and those of other sources, check, and move the alias.
+        """Store the new points and the kept ones, check the build, and move the alias.
 
-        Whatever goes wrong, the alias stays where it is and the build is dropped; but for a server
-        that does not answer any more, where what it has can be gone on with, and where the alias
-        may have moved all the same.
+        After any failure the alias stays unchanged and the build is deleted. The exception is a
+        server that stops answering: its unfinished build can be continued, and the alias may have
+        moved.
 
         Args:
-            points: of the plan's sources, but for those that the begun build has; batches are
+            points: of the plan's sources, without those that the begun build has; batches are
                 stored while later ones are made.
-            total: number of points of the plan's sources, those of the begun build included.
-            compare: called with the finished build's name before the alias moves; what it raises
+            total: number of points of the plan's sources, including those of the begun build.
+            compare: called with the finished build's name before the alias moves; an exception
                 ends the build.
             progress: draw a bar on the standard error, if that is a terminal.
 
         Raises:
-            StoreError: the store failed, lost points, or another ingest was faster.
+            StoreError: the store failed or lost points, or another ingest finished first.
         """
         try:
             with (
@@ -247,7 +253,7 @@ class Builder:
                 self._store.swap_alias(self._alias, self.name, expected=self._live.name)
         except StoreUnavailable as error:
             raise StoreUnavailable(
-                f"{error}. What was stored is kept: `jobsearch ingest … --resume` goes on with it, "
+                f"{error}. The titles stored so far are kept: `resume=True` continues the build, "
                 "`jobsearch collections prune` deletes it"
             ) from error
         except BaseException:
@@ -257,13 +263,13 @@ class Builder:
         return FinishedBuild(self.name, sources, count)
 
     def _begin(self) -> tuple[SourceInfo, ...]:
-        """Make the collection and copy what it keeps, while the first batch is made."""
+        """Create the collection and copy the kept points, while the first batch is made."""
         if self._begun is None:
             self._store.create(self.name, self._plan)
         return self._copy_kept()
 
     def _copy_kept(self) -> tuple[SourceInfo, ...]:
-        """Copy the points of other sources; their numbers are counted anew."""
+        """Copy the points of other sources, and count them."""
         if self._live.name is None or not self._live.kept:
             return ()
         wanted = {(s.source, s.split) for s in self._live.kept}
@@ -286,10 +292,10 @@ class Builder:
         *,
         progress: bool,
     ) -> tuple[list[str], Vectors]:
-        """Upload batches while the next are made; no more wait than are under way.
+        """Upload batches while later ones are made, at most ``upload_streams`` at a time.
 
         Returns:
-            Titles of some points, spread over the whole, and their vectors.
+            Titles of some points, spread evenly over all batches, and their vectors.
         """
         pending: deque[Future[None]] = deque()
         titles: list[str] = []
@@ -308,15 +314,17 @@ class Builder:
         return titles, np.concatenate(vectors)
 
     def _check(self, titles: list[str], vectors: Vectors) -> None:
-        """Ask the finished build for some of its titles by their own vectors.
+        """Search the finished build for some of its titles by their own vectors.
 
         Raises:
-            StoreDamaged: one is not found.
+            StoreDamaged: a title is not found.
         """
+        if not titles:
+            return
         answers = self._store.query(self.name, vectors, limit=_CHECKED_DEPTH, exact=True)
         for title, hits in zip(titles, answers, strict=True):
             same = [hit.payload["title"] for hit in hits if hit.score > _MIN_SELF_COSINE]
-            # Titles that no encoder can tell apart may crowd one another out.
+            # Many titles with the same vector may push the title out of the hits.
             found = normalize_title(title) in map(normalize_title, same)
             if not found and len(same) < _CHECKED_DEPTH:
                 raise StoreDamaged(
@@ -326,7 +334,7 @@ class Builder:
 
 
 def _sampled(points: Iterable[PointBatch], total: int) -> Iterator[tuple[PointBatch, list[int]]]:
-    """Each batch with the rows of it that are checked, evenly spread over all batches."""
+    """Each batch with the rows to check, spread evenly over all batches."""
     step = max(1, -(-total // _CHECKED_POINTS))
     seen = 0
     for batch in points:
@@ -335,7 +343,7 @@ def _sampled(points: Iterable[PointBatch], total: int) -> Iterator[tuple[PointBa
 
 
 def _bar(total: int, name: str, *, progress: bool) -> "tqdm[NoReturn]":
-    # None: only on a terminal.
+    # None draws a bar only on a terminal.
     return tqdm(total=total, desc=name, unit=" titles", disable=None if progress else True)
 
 
@@ -345,3 +353,37 @@ def _pick(batch: PointBatch, rows: list[int]) -> PointBatch:
         vectors=batch.vectors[rows],
         payloads=[batch.payloads[row] for row in rows],
     )
+
+
+def remove_source(
+    store: Store, alias: str, source: str, *, progress: bool = False
+) -> FinishedBuild:
+    """Build a collection anew without one of its sources; ``Store.rollback`` undoes it.
+
+    Args:
+        store: holds the collection.
+        alias: of the collection.
+        source: name of the source, all of whose splits are removed.
+        progress: draw a bar on the standard error, if that is a terminal.
+
+    Returns:
+        The new build. It is empty if the collection held no other source.
+
+    Raises:
+        CollectionNotFound: there is no such alias.
+        InvalidInput: the collection has no such source.
+        StoreError: the store failed, or another ingest finished first.
+    """
+    info = store.describe(alias)
+    if alias not in info.aliases:
+        raise InvalidInput(f"{alias} is a single build: give the alias {alias_of(alias)}")
+    with store.build_lock(alias):
+        info = store.describe(alias)
+        metadata = info.metadata
+        kept = tuple(s for s in metadata.sources if s.source != source)
+        if len(kept) == len(metadata.sources):
+            names = ", ".join(dict.fromkeys(s.source for s in metadata.sources))
+            raise InvalidInput(f"{alias} has no source {source!r}, only {names or 'none'}")
+        live = LiveCollection(info.name, kept, None, info.points, metadata.storage)
+        plan = new_metadata(metadata.language, metadata.encoder, (), metadata.storage)
+        return Builder(store, alias, live, plan).build((), 0, progress=progress)

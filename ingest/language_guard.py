@@ -54,8 +54,9 @@ def check_titles(titles: Iterable[str], language: str, *, where: str) -> bool:
     identifier = _identifier()
     if language not in identifier.labels:
         return False
-    distinct = sorted({normalize_title(title) for title in titles})
-    sample = random.Random(0).sample(distinct, min(SAMPLE_TITLES, len(distinct)))  # noqa: S311
+    distinct = sorted(set(titles))
+    drawn = random.Random(0).sample(distinct, min(SAMPLE_TITLES, len(distinct)))  # noqa: S311
+    sample = sorted(set(map(normalize_title, drawn)))
     if not sample:
         return True
     votes: Counter[str] = Counter()

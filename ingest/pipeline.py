@@ -1,9 +1,10 @@
-"""From a source of titles to a collection that can be searched."""
+"""Ingests a source: reads its titles, embeds them, and stores them in collections."""
 
 import time
-from collections.abc import Generator, Set
+from collections.abc import Generator, Sequence, Set
 from contextlib import closing
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -27,58 +28,132 @@ from jobsearch.timing import timed
 from jobsearch.types import SourceInfo, VectorStorage
 
 
+class SourceTitles:
+    """The titles of one language of a source. They are read and checked once, when first needed.
+
+    Args:
+        source: the data set.
+        language: one of its languages.
+        language_check: refuse titles that are plainly in another language.
+        max_rejects: share of bad rows, from 0 to 1, above which the source is refused.
+        rejects_path: JSON lines file for the bad rows.
+
+    Raises:
+        InvalidInput: the source has no such language.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        language: str,
+        *,
+        language_check: bool = True,
+        max_rejects: float = 0.01,
+        rejects_path: Path | None = None,
+    ) -> None:
+        self.source = source
+        self.language = check_language(language)
+        if self.language not in source.languages:
+            raise InvalidInput(
+                f"{source.name} has no titles in {self.language}, only in "
+                f"{', '.join(source.languages)}"
+            )
+        self._language_check = language_check
+        self._max_rejects, self._rejects_path = max_rejects, rejects_path
+
+    @cached_property
+    def sha256(self) -> str:
+        """Digest of everything that decides the titles."""
+        return self.source.sha256(self.language)
+
+    @cached_property
+    def reading(self) -> Reading:
+        """The titles.
+
+        Raises:
+            SourceError: the source cannot be read or has too many bad rows.
+        """
+        with timed("read", source=self.source.name, language=self.language):
+            return read_source(
+                self.source,
+                self.language,
+                max_rejects=self._max_rejects,
+                rejects_path=self._rejects_path,
+            )
+
+    @property
+    def info(self) -> SourceInfo:
+        """The entry for the metadata of a collection; reads the titles."""
+        points = len(self.reading.records)
+        source = self.source
+        return SourceInfo(source.name, source.split, source.version, self.sha256, points)
+
+    @cached_property
+    def language_checked(self) -> bool:
+        """Whether the titles were compared with their language; reads and checks them.
+
+        Raises:
+            LanguageMismatch: the titles are plainly in another language.
+        """
+        if not self._language_check:
+            return False
+        label = source_label(self.info)
+        with timed("language check", source=self.source.name, language=self.language):
+            return check_titles(self.reading.texts, self.language, where=label)
+
+
 def encoded_points(
     reading: Reading, encoder: DocumentEncoder, run_id: str, without: Set[str] = frozenset()
 ) -> Generator[PointBatch, None, None]:
-    """The points of what was read; every distinct text is encoded once, a little ahead.
+    """Embed titles and yield their points, a few batches in advance; each text is encoded once.
 
-    Close it if you do not take them all.
+    Close the generator if you do not exhaust it.
 
     Args:
-        reading: what was read.
+        reading: the titles.
         encoder: makes the vectors.
         run_id: stored with every point.
-        without: ids of points that are there already.
+        without: ids of points to leave out, because they are stored already.
     """
     places: dict[str, list[int]] = {}
-    for place, text in enumerate(reading.texts):
-        if not without or reading.records[place].point_id not in without:
+    for place, (text, point_id) in enumerate(zip(reading.texts, reading.ids, strict=True)):
+        if point_id not in without:
             places.setdefault(text, []).append(place)
-    # Texts of similar length share a batch, so little is padded; the longest come first, so that
-    # memory runs out at once if it does.
+    # Texts of similar length share a batch, so there is little padding. The longest come first, so
+    # that a lack of memory shows at once.
     texts = sorted(places, key=lambda text: (-len(text), text))
     batches = [texts[start : start + CHUNK_SIZE] for start in range(0, len(texts), CHUNK_SIZE)]
     with closing(encoder.encode_document_batches(batches)) as encoded:
         for batch, vectors in zip(batches, encoded, strict=True):
             rows = [row for row, text in enumerate(batch) for _ in places[text]]
-            records = [reading.records[place] for text in batch for place in places[text]]
+            chosen = [place for text in batch for place in places[text]]
             yield PointBatch(
-                ids=[record.point_id for record in records],
+                ids=[reading.ids[place] for place in chosen],
                 vectors=vectors[rows],
-                payloads=[record.payload(run_id) for record in records],
+                payloads=[reading.records[place].payload(run_id) for place in chosen],
             )
 
 
 @dataclass(frozen=True, slots=True)
 class IngestSummary:
-    """What an ingest did.
+    """The outcome of an ingest into one collection.
 
     Args:
-        source, split, language: what was ingested.
-        rows_read, rows_rejected: rows of the file; a row with one bad title of many is rejected.
-        titles: usable titles, the two of each slash form included.
+        source, split, language: identify the titles.
+        rows_read, rows_rejected: rows of the file; a row with one bad title counts as rejected.
+        titles: usable titles, including both titles of each slash form.
         duplicates: titles dropped because their concept or document has them already.
         distinct_texts: normalised titles that were encoded.
         points: stored for this source and split.
         total_points: in the collection.
-        kept_sources: other sources whose titles were taken over.
-        seconds: of the whole ingest.
-        titles_per_s: ``titles`` in this time.
-        collection, alias: physical name and the stable one that points at it.
-        rejects_file: list of the rejects, None if there are none or none was asked for.
+        kept_sources: other sources whose titles were copied from the previous build.
+        seconds: duration; reading counts for the first of several variants.
+        titles_per_s: ``titles`` divided by ``seconds``.
+        collection, alias: physical name of the collection, and the alias that points at it.
+        rejects_file: list of the rejects, None if there are no rejects or no file was requested.
         language_checked: whether the titles were compared with their language.
-        unchanged: the collection held all this already and nothing was done; figures about reading
-            are 0.
+        unchanged: the collection held these titles already and nothing was done; the figures about
+            reading are 0.
     """
 
     source: str
@@ -105,6 +180,82 @@ class IngestSummary:
         return {**asdict(self), "kept_sources": list(self.kept_sources)}
 
 
+def ingest_languages(
+    source: Source,
+    languages: Sequence[str] | None,
+    store: Store,
+    encoders: Sequence[DocumentEncoder],
+    *,
+    language_check: bool = True,
+    storage: VectorStorage = VectorStorage(),
+    max_rejects: float = 0.01,
+    rejects: Path | None = None,
+    force: bool = False,
+    resume: bool = False,
+    progress: bool = False,
+) -> list[IngestSummary]:
+    """Ingest a source in several languages with several encoders; see :func:`ingest`.
+
+    Each language is read, deduplicated and checked once for all encoders.
+
+    Args:
+        source: the data set.
+        languages: languages to ingest; all languages of the source if None.
+        store: receives the titles.
+        encoders: make the vectors, each for a collection of its own.
+        language_check: refuse titles that are plainly in another language.
+        storage: how vectors are stored.
+        max_rejects: share of bad rows, from 0 to 1, above which a language is refused.
+        rejects: folder for files with the bad rows; no file is written if None.
+        force: see :func:`ingest`.
+        resume: see :func:`ingest`.
+        progress: draw bars on the standard error, if that is a terminal.
+
+    Returns:
+        A summary per encoder and language, in the order of the encoders.
+
+    Raises:
+        SourceError, StoreError, InvalidInput: see :func:`ingest`; collections of earlier languages
+            are complete and stay.
+    """
+    summaries: list[list[IngestSummary]] = [[] for _ in encoders]
+    for language in chosen_languages(source, languages):
+        titles = SourceTitles(
+            source,
+            language,
+            language_check=language_check,
+            max_rejects=max_rejects,
+            rejects_path=rejects_file(rejects, source, language),
+        )
+        for encoder, done in zip(encoders, summaries, strict=True):
+            summary = _ingest(
+                titles, store, encoder, namespace=JOBS, storage=storage, force=force,
+                resume=resume, progress=progress,
+            )  # fmt: skip
+            done.append(summary)
+    return [summary for done in summaries for summary in done]
+
+
+def chosen_languages(source: Source, languages: Sequence[str] | None) -> tuple[str, ...]:
+    """The requested languages, each once; all languages of the source if None.
+
+    Raises:
+        InvalidInput: the source has no titles in a language.
+    """
+    chosen = source.languages if languages is None else tuple(dict.fromkeys(languages))
+    if missing := [language for language in chosen if language not in source.languages]:
+        raise InvalidInput(
+            f"`languages`: {source.name} has no titles in {', '.join(missing)}, only in "
+            f"{', '.join(source.languages)}"
+        )
+    return chosen
+
+
+def rejects_file(folder: Path | None, source: Source, language: str) -> Path | None:
+    """The file for the bad rows of one language, None without a folder."""
+    return None if folder is None else folder / f"rejects-{source.name}-{language}.jsonl"
+
+
 def ingest(
     source: Source,
     language: str,
@@ -120,25 +271,25 @@ def ingest(
     resume: bool = False,
     progress: bool = False,
 ) -> IngestSummary:
-    """Embed the titles of a source and put them into the collection of language and encoder.
+    """Embed the titles of a source and store them in the collection of their language and encoder.
 
-    The collection is built anew beside the live one, with the titles of other sources that the live
-    one holds, and takes its place only when it is complete and finds its own titles. A failure at
-    any point leaves the live one as it was. If it already holds the same titles, nothing is done.
+    The collection is built beside the live one, with the titles of other sources that the live one
+    holds, and replaces it only when it is complete and finds its own titles. A failure at any point
+    leaves the live one unchanged. If the live one already holds the same titles, nothing is done.
 
     Args:
-        source: where the titles come from.
+        source: the data set.
         language: one of its languages.
-        store: where they go.
+        store: receives the titles.
         encoder: makes the vectors.
-        namespace: ``jobs`` is searched; corpora of benchmarks have others (``eval_namespace``).
+        namespace: searches use ``jobs``; corpora of benchmarks have others (``eval_namespace``).
         language_check: refuse titles that are plainly in another language.
-        storage: how the vectors are kept; another than the live collection has makes a new build.
+        storage: how vectors are stored; a change makes a new build.
         max_rejects: share of bad rows, from 0 to 1, above which nothing is stored.
         rejects_path: JSON lines file for the bad rows.
         force: build even if nothing has changed, and drop other sources that cannot be kept.
-        resume: go on with a build on a server that was interrupted, if there is one for just these
-            titles: what it has is not encoded and stored again.
+        resume: continue an interrupted build on a server, if there is one for exactly these titles:
+            titles that it has are not encoded and stored again.
         progress: draw a bar on the standard error, if that is a terminal.
 
     Raises:
@@ -146,13 +297,32 @@ def ingest(
         StoreError: the store failed; ``CollectionMismatch`` if other sources would be lost.
         InvalidInput: the source has no such language.
     """
+    titles = SourceTitles(
+        source,
+        language,
+        language_check=language_check,
+        max_rejects=max_rejects,
+        rejects_path=rejects_path,
+    )
+    return _ingest(
+        titles, store, encoder, namespace=namespace, storage=storage, force=force, resume=resume,
+        progress=progress,
+    )  # fmt: skip
+
+
+def _ingest(
+    titles: SourceTitles,
+    store: Store,
+    encoder: DocumentEncoder,
+    *,
+    namespace: str,
+    storage: VectorStorage,
+    force: bool,
+    resume: bool,
+    progress: bool,
+) -> IngestSummary:
     started = time.perf_counter()
-    language = check_language(language)
-    if language not in source.languages:
-        raise InvalidInput(
-            f"{source.name} has no titles in {language}: it has {', '.join(source.languages)}"
-        )
-    digest = source.sha256(language)
+    source, language = titles.source, titles.language
     alias = alias_name(namespace, language, encoder.info.model, encoder.info.variant)
     with store.build_lock(alias):
         live = find_live_collection(
@@ -164,28 +334,22 @@ def ingest(
             force=force,
         )
         same = live.same
-        held = (same.sha256, same.version, live.storage) if same else None
-        if same and not force and held == (digest, source.version, storage):
-            built = FinishedBuild(live.name or "", (*live.kept, same), live.points)
-            return _summary(same, language, alias, built, started)
-        with timed("read", source=source.name, language=language):
-            reading = read_source(
-                source, language, max_rejects=max_rejects, rejects_path=rejects_path
-            )
-        points = len(reading.records)
-        entry = SourceInfo(source.name, source.split, source.version, digest, points)
-        with timed("language check", source=source.name, language=language):
-            checked = language_check and check_titles(
-                reading.texts, language, where=source_label(entry)
-            )
+        stored = (same.sha256, same.version, live.storage) if same else None
+        if same and not force and stored == (titles.sha256, source.version, storage):
+            kept = FinishedBuild(live.name or "", (*live.kept, same), live.points)
+            return _summary(same, language, alias, kept, started)
+        entry = titles.info
+        checked = titles.language_checked
         plan = new_metadata(language, encoder.info, (entry,), storage)
-        ids = frozenset(record.point_id for record in reading.records)
+        ids = frozenset(titles.reading.ids)
         begun = find_unfinished_build(store, alias, plan, ids) if resume else None
         builder = Builder(store, alias, live, plan, begun)
-        there = begun.stored if begun else frozenset()
-        with closing(encoded_points(reading, encoder, builder.run_id, there)) as encoded:
-            built = builder.build(encoded, points, progress=progress)
-    return _summary(entry, language, alias, built, started, reading, checked=checked)
+        stored_ids = begun.stored if begun else frozenset()
+        with closing(
+            encoded_points(titles.reading, encoder, builder.run_id, stored_ids)
+        ) as encoded:
+            built = builder.build(encoded, entry.points, progress=progress)
+    return _summary(entry, language, alias, built, started, titles.reading, checked=checked)
 
 
 def _summary(
@@ -198,7 +362,7 @@ def _summary(
     *,
     checked: bool = False,
 ) -> IngestSummary:
-    """The summary; without a reading the collection was left as it is."""
+    """The summary; without a reading, the collection was left unchanged."""
     seconds = time.perf_counter() - started
     titles = reading.titles if reading else 0
     return IngestSummary(

@@ -1,4 +1,4 @@
-"""From the rows of a source to the titles that are stored."""
+"""Reads a source: checks its rows, lists the bad ones, and removes duplicate titles."""
 
 import json
 from collections import Counter
@@ -19,13 +19,13 @@ _SHOWN_REASONS = 3
 
 
 class RejectLog:
-    """Counts rejects and writes them, one JSON object a line, as they come.
+    """Counts rejected rows and writes them to a file, one JSON object per line.
 
-    Used as a context manager. The file appears when all rows have been read; if there are no
-    rejects, one that an earlier run left is removed, for it no longer tells the truth.
+    A context manager. The file appears when all rows have been read. If there are no rejects, the
+    file of an earlier run is deleted, because it is no longer true.
 
     Args:
-        path: where to write; they are only counted if None.
+        path: of the file; None only counts.
 
     Raises:
         SourceError: the file cannot be written.
@@ -42,7 +42,7 @@ class RejectLog:
         return self
 
     def add(self, reject: Reject) -> None:
-        """Note one reject."""
+        """Count and write one reject."""
         self._reasons[reject.reason] += 1
         self._examples.setdefault(reject.reason, reject)
         if self._path is None:
@@ -50,7 +50,7 @@ class RejectLog:
         try:
             if self._stream is None:
                 self._partial = new_partial(self._path)
-                # What could not be decoded cannot be encoded either: it is shown as an escape.
+                # Bytes that could not be decoded cannot be encoded either: they become escapes.
                 self._stream = self._partial.open("w", encoding="utf-8", errors="backslashreplace")
             self._stream.write(json.dumps(asdict(reject), ensure_ascii=False) + "\n")
         except OSError as error:
@@ -83,14 +83,14 @@ class RejectLog:
 
     @property
     def file(self) -> Path | None:
-        """The file that lists them, None if there is none."""
+        """The file with the rejects, None if there are no rejects."""
         return self._path if self._stream is not None else None
 
     def check_share(self, rejected: int, rows: int, limit: float, where: str) -> None:
-        """Refuse a source of which too much is bad.
+        """Refuse a source with too many bad rows.
 
         Raises:
-            TooManyRejects: with the commonest reasons and an example of each.
+            TooManyRejects: with the most frequent reasons and an example of each.
         """
         if rejected <= limit * rows:
             return
@@ -102,8 +102,8 @@ class RejectLog:
         listed = f"All are listed in {self.file}. " if self.file else ""
         raise TooManyRejects(
             f"{where}: {rejected:,} of {rows:,} rows ({rejected / rows:.1%}) were rejected, more "
-            f"than {limit:.1%}: {reasons}. {listed}Nothing was stored: correct the file, or allow "
-            "more with --max-rejects"
+            f"than {limit:.1%}: {reasons}. {listed}Nothing was stored: correct the file, or "
+            "raise `max_rejects`"
         )
 
     def _cannot_write(self, error: OSError) -> SourceError:
@@ -112,7 +112,7 @@ class RejectLog:
                 self._stream.close()
         return SourceError(
             f"cannot write the rejects to {self._path} ({error.strerror or error}): "
-            "choose another folder with --rejects"
+            "choose another folder with `rejects`"
         )
 
 
@@ -122,18 +122,20 @@ _RANK = {kind: rank for rank, kind in enumerate(KINDS)}
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What a source holds in one language, without duplicates and bad rows.
+    """The titles of a source in one language, without duplicates and bad rows.
 
     Args:
-        records: one for each point.
-        texts: their normalised titles, side by side with ``records``.
-        rows_read, rows_rejected: rows of the file; a row with one bad title of many is rejected.
-        titles: usable titles, duplicates included.
-        rejects_file: list of the rejects, None if there are none or none was asked for.
+        records: one for each point to store.
+        texts: the normalised titles, parallel to ``records``.
+        ids: the ids of the points, parallel to ``records``.
+        rows_read, rows_rejected: rows of the file; a row with one bad title counts as rejected.
+        titles: number of usable titles, duplicates included.
+        rejects_file: list of the rejects, None if there are no rejects or no file was requested.
     """
 
     records: list[TitleRecord]
     texts: list[str]
+    ids: list[str]
     rows_read: int
     rows_rejected: int
     titles: int
@@ -141,12 +143,12 @@ class Reading:
 
     @property
     def duplicates(self) -> int:
-        """Titles that were dropped because the concept or document has them already."""
+        """Number of titles dropped because their concept or document has them already."""
         return self.titles - len(self.records)
 
     @property
     def distinct_texts(self) -> int:
-        """Texts to encode."""
+        """Number of texts to encode."""
         return len(set(self.texts))
 
 
@@ -155,8 +157,8 @@ def read_source(
 ) -> Reading:
     """Read all titles of a language into memory.
 
-    Within one concept or document the same normalised title is kept once, as its best kind. Two
-    concepts with the same title keep theirs, and documents are never merged.
+    Within one concept or document, the same normalised title is kept once, as its best kind. Two
+    concepts with the same title both keep it, and documents are never merged.
 
     Raises:
         TooManyRejects: the share of rejected rows is above ``max_rejects``.
@@ -182,12 +184,13 @@ def read_source(
     log.check_share(rejected, rows, max_rejects, where)
     if not best:
         raise SourceFormatError(f"{where} has no titles in {rows} rows: check the file")
-    texts = [text for _, text in best]
-    return Reading(list(best.values()), texts, rows, rejected, titles, log.file)
+    records, texts = list(best.values()), [text for _, text in best]
+    ids = [record.point_id_of(text) for record, text in zip(records, texts, strict=True)]
+    return Reading(records, texts, ids, rows, rejected, titles, log.file)
 
 
 def _usable(row: Row, rejects: list[Reject]) -> Iterator[tuple[str, TitleRecord]]:
-    """Normalised title and record of the good titles; the others are added to ``rejects``."""
+    """Normalised title and record of each good title; bad ones are added to ``rejects``."""
     for record in row.records:
         title = " ".join(record.title.split())
         text, problem = _normalized(title)
@@ -200,7 +203,7 @@ def _usable(row: Row, rejects: list[Reject]) -> Iterator[tuple[str, TitleRecord]
 
 
 def _normalized(title: str) -> tuple[str, str]:
-    """The normalised title, and what is wrong with it if anything."""
+    """The normalised title and the problem with it, empty if there is none."""
     if len(title) > MAX_TITLE_CHARS:
         return "", f"title longer than {MAX_TITLE_CHARS} characters"
     if not _is_unicode(title):
@@ -214,7 +217,7 @@ def _normalized(title: str) -> tuple[str, str]:
 
 
 def _is_unicode(text: str) -> bool:
-    """Whether it can be stored: lone surrogates, which JSON can hold, cannot."""
+    """Whether a text can be stored: JSON may contain lone surrogates, which cannot."""
     try:
         text.encode()
     except UnicodeEncodeError:

@@ -1,4 +1,8 @@
-"""From parts that other processes embedded to a collection that can be searched."""
+"""Embeds titles in one place and stores them in another, by way of point files.
+
+Several processes or machines embed a share of a source each (:func:`embed_languages`); one process
+stores all shares in a collection (:func:`load_parts`).
+"""
 
 import time
 import zlib
@@ -11,31 +15,36 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from ingest.build import Builder, find_live_collection, new_metadata, source_label
+from ingest.build import Builder, find_live_collection, new_metadata
 from ingest.language_guard import check_titles
-from ingest.pipeline import encoded_points
+from ingest.pipeline import SourceTitles, chosen_languages, encoded_points, rejects_file
 from ingest.point_files import PointFile, PointFileHeader, write_point_file
-from ingest.reading import Reading, read_source
+from ingest.reading import Reading
 from ingest.sources.base import Source
 from jobsearch.errors import CollectionMismatch, InvalidInput, SourceFormatError
-from jobsearch.languages import check_language
 from jobsearch.models.encoder import DocumentEncoder
 from jobsearch.store import PointBatch, Store
 from jobsearch.store.metadata import JOBS, alias_name
-from jobsearch.types import SourceInfo, VectorStorage
+from jobsearch.types import VectorStorage
+
+# Titles of each point file whose language and vectors are compared with its header.
+_CHECKED_TITLES = 200
+_MIN_SAME_TITLE_COSINE = 0.999
+# Missing parts that a message lists.
+_LISTED_PARTS = 8
 
 
 @dataclass(frozen=True, slots=True)
 class EmbedSummary:
-    """What was embedded.
+    """The outcome of embedding one share of a language.
 
     Args:
-        alias: of the collection that it is part of.
-        file: where it is.
-        part, parts: which of how many, from 1.
+        alias: of the collection that the file is a part of.
+        file: path of the file.
+        part, parts: number of the file, from 1, and number of files.
         points: in the file.
-        total_points: in all parts.
-        seconds: of it all.
+        total_points: in all files together.
+        seconds: duration.
     """
 
     alias: str
@@ -51,10 +60,10 @@ class EmbedSummary:
         return asdict(self)
 
 
-def embed_part(
+def embed_languages(
     source: Source,
-    language: str,
-    encoder: DocumentEncoder,
+    languages: Sequence[str] | None,
+    encoders: Sequence[DocumentEncoder],
     folder: Path,
     *,
     part: int = 1,
@@ -62,47 +71,69 @@ def embed_part(
     language_check: bool = True,
     storage: VectorStorage = VectorStorage(),
     max_rejects: float = 0.01,
-    rejects_path: Path | None = None,
+    rejects: Path | None = None,
     progress: bool = False,
-) -> EmbedSummary:
-    """Embed every ``parts``-th text of a source into a file in ``folder``.
+) -> list[EmbedSummary]:
+    """Embed every ``parts``-th text of a source into files in ``folder``.
 
     Each process reads the whole source, which is quick, and embeds its own share of the texts. So
-    processes need nothing but the source and the model, and no text is embedded by two.
+    processes need only the source and the model, and no text is embedded twice. Each language is
+    read, deduplicated and checked once for all encoders.
 
     Args:
-        source: where the titles come from.
-        language: one of its languages.
-        encoder: makes the vectors.
-        folder: of the files; made if need be.
-        part: which one, from 1.
-        parts: how many there are.
+        source: the data set.
+        languages: languages to embed; all languages of the source if None.
+        encoders: make the vectors, each for files of its own.
+        folder: of the files; created if needed.
+        part: number of this share, from 1.
+        parts: number of shares.
         language_check: refuse titles that are plainly in another language.
-        storage: how the vectors shall be kept in the store.
+        storage: how the store will keep the vectors.
         max_rejects: share of bad rows, from 0 to 1, above which nothing is written.
-        rejects_path: JSON lines file for the bad rows.
+        rejects: folder for files with the bad rows; no file is written if None.
         progress: draw a bar on the standard error, if that is a terminal.
+
+    Returns:
+        A summary per encoder and language, in the order of the encoders.
 
     Raises:
         SourceError: the source cannot be read, has too many bad rows, or is in another language;
-            or the file cannot be written.
-        InvalidInput: the source has no such language, or there is no such part.
+            or a file cannot be written.
+        InvalidInput: the source lacks a language, or the number of the part is out of range.
     """
-    started = time.perf_counter()
-    language = check_language(language)
-    if language not in source.languages:
-        raise InvalidInput(f"{source.name} has no titles in {language}")
     if not 1 <= part <= parts:
         raise InvalidInput(f"there is no part {part} of {parts}: parts are numbered from 1")
-    reading = read_source(source, language, max_rejects=max_rejects, rejects_path=rejects_path)
-    total = len(reading.records)
-    entry = SourceInfo(source.name, source.split, source.version, source.sha256(language), total)
-    if language_check:
-        check_titles(reading.texts, language, where=source_label(entry))
-    alias = alias_name(JOBS, language, encoder.info.model, encoder.info.variant)
-    plan = new_metadata(language, encoder.info, (entry,), storage)
+    summaries: list[list[EmbedSummary]] = [[] for _ in encoders]
+    for language in chosen_languages(source, languages):
+        titles = SourceTitles(
+            source,
+            language,
+            language_check=language_check,
+            max_rejects=max_rejects,
+            rejects_path=rejects_file(rejects, source, language),
+        )
+        for encoder, done in zip(encoders, summaries, strict=True):
+            done.append(_embed(titles, encoder, folder, part, parts, storage, progress=progress))
+    return [summary for done in summaries for summary in done]
+
+
+def _embed(
+    titles: SourceTitles,
+    encoder: DocumentEncoder,
+    folder: Path,
+    part: int,
+    parts: int,
+    storage: VectorStorage,
+    *,
+    progress: bool,
+) -> EmbedSummary:
+    started = time.perf_counter()
+    entry = titles.info
+    _ = titles.language_checked
+    alias = alias_name(JOBS, titles.language, encoder.info.model, encoder.info.variant)
+    plan = new_metadata(titles.language, encoder.info, (entry,), storage)
     header = PointFileHeader(alias, plan, part, parts)
-    share = _share(reading, part, parts)
+    share = _share(titles.reading, part, parts)
     path = folder / header.file_name
     with (
         tqdm(total=len(share.records), desc=path.name, disable=None if progress else True) as bar,
@@ -111,37 +142,34 @@ def embed_part(
         batches = (batch for batch in encoded if bar.update(len(batch)) or True)
         points = write_point_file(path, header, batches)
     seconds = time.perf_counter() - started
-    return EmbedSummary(alias, str(path), part, parts, points, total, seconds)
+    return EmbedSummary(alias, str(path), part, parts, points, entry.points, seconds)
 
 
 def _share(reading: Reading, part: int, parts: int) -> Reading:
-    """What one process embeds: all records of a text together."""
-    mine = [
-        i for i, text in enumerate(reading.texts) if zlib.crc32(text.encode()) % parts == part - 1
+    """The records of one part: all records with the same text are in the same part."""
+    places = [
+        place
+        for place, text in enumerate(reading.texts)
+        if zlib.crc32(text.encode()) % parts == part - 1
     ]
     return replace(
         reading,
-        records=[reading.records[i] for i in mine],
-        texts=[reading.texts[i] for i in mine],
+        records=[reading.records[place] for place in places],
+        texts=[reading.texts[place] for place in places],
+        ids=[reading.ids[place] for place in places],
     )
-
-
-# Titles of each part whose language and vectors are compared with what is announced.
-_CHECKED_TITLES = 200
-_MIN_SAME_TITLE_COSINE = 0.999
-_NAMED_PARTS = 8
 
 
 @dataclass(frozen=True, slots=True)
 class LoadSummary:
-    """What a load did.
+    """The outcome of a load.
 
     Args:
-        alias, collection: stable name, and the physical one that it points at.
-        parts: files.
-        points: stored from them.
-        total_points: in the collection, those of other sources included.
-        seconds: of the whole load.
+        alias, collection: alias, and physical name of the collection that it points at.
+        parts: number of files.
+        points: stored from the files.
+        total_points: in the collection, including other sources.
+        seconds: duration.
     """
 
     alias: str
@@ -165,22 +193,22 @@ def load_parts(
     force: bool = False,
     progress: bool = False,
 ) -> LoadSummary:
-    """Store all parts of one collection, and those points of other sources that it holds.
+    """Store all parts of one collection, with the points of other sources that it holds.
 
-    Nothing that a file says is believed: the encoder must be the one that it names, some titles of
-    each part are embedded again and must give the vector that is there, and their language is
-    checked as an ingest does.
+    The files are not trusted: the encoder must be the one that they name, some titles of each part
+    are embedded again and must give the stored vector, and their language is checked as in an
+    ingest.
 
     Args:
-        parts: all of one alias.
-        store: where they go.
-        encoder: the one that made the vectors.
+        parts: all point files of one alias.
+        store: receives the points.
+        encoder: the encoder that made the vectors.
         language_check: refuse titles that are plainly in another language.
-        force: rather lose other sources than fail.
+        force: lose other sources that cannot be kept, instead of failing.
         progress: draw a bar on the standard error, if that is a terminal.
 
     Raises:
-        SourceFormatError: a part is missing or there twice, or the parts do not belong together.
+        SourceFormatError: a part is missing or given twice, or the parts do not belong together.
         LanguageMismatch: the titles are in another language.
         CollectionMismatch: another encoder made the vectors, or other sources would be lost.
         StoreError: the store failed.
@@ -191,8 +219,8 @@ def load_parts(
     if plan.encoder != encoder.info:
         raise CollectionMismatch(
             f"{parts[0].path} was embedded by another {plan.encoder.model} "
-            f"{plan.encoder.variant} than the one at hand: load it where that model is, or embed "
-            "the titles again"
+            f"{plan.encoder.variant} than the one on this machine: load it on a machine with that "
+            "model, or embed the titles again"
         )
     for part in parts:
         _check_sample(part, encoder, language_check=language_check)
@@ -214,23 +242,23 @@ def load_parts(
 
 
 def _whole(parts: Sequence[PointFile]) -> PointFileHeader:
-    """The header that all parts share, if they are all there."""
+    """The header that all parts share, if no part is missing."""
     first = parts[0].header
     numbers = [part.header.part for part in parts]
     for part in parts:
         if _identity(part.header) != _identity(first):
             raise SourceFormatError(
-                f"{part.path} and {parts[0].path} are not parts of one whole: embed both from the "
-                "same source with the same model, or load them from folders of their own"
+                f"{part.path} and {parts[0].path} are parts of different collections: embed both "
+                "from the same source with the same model, or load them from separate folders"
             )
     if first.parts != len(parts) or len(set(numbers)) != len(parts):
-        # A file may announce any number of parts: only the first that are missing are looked for.
-        wanted = range(1, min(first.parts, len(parts) + _NAMED_PARTS) + 1)
-        missing = sorted(set(wanted) - set(numbers))[:_NAMED_PARTS]
+        # A file may claim any number of parts: only the first missing ones are searched.
+        wanted = range(1, min(first.parts, len(parts) + _LISTED_PARTS) + 1)
+        missing = sorted(set(wanted) - set(numbers))[:_LISTED_PARTS]
         problem = f"lacks part {', '.join(map(str, missing))}" if missing else "has a part twice"
         raise SourceFormatError(
             f"{parts[0].path.parent} {problem} of {first.parts} of {first.alias}: nothing was "
-            "stored, embed what is missing"
+            "stored, embed the missing parts"
         )
     if len(first.metadata.sources) != 1:
         raise SourceFormatError(
@@ -241,21 +269,21 @@ def _whole(parts: Sequence[PointFile]) -> PointFileHeader:
     points = sum(part.points for part in parts)
     if points != source.points:
         raise SourceFormatError(
-            f"the {len(parts)} parts of {first.alias} have {points:,} points, {source.points:,} "
-            "announced: embed the titles again"
+            f"the {len(parts)} parts of {first.alias} have {points:,} points, their headers say "
+            f"{source.points:,}: embed the titles again"
         )
     return first
 
 
 def _identity(header: PointFileHeader) -> tuple[object, ...]:
-    made_of = header.metadata
+    content = header.metadata
     return (
         header.alias,
         header.parts,
-        made_of.language,
-        made_of.encoder,
-        made_of.sources,
-        made_of.storage,
+        content.language,
+        content.encoder,
+        content.sources,
+        content.storage,
     )
 
 
@@ -270,8 +298,8 @@ def _check_sample(part: PointFile, encoder: DocumentEncoder, *, language_check: 
     if not (cosines > _MIN_SAME_TITLE_COSINE).all():
         wrong = titles[int(np.argmin(cosines))]
         raise CollectionMismatch(
-            f"{part.path} has another vector for {wrong!r} than the model gives: it mixes up "
-            "titles, or another model made it. Embed the titles again"
+            f"{part.path} has another vector for {wrong!r} than the model gives: its titles are "
+            "mixed up, or another model made it. Embed the titles again"
         )
 
 

@@ -1,4 +1,4 @@
-"""Collections as they are: into a file and back, and from one store to another."""
+"""Copies collections: into a snapshot file and back, and from one store to another."""
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
@@ -24,15 +24,15 @@ from jobsearch.store.server.snapshots import read_snapshot
 if TYPE_CHECKING:
     from jobsearch.store.server.snapshots import ServerSnapshots
 
-# Points that both stores are asked for, and the depth to which their answers must agree.
+# Points whose neighbours are compared in both stores, and the number of neighbours.
 _COMPARED, _DEPTH = 32, 10
-# Cosines that engines round differently.
+# Engines round cosines differently.
 _SCORE_TOLERANCE = 1e-4
 
 
 @dataclass(frozen=True, slots=True)
 class Transferred:
-    """A collection that was copied: its alias, the new physical name, and its number of points."""
+    """A copied collection: its alias, its new physical name, and its number of points."""
 
     alias: str
     collection: str
@@ -44,13 +44,13 @@ class Transferred:
 
 
 def write_snapshot(store: Store, name: str, path: Path) -> Transferred:
-    """Write a finished collection into one Parquet file, whole or not at all.
+    """Write a finished collection into one Parquet file.
 
-    An earlier file of that name stays until the new one is complete.
-    A finished collection does not change while it is read, whoever builds the next one meanwhile.
+    An earlier file of that name stays until the new one is complete. A finished collection never
+    changes, so an ingest may run at the same time.
 
     Raises:
-        StoreError: it is not finished, not found, damaged, or lost points while it was read.
+        StoreError: the collection is not finished, not found, damaged, or lost points.
         SourceFormatError: the file cannot be written, or pyarrow is missing.
     """
     info = _finished(store, name)
@@ -62,12 +62,12 @@ def write_snapshot(store: Store, name: str, path: Path) -> Transferred:
 def _finished(store: Store, name: str) -> CollectionInfo:
     info = store.describe(name)
     if info.metadata.status != "ready":
-        raise StoreError(f"the build of {info.name} is not complete: there is nothing to keep yet")
+        raise StoreError(f"the build of {info.name} is not complete: wait for its ingest to end")
     return info
 
 
 def _all_points(store: Store, info: CollectionInfo) -> Iterator[PointBatch]:
-    """The points of a collection; an error in place of the end if some are missing."""
+    """The points of a collection; raises at the end if some are missing."""
     points = 0
     for batch in store.scroll(info.name):
         points += len(batch)
@@ -75,15 +75,15 @@ def _all_points(store: Store, info: CollectionInfo) -> Iterator[PointBatch]:
     if points != info.points:
         raise StoreDamaged(
             f"{info.name} gave {points:,} of its {info.points:,} points: "
-            f"`jobsearch collections verify {info.name}` says what is wrong with it"
+            f"`jobsearch collections verify {info.name}` lists its problems"
         )
 
 
 def restore_snapshot(path: Path, store: Store, *, progress: bool = False) -> Transferred:
-    """Make a collection of a snapshot, and point its alias there; the one before is kept.
+    """Make a collection from a snapshot and point its alias there; the previous build is kept.
 
     Raises:
-        SourceFormatError: the file is no snapshot, cut short, or altered.
+        SourceFormatError: the file is no snapshot, or was cut short or altered.
         StoreError: the store failed.
     """
     part = PointFile(path)
@@ -98,10 +98,10 @@ def restore_snapshot(path: Path, store: Store, *, progress: bool = False) -> Tra
 def write_server_snapshot(
     store: Store, snapshots: "ServerSnapshots", name: str, path: Path, *, progress: bool = False
 ) -> Transferred:
-    """Have the server make a snapshot of a finished collection, and fetch it.
+    """Let the server make a snapshot of a finished collection, and download it.
 
     Raises:
-        StoreError: it is not finished, not found, or the server cannot make one.
+        StoreError: the collection is not finished or not found, or the server fails.
     """
     info = _finished(store, name)
     snapshots.save(info.name, path, progress=progress)
@@ -111,12 +111,14 @@ def write_server_snapshot(
 def restore_server_snapshot(
     path: Path, store: Store, snapshots: "ServerSnapshots", *, progress: bool = False
 ) -> Transferred:
-    """Make a collection of a server's snapshot, and point its alias there; the one before is kept.
+    """Make a collection from a server's snapshot and point its alias there.
+
+    The previous build is kept.
 
     Raises:
-        StoreError: the file is no such snapshot or altered, or the server failed; the alias is
-            where it was, and what was made is deleted again, unless whether the alias has moved
-            is not known.
+        StoreError: the file is no such snapshot or was altered, or the server failed. The alias is
+            unchanged and the new collection is deleted, unless the server stopped answering while
+            the alias moved: then the collection stays.
     """
     alias, metadata = read_snapshot(path)
     if metadata.status != "ready":
@@ -130,7 +132,8 @@ def restore_server_snapshot(
         if (made.metadata, made.points) != (metadata, metadata.expected_points):
             raise StoreDamaged(
                 f"{path} became a collection of {made.points:,} points, "
-                f"{metadata.expected_points:,} expected, or of other metadata: restore another one"
+                f"{metadata.expected_points:,} expected, or with other metadata: restore another "
+                "snapshot"
             )
         checked = True
         store.swap_alias(alias, name, expected=live)
@@ -143,13 +146,12 @@ def restore_server_snapshot(
 
 
 def migrate(source: Store, name: str, target: Store, *, progress: bool = False) -> Transferred:
-    """Copy a collection (an alias or a physical name) into another store, behind its alias there.
+    """Copy a collection (an alias or a physical name) into another store, under the same alias.
 
-    Before it does, both stores are asked for the neighbours of some of its points: the answers must
-    be the same.
+    Before the alias moves there, the neighbours of some points are compared between both stores.
 
     Raises:
-        StoreError: a store failed, or they do not agree; the target is left as it was.
+        StoreError: a store failed, or the neighbours differ; the target is unchanged.
     """
     info = source.describe(name)
     sample: list[PointBatch] = []
@@ -171,7 +173,7 @@ def migrate(source: Store, name: str, target: Store, *, progress: bool = False) 
             there = target.query(copy, batch.vectors, limit=_DEPTH, exact=True)
             if not all(map(_agree, here, there)):
                 raise StoreDamaged(
-                    f"{source.location} and {target.location} answer differently from the copy of "
+                    f"{source.location} and {target.location} give different hits for the copy of "
                     f"{info.name}: nothing was changed, run `jobsearch collections verify` on both"
                 )
 
@@ -180,7 +182,7 @@ def migrate(source: Store, name: str, target: Store, *, progress: bool = False) 
 
 
 def _agree(here: list[ScoredPoint], there: list[ScoredPoint]) -> bool:
-    """Whether two answers are the same, but for the order of what is equally near."""
+    """Whether two lists of hits are the same, apart from the order of equal scores."""
     if len(here) != len(there):
         return False
     if not np.allclose([p.score for p in here], [p.score for p in there], atol=_SCORE_TOLERANCE):

@@ -1,6 +1,5 @@
 """``jobsearch collections``: look at the store, check it, go back a build, copy, delete."""
 
-from contextlib import closing
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -8,9 +7,16 @@ from urllib.parse import urlsplit
 
 import click
 
-from jobsearch.cli.options import FOLDER_OR_NAME, Place, as_json, confirmed, secret_of, with_store
-from jobsearch.cli.output import bars_wanted, note, print_json, print_table, print_text
-from jobsearch.errors import StoreLocked
+from jobsearch.cli.options import (
+    FOLDER_OR_NAME,
+    Place,
+    as_json,
+    confirmed,
+    jobs_of,
+    secret_of,
+    with_store,
+)
+from jobsearch.cli.output import note, print_json, print_table, print_text
 from jobsearch.settings import Secret, Settings
 
 if TYPE_CHECKING:
@@ -31,15 +37,15 @@ def collections() -> None:
 @as_json
 def list_collections(settings: Settings, json_: bool) -> None:
     """List all collections, with the alias that points at each."""
-    from jobsearch.cli.session import store_of
-
-    store = store_of(settings)
-    infos = store.collections()
+    jobs = jobs_of(settings)
+    infos = jobs.collections()
     if json_:
-        print_json({"store": store.location, "collections": [_as_dict(info) for info in infos]})
+        print_json(
+            {"store": jobs.store.location, "collections": [_as_dict(info) for info in infos]}
+        )
         return
     if not infos:
-        note(f"the store {store.location} is empty: `jobsearch ingest sample` fills it")
+        note(f"the store {jobs.store.location} is empty: `jobsearch ingest sample` fills it")
     print_table(
         [
             (
@@ -60,10 +66,11 @@ def list_collections(settings: Settings, json_: bool) -> None:
 @with_store
 @as_json
 def describe(settings: Settings, name: str, json_: bool) -> None:
-    """Show what a collection (an alias or a physical name) was made of."""
-    from jobsearch.cli.session import store_of
+    """Show the metadata of a collection: its encoder, sources and storage.
 
-    data = _as_dict(store_of(settings).describe(name))
+    NAME is an alias or a physical name.
+    """
+    data = _as_dict(jobs_of(settings).describe(name))
     if json_:
         print_json(data)
     else:
@@ -76,9 +83,7 @@ def describe(settings: Settings, name: str, json_: bool) -> None:
 @as_json
 def verify(settings: Settings, name: str, json_: bool) -> None:
     """Check every point and file of a collection; exits 1 if there are problems."""
-    from jobsearch.cli.session import store_of
-
-    problems = store_of(settings).verify(name)
+    problems = jobs_of(settings).verify(name)
     if json_:
         print_json({"collection": name, "problems": problems})
     else:
@@ -92,14 +97,36 @@ def verify(settings: Settings, name: str, json_: bool) -> None:
 @with_store
 @as_json
 def rollback(settings: Settings, alias: str, json_: bool) -> None:
-    """Point ALIAS back at the build before; doing it twice is an undo."""
-    from jobsearch.cli.session import store_of
-
-    name = store_of(settings).rollback(alias)
+    """Point ALIAS back at the previous build; a second rollback undoes the first."""
+    name = jobs_of(settings).rollback(alias)
     if json_:
         print_json({"alias": alias, "collection": name})
     else:
         print_text(f"{alias} -> {name}")
+
+
+@collections.command("remove-source")
+@click.argument("alias")
+@click.argument("source")
+@confirmed("Remove this source's titles from the collection?")
+@with_store
+@as_json
+def remove_source(settings: Settings, alias: str, source: str, json_: bool) -> None:
+    """Remove all titles of SOURCE from the collection of ALIAS.
+
+    The collection is built anew without them; the previous build is kept, so that
+    `jobsearch collections rollback ALIAS` undoes it. `jobsearch collections list` shows the
+    sources.
+    """
+    built = jobs_of(settings).remove_source(alias, source)
+    kept = [f"{s.source} {s.split}".strip() for s in built.sources]
+    if json_:
+        print_json(
+            {"alias": alias, "collection": built.name, "points": built.points, "sources": kept}
+        )
+        return
+    print_text(f"{alias}: {built.points:,} points of {', '.join(kept) or 'no source'}")
+    note(f"to undo it: jobsearch collections rollback {alias}")
 
 
 @collections.command()
@@ -108,9 +135,7 @@ def rollback(settings: Settings, alias: str, json_: bool) -> None:
 @with_store
 def drop(settings: Settings, name: str) -> None:
     """Delete a collection by its physical NAME; one that an alias points at is refused."""
-    from jobsearch.cli.session import store_of
-
-    store_of(settings).drop(name)
+    jobs_of(settings).drop(name)
     print_text(f"deleted {name}")
 
 
@@ -120,26 +145,15 @@ def drop(settings: Settings, name: str) -> None:
     type=click.FloatRange(min=0),
     default=24.0,
     show_default=True,
-    help="Unfinished builds that began later than this are left alone: they may be under way.",
+    help="Keep unfinished builds that began later than this many hours ago: they may be running.",
 )
-@click.option("--previous", is_flag=True, help="Also builds that are kept for `rollback`.")
+@click.option("--previous", is_flag=True, help="Also delete builds that are kept for `rollback`.")
 @confirmed("Delete these builds for good?")
 @with_store
 @as_json
 def prune(settings: Settings, hours: float, previous: bool, json_: bool) -> None:
-    """Delete builds that were never finished, which a server keeps if an ingest was killed."""
-    from jobsearch.cli.session import store_of
-    from jobsearch.store.lifecycle import superfluous
-
-    store = store_of(settings)
-    deleted = []
-    for name in superfluous(store.collections(), older_than_h=hours, previous=previous):
-        try:
-            store.drop(name)
-        except StoreLocked as error:
-            note(f"left alone: {error}")
-        else:
-            deleted.append(name)
+    """Delete unfinished builds, which a server keeps when an ingest was killed."""
+    deleted = jobs_of(settings).prune(hours=hours, previous=previous)
     if json_:
         print_json({"deleted": deleted})
     else:
@@ -152,8 +166,8 @@ def prune(settings: Settings, hours: float, previous: bool, json_: bool) -> None
 @click.option(
     "--native",
     is_flag=True,
-    help="The server's own snapshot, with its index: restored sooner, but only by a Qdrant server "
-    "of the same version or the next. Not of a cluster.",
+    help="Let the server make its own snapshot, with its index. It is restored sooner, but only by "
+    "a Qdrant server of the same version or the next, and not in a cluster.",
 )
 @with_store
 @as_json
@@ -162,15 +176,7 @@ def snapshot(settings: Settings, name: str, file: Path, native: bool, json_: boo
 
     It can be restored into any store, embedded or on a server.
     """
-    from ingest.transfer import write_server_snapshot, write_snapshot
-    from jobsearch.cli.session import server_snapshots_of, store_of
-
-    if native:
-        with closing(server_snapshots_of(settings)) as snapshots:
-            store = store_of(settings)
-            done = write_server_snapshot(store, snapshots, name, file, progress=bars_wanted())
-    else:
-        done = write_snapshot(store_of(settings), name, file)
+    done = jobs_of(settings).snapshot(name, file, native=native)
     _print_transferred(done, str(file), json_=json_)
 
 
@@ -179,18 +185,10 @@ def snapshot(settings: Settings, name: str, file: Path, native: bool, json_: boo
 @with_store
 @as_json
 def restore(settings: Settings, file: Path, json_: bool) -> None:
-    """Make a collection of the snapshot in FILE; the one before is kept for `rollback`."""
-    from ingest.transfer import restore_server_snapshot, restore_snapshot
-    from jobsearch.cli.session import server_snapshots_of, store_of
-    from jobsearch.store.server.snapshots import is_server_snapshot
-
-    store = store_of(settings)
-    if is_server_snapshot(file):
-        with closing(server_snapshots_of(settings)) as snapshots:
-            done = restore_server_snapshot(file, store, snapshots, progress=bars_wanted())
-    else:
-        done = restore_snapshot(file, store, progress=bars_wanted())
-    _print_transferred(done, store.location, json_=json_)
+    """Make a collection from the snapshot in FILE; the previous build is kept for `rollback`."""
+    jobs = jobs_of(settings)
+    done = jobs.restore(file)
+    _print_transferred(done, jobs.store.location, json_=json_)
 
 
 @collections.command()
@@ -206,28 +204,24 @@ def restore(settings: Settings, file: Path, json_: bool) -> None:
 @with_store
 @as_json
 def migrate(settings: Settings, aliases: tuple[str, ...], to: str, json_: bool) -> None:
-    """Copy collections to another store: those of ALIASES, or all that an alias points at.
+    """Copy the collections of ALIASES, or all that an alias points at, to another store.
 
-    Counts and the answers to sample queries are compared before an alias is set there.
+    Counts and the hits of sample queries are compared before an alias is set there.
     """
-    from ingest.transfer import migrate as copy
-    from jobsearch.cli.session import store_of
-
-    source = store_of(settings)
-    target = store_of(replace(settings, store=to, api_key=_key_for(to, settings)))
-    if _resolved(target.location) == _resolved(source.location):
+    source = jobs_of(settings)
+    target = jobs_of(replace(settings, store=to, api_key=_key_for(to, settings)))
+    if _resolved(target.store.location) == _resolved(source.store.location):
         raise click.BadParameter(f"{to} is the store to copy from", param_hint="--to")
-    done = [
-        copy(source, alias, target, progress=bars_wanted()) for alias in aliases or source.aliases()
-    ]
+    done = source.migrate(target, aliases)
     if json_:
-        print_json({"to": target.location, "migrated": [each.as_dict() for each in done]})
+        migrated = [each.as_dict() for each in done]
+        print_json({"to": target.store.location, "migrated": migrated})
     else:
         print_table([(d.alias, d.collection, d.points) for d in done], ("alias", "copy", "points"))
 
 
 def _key_for(to: str, settings: Settings) -> Secret | None:
-    """The API key for the store to copy to: the source's is no business of another server."""
+    """The API key for the store to copy to; another server never receives the source's key."""
     shared = not _is_server(settings.store) or _server(to) == _server(settings.store)
     return secret_of("JOBSEARCH_API_KEY_TO") or (settings.api_key if shared else None)
 
@@ -237,7 +231,7 @@ def _is_server(store: str) -> bool:
 
 
 def _server(url: str) -> tuple[str, str | None, int] | None:
-    """Scheme, host and port; None if the URL cannot be read, which is said when it is opened."""
+    """Scheme, host and port; None if the URL is invalid, which is reported when it is opened."""
     try:
         parts = urlsplit(url)
         return parts.scheme, parts.hostname, parts.port or _QDRANT_PORT
@@ -246,7 +240,7 @@ def _server(url: str) -> tuple[str, str | None, int] | None:
 
 
 def _resolved(location: str) -> str:
-    """The same for every way in which a folder can be written."""
+    """One form for all paths of the same folder."""
     return location if _is_server(location) else str(Path(location).resolve())
 
 

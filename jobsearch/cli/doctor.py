@@ -1,4 +1,4 @@
-"""``jobsearch doctor``: is everything there and as it should be?"""
+"""``jobsearch doctor``: checks the machine, the store and the model."""
 
 import importlib.metadata
 import platform
@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from jobsearch.cli.options import as_json, with_settings
-from jobsearch.cli.output import note, print_json, print_table
+from jobsearch.api import Jobs
+from jobsearch.cli.options import as_json, jobs_of, with_settings
+from jobsearch.cli.output import note, print_json, print_table, with_flags
 from jobsearch.errors import JobSearchError, StoreUnavailable
 from jobsearch.settings import Settings
 
@@ -30,7 +31,7 @@ _FUTURE = timedelta(minutes=5)
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What a check found: whether it is in order, and what to do if not."""
+    """The result of a check, with advice if it is not ok."""
 
     check: str
     status: Literal["ok", "warning", "failed"]
@@ -44,20 +45,20 @@ class Finding:
 def doctor(settings: Settings, json_: bool) -> None:
     """Check this machine, the store and the model; exits 1 if anything is wrong.
 
-    Nothing is changed, and no secret is shown: the output can be passed on.
+    Nothing is changed, and no secret is shown, so the output can be shared.
     """
     findings: list[Finding] = []
     unreachable = False
-    for name, check in _checks(settings):
+    for name, check in _checks(settings, jobs_of(settings)):
         try:
             findings += check()
         except StoreUnavailable as error:
             unreachable = True
-            findings.append(Finding(name, "failed", str(error)))
+            findings.append(Finding(name, "failed", with_flags(str(error))))
         except JobSearchError as error:
-            findings.append(Finding(name, "failed", str(error)))
+            findings.append(Finding(name, "failed", with_flags(str(error))))
         except Exception as error:
-            # A check that breaks is a finding, too.
+            # A broken check is a finding too.
             findings.append(Finding(name, "failed", f"{type(error).__name__}: {error}"))
     if json_:
         print_json({"checks": [asdict(finding) for finding in findings]})
@@ -73,12 +74,12 @@ def doctor(settings: Settings, json_: bool) -> None:
         raise click.exceptions.Exit(1)
 
 
-def _checks(settings: Settings) -> Iterator[tuple[str, Callable[[], list[Finding]]]]:
+def _checks(settings: Settings, jobs: Jobs) -> Iterator[tuple[str, Callable[[], list[Finding]]]]:
     yield "versions", _versions
     yield "disk", lambda: _disk(settings)
     yield "open files", _open_files
-    yield "store", lambda: _store(settings)
-    yield "model", lambda: _models(settings)
+    yield "store", lambda: _store(jobs)
+    yield "model", lambda: _models(jobs)
 
 
 def _versions() -> list[Finding]:
@@ -118,10 +119,8 @@ def _open_files() -> list[Finding]:
     return [Finding("open files", "ok", f"at most {limit:,}")]
 
 
-def _store(settings: Settings) -> list[Finding]:
-    from jobsearch.cli.session import store_of
-
-    store = store_of(settings)
+def _store(jobs: Jobs) -> list[Finding]:
+    store = jobs.store
     infos = store.collections()
     if not infos:
         advice = "`jobsearch ingest sample` fills it"
@@ -143,34 +142,33 @@ def _collection(store: "Store", info: "CollectionInfo") -> Finding:
     metadata = info.metadata
     if metadata.status != "ready":
         found = f"a build that began at {metadata.created_at} and was not finished"
-        advice = "if none is under way: `jobsearch collections prune`, or `ingest … --resume`"
+        advice = "if no ingest is running: `jobsearch collections prune`, or `ingest … --resume`"
         return Finding(name, "warning", found, advice)
     try:
-        # Opens it: of damaged files the metadata know nothing.
+        # This opens the files: the metadata do not show damage.
         counted = store.count(info.name)
     except JobSearchError as error:
-        return Finding(name, "failed", str(error))
+        return Finding(name, "failed", with_flags(str(error)))
     if counted != metadata.expected_points:
         found = f"{counted:,} points, {metadata.expected_points:,} expected"
         return Finding(name, "failed", found, "ingest its titles again")
     if datetime.fromisoformat(metadata.created_at) > datetime.now(UTC) + _FUTURE:
-        found = f"made at {metadata.created_at}, which is still to come"
-        advice = "set this machine's clock: builds are told apart by their time"
+        found = f"made at {metadata.created_at}, which is in the future"
+        advice = "set this machine's clock: builds are ordered by their time"
         return Finding(name, "warning", found, advice)
     kept = "" if info.aliases else ", kept for a rollback"
     return Finding(name, "ok", f"{counted:,} points{kept}")
 
 
-def _models(settings: Settings) -> list[Finding]:
-    from jobsearch.cli.session import encoder_of, store_of, variants_to_build
+def _models(jobs: Jobs) -> list[Finding]:
     from jobsearch.store import check_collection
 
     findings = []
-    for variant in variants_to_build(settings):
-        encoder = encoder_of(settings, variant).info
+    for variant in jobs.variants():
+        encoder = jobs.encoder(variant).info
         label = f"{encoder.model} {variant}"
         findings.append(Finding(label, "ok", f"{encoder.model_id}, {encoder.dim} dimensions"))
-        for info in store_of(settings).collections():
+        for info in jobs.collections():
             made_by = info.metadata.encoder
             if not info.aliases or (made_by.model, made_by.variant) != (encoder.model, variant):
                 continue
@@ -178,5 +176,6 @@ def _models(settings: Settings) -> list[Finding]:
                 language = info.metadata.language
                 check_collection(info.aliases[0], info.metadata, language=language, encoder=encoder)
             except JobSearchError as error:
-                findings.append(Finding(f"{label} and {info.aliases[0]}", "failed", str(error)))
+                name = f"{label} and {info.aliases[0]}"
+                findings.append(Finding(name, "failed", with_flags(str(error))))
     return findings

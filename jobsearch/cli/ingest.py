@@ -1,38 +1,39 @@
 """``jobsearch ingest``: titles into collections."""
 
 import re
-from collections.abc import Callable, Iterator
-from itertools import groupby
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+import jobsearch
 from jobsearch.cli.options import (
     LANGUAGES,
     Place,
     as_json,
     cache_dir,
+    jobs_of,
+    language_check,
     quantization,
     with_options,
     with_settings,
 )
-from jobsearch.cli.output import bars_wanted, note, print_json, print_table
+from jobsearch.cli.output import note, print_json, print_table
 from jobsearch.settings import Settings
 from jobsearch.types import Quantization, Topology, VectorStorage
 
 if TYPE_CHECKING:
     from ingest.pipeline import IngestSummary
     from ingest.remote import EmbedSummary
-    from ingest.sources.base import Source
-    from jobsearch.models.encoder import DocumentEncoder
-
+    from ingest.sources import Source
 
 _COUNT = click.IntRange(min=1)
+_EXISTING = Place()
 
 
-class _Part(click.ParamType):  # type: ignore[type-arg] # generic since click 8.4
-    """Which part of how many, such as ``2/4``."""
+class _Share(click.ParamType):  # type: ignore[type-arg] # generic since click 8.4
+    """The number of a part and the number of parts, such as ``2/4``."""
 
     name = "k/n"
 
@@ -49,8 +50,8 @@ class _Part(click.ParamType):  # type: ignore[type-arg] # generic since click 8.
         return part, parts
 
 
-def ingest_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """What all commands that ingest a source take; for :func:`ingest_source`."""
+def _ingest_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options of all commands that ingest a source; for :func:`_ingest_source`."""
     options = [
         click.option(
             "--max-rejects",
@@ -63,49 +64,47 @@ def ingest_options(command: Callable[..., Any]) -> Callable[..., Any]:
             "--rejects",
             type=Place(file_okay=False),
             default=Path(),
-            help="Folder for rejects-*.jsonl with the bad rows, if any; the working directory "
+            help="Folder for the files rejects-*.jsonl with the bad rows; the working directory "
             "if left out.",
         ),
+        language_check,
         click.option(
-            "--language-check",
-            type=click.Choice(["on", "off"]),
-            default="on",
-            show_default=True,
-            help="Refuse titles that are plainly in another language than they should be.",
+            "--force",
+            is_flag=True,
+            help="Build anew even if nothing has changed; drop other sources that cannot be kept.",
         ),
-        click.option("--force", is_flag=True, help="Build anew even if nothing has changed."),
         click.option(
             "--resume",
             is_flag=True,
-            help="On a server: go on with a build that was interrupted. (In a folder nothing is "
-            "left of it but the cache, which every ingest uses.)",
+            help="On a server: continue an interrupted build. (A folder keeps no interrupted "
+            "build, but the cache keeps its embeddings.)",
         ),
         cache_dir,
         click.option(
             "--cache-size",
+            "cache_mb",
             type=click.IntRange(min=0),
             default=2048,
             show_default=True,
             metavar="MB",
-            help="Size above which the oldest embeddings go; 0 keeps none.",
+            help="Size of the cache above which the oldest embeddings are deleted; 0 uses no "
+            "cache.",
         ),
         click.option(
             "--workers",
             type=_COUNT,
             default=1,
             show_default=True,
-            help="Processes that embed: each on a GPU of its own, or on its share of the cores.",
+            help="Number of processes that embed, each on its own GPU or its share of the cores.",
         ),
         quantization,
-        click.option(
-            "--on-disk", is_flag=True, help="On a server: keep the vectors themselves on disk."
-        ),
+        click.option("--on-disk", is_flag=True, help="On a server: keep full vectors on disk."),
         click.option("--shards", type=_COUNT, help="On a cluster: parts of a collection."),
         click.option("--replicas", type=_COUNT, help="On a cluster: copies of each part."),
         click.option(
             "--write-consistency",
             type=_COUNT,
-            help="On a cluster: copies that must have taken a write before it counts as done.",
+            help="On a cluster: copies that must confirm a write before it counts as done.",
         ),
         click.option(
             "--embed-to",
@@ -115,106 +114,47 @@ def ingest_options(command: Callable[..., Any]) -> Callable[..., Any]:
         ),
         click.option(
             "--part",
-            type=_Part(),
+            "share",
+            type=_Share(),
             default="1/1",
             show_default=True,
             help="With --embed-to: embed this share of the titles, e.g. 2/4; other processes or "
-            "machines embed the others.",
+            "machines embed the other shares.",
         ),
     ]
     return with_options(as_json(with_settings(command)), options)
 
 
-def ingest_source(
+def _ingest_source(
     source: "Source",
     *,
     settings: Settings,
-    max_rejects: float,
-    rejects: Path,
-    language_check: str,
-    force: bool,
-    resume: bool,
-    cache_dir: Path | None,
-    cache_size: int,
-    workers: int,
     quantization: Quantization,
     on_disk: bool,
     shards: int | None,
     replicas: int | None,
     write_consistency: int | None,
     embed_to: Path | None,
-    part: tuple[int, int],
+    share: tuple[int, int],
+    force: bool,
+    resume: bool,
     json_: bool,
-    languages: tuple[str, ...] | None = None,
+    **options: Any,
 ) -> None:
-    """Ingest a source in every language and variant, or embed it, and print the summaries."""
-    from ingest.pipeline import ingest
-    from ingest.remote import embed_part
-    from jobsearch.cli.session import store_of
-
-    def options(language: str) -> dict[str, Any]:
-        return {
-            "language_check": language_check == "on",
-            "storage": VectorStorage(quantization, on_disk),
-            "max_rejects": max_rejects,
-            "rejects_path": rejects / f"rejects-{source.name}-{language}.jsonl",
-            "progress": bars_wanted(),
-        }
-
+    """Ingest a source in its languages and variants, or embed it, and print the summaries."""
+    jobs = jobs_of(settings)
+    options["storage"] = VectorStorage(quantization, on_disk)
     if embed_to is not None:
-        work = _encoders(source, settings, languages, cache_dir, cache_size, workers)
-        embedded = [
-            embed_part(
-                source,
-                language,
-                encoder,
-                embed_to,
-                part=part[0],
-                parts=part[1],
-                **options(language),
-            )
-            for language, encoder in work
-        ]
-        print_embedded(embedded, json_=json_)
+        part, parts = share
+        _print_embedded(jobs.embed(source, embed_to, part=part, parts=parts, **options), json_)
         return
-    store = store_of(settings, Topology(shards, replicas, write_consistency))
-    work = _encoders(source, settings, languages, cache_dir, cache_size, workers)
-    ingested = [
-        ingest(source, language, store, encoder, force=force, resume=resume, **options(language))
-        for language, encoder in work
-    ]
-    print_summaries(ingested, json_=json_)
+    topology = Topology(shards, replicas, write_consistency)
+    summaries = jobs.ingest_source(source, force=force, resume=resume, topology=topology, **options)
+    _print_summaries(summaries, json_)
 
 
-def _encoders(
-    source: "Source",
-    settings: Settings,
-    languages: tuple[str, ...] | None,
-    cache_dir: Path | None,
-    cache_mb: int,
-    workers: int,
-) -> Iterator[tuple[str, "DocumentEncoder"]]:
-    """Every language of the source that is wanted, with the encoder of every variant."""
-    from jobsearch.cli.session import ingest_encoder, variants_to_build
-
-    chosen = source.languages if languages is None else languages
-    unknown = [language for language in chosen if language not in source.languages]
-    if unknown:
-        raise click.BadParameter(
-            f"{source.name} has no titles in {', '.join(unknown)}, only in "
-            f"{', '.join(source.languages)}",
-            param_hint="--languages",
-        )
-    for variant in variants_to_build(settings):
-        with ingest_encoder(
-            settings, variant, cache_dir=cache_dir, cache_mb=cache_mb, workers=workers
-        ) as encoder:
-            for language in chosen:
-                yield language, encoder
-
-
-def print_embedded(summaries: "list[EmbedSummary]", *, json_: bool) -> None:
-    """One row a file."""
+def _print_embedded(summaries: "list[EmbedSummary]", json_: bool) -> None:
+    """A row per file."""
     if json_:
         print_json({"embedded": [summary.as_dict() for summary in summaries]})
         return
@@ -227,8 +167,8 @@ def print_embedded(summaries: "list[EmbedSummary]", *, json_: bool) -> None:
     )
 
 
-def print_summaries(summaries: "list[IngestSummary]", *, json_: bool) -> None:
-    """One row a language and variant."""
+def _print_summaries(summaries: "list[IngestSummary]", json_: bool) -> None:
+    """A row per language and variant."""
     if json_:
         print_json({"ingested": [summary.as_dict() for summary in summaries]})
         return
@@ -252,40 +192,34 @@ def print_summaries(summaries: "list[IngestSummary]", *, json_: bool) -> None:
             note(f"{summary.rows_rejected} rejected rows are listed in {summary.rejects_file}")
 
 
-_EXISTING = Place()
-
-
 @click.group()
 def ingest() -> None:
-    """Embed titles and store them, one collection a language, model and variant.
+    """Embed titles and store them, one collection per language, model and variant.
 
-    A collection is built beside the live one and replaces it only when it is complete; titles of
+    A collection is built beside the live one and replaces it only when it is complete. Titles of
     other sources in it are kept.
     """
 
 
 @ingest.command()
 @click.argument("path", type=_EXISTING)
-@click.option("--languages", type=LANGUAGES, help="All that the export has if left out.")
-@click.option("--hidden", is_flag=True, help="Hidden labels too.")
-@ingest_options
+@click.option("--languages", type=LANGUAGES, help="All languages of the export if left out.")
+@click.option("--hidden", is_flag=True, help="Ingest hidden labels too.")
+@_ingest_options
 def esco(path: Path, languages: tuple[str, ...] | None, hidden: bool, **common: Any) -> None:
     """Ingest an ESCO export: PATH is a folder or zip with occupations_<language>.csv files."""
-    from ingest.sources import EscoSource
-
-    ingest_source(EscoSource(path, hidden=hidden, languages=languages), **common)
+    source = jobsearch.EscoSource(path, hidden=hidden, languages=languages)
+    _ingest_source(source, **common)
 
 
 @ingest.command()
 @click.argument("path", type=_EXISTING)
 @click.option("--split", default="validation", show_default=True, help="Part to ingest.")
-@click.option("--languages", type=LANGUAGES, help="All that the split has if left out.")
-@ingest_options
-def talentclef(path: Path, split: str, languages: tuple[str, ...] | None, **common: Any) -> None:
+@click.option("--languages", type=LANGUAGES, help="All languages of the split if left out.")
+@_ingest_options
+def talentclef(path: Path, split: str, **common: Any) -> None:
     """Ingest the corpus elements of a TalentCLEF task A split: PATH is its folder or zip."""
-    from ingest.sources import TalentClefSource
-
-    ingest_source(TalentClefSource(path, split), languages=languages, **common)
+    _ingest_source(jobsearch.TalentClefSource(path, split), **common)
 
 
 @ingest.command()
@@ -293,11 +227,11 @@ def talentclef(path: Path, split: str, languages: tuple[str, ...] | None, **comm
 @click.option("--title", required=True, metavar="COLUMN", help="Column with the title.")
 @click.option("--language", metavar="CODE", help="Language of all titles; or:")
 @click.option("--language-column", metavar="COLUMN", help="Column with the language code.")
-@click.option("--concept-id", metavar="COLUMN", help="Column with the id of what it denotes.")
+@click.option("--concept-id", metavar="COLUMN", help="Column with the id of the concept.")
 @click.option("--isco", metavar="COLUMN", help="Column with an ISCO-08 code.")
 @click.option("--kind", metavar="COLUMN", help="Column with preferred, alternative or hidden.")
 @click.option("--name", help="Name of the source; the file's name if left out.")
-@ingest_options
+@_ingest_options
 def table(
     path: Path,
     title: str,
@@ -313,9 +247,7 @@ def table(
 
     Example: jobsearch ingest table jobs.csv --title job_title --language de --isco isco08
     """
-    from ingest.sources import TableSource
-
-    source = TableSource(
+    source = jobsearch.TableSource(
         path,
         title=title,
         language=language,
@@ -325,57 +257,30 @@ def table(
         kind=kind,
         name=name,
     )
-    ingest_source(source, **common)
+    _ingest_source(source, **common)
 
 
 @ingest.command()
 @click.option("--languages", type=LANGUAGES, help="en, es, de and zh if left out.")
-@ingest_options
-def sample(languages: tuple[str, ...] | None, **common: Any) -> None:
+@_ingest_options
+def sample(**common: Any) -> None:
     """Ingest the sample that ships with jobsearch: 120 occupations in en, es, de and zh."""
-    from ingest.sources import SampleSource
-
-    ingest_source(SampleSource(), languages=languages, **common)
+    _ingest_source(jobsearch.SampleSource(), **common)
 
 
 @ingest.command()
 @click.argument("path", type=_EXISTING)
-@click.option(
-    "--language-check",
-    type=click.Choice(["on", "off"]),
-    default="on",
-    show_default=True,
-    help="Refuse titles that are plainly in another language than they should be.",
-)
+@language_check
 @click.option("--force", is_flag=True, help="Drop other sources that cannot be kept.")
 @with_settings
 @as_json
-def load(path: Path, settings: Settings, language_check: str, force: bool, json_: bool) -> None:
-    """Store what `jobsearch ingest … --embed-to` wrote: PATH is a folder of Parquet files.
+def load(path: Path, settings: Settings, language_check: bool, force: bool, json_: bool) -> None:
+    """Store the files that `jobsearch ingest … --embed-to` wrote: PATH is their folder.
 
-    All parts of a collection must be there. Some titles of each are embedded again, to make sure
-    that this model made them.
+    All parts of a collection must be there. Some titles of each part are embedded again, to make
+    sure that this model made the vectors.
     """
-    from ingest.point_files import find_point_files
-    from ingest.remote import load_parts
-    from jobsearch.cli.session import encoder_of, store_of
-
-    store = store_of(settings)
-    summaries = []
-    for alias, found in groupby(find_point_files(path), key=lambda part: part.header.alias):
-        parts = list(found)
-        variant = parts[0].header.metadata.encoder.variant
-        note(f"loading {settings.model} {variant} for {alias}")
-        summaries.append(
-            load_parts(
-                parts,
-                store,
-                encoder_of(settings, variant),
-                language_check=language_check == "on",
-                force=force,
-                progress=bars_wanted(),
-            )
-        )
+    summaries = jobs_of(settings).load(path, language_check=language_check, force=force)
     if json_:
         print_json({"loaded": [summary.as_dict() for summary in summaries]})
     else:

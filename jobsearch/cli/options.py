@@ -1,18 +1,22 @@
-"""Options that several commands share, and how their values are checked."""
+"""Options that several commands share, and the checks of their values."""
 
 import functools
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from jobsearch.cli.output import bars_wanted, note
 from jobsearch.errors import InvalidInput
 from jobsearch.isco import check_code
 from jobsearch.languages import check_language
 from jobsearch.settings import DEFAULT_MODEL, DEFAULT_MODELS_DIR, DEFAULT_STORE, Secret, Settings
 from jobsearch.types import QUANTIZATIONS
+
+if TYPE_CHECKING:
+    from jobsearch.api import Jobs
 
 Command = Callable[..., Any]
 
@@ -42,15 +46,14 @@ class CheckedList(click.ParamType):  # type: ignore[type-arg] # generic since cl
 class Place(click.Path):
     """A path, which must not be empty.
 
-    Empty is what a shell makes of a variable that is not set, and it would be taken for the working
-    directory.
+    A shell variable that is not set becomes an empty path, which would mean the working directory.
     """
 
     def __init__(self, *, path_type: type = Path, **checks: Any) -> None:
         super().__init__(path_type=path_type, **checks)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Refuse what is empty, then check as any path."""
+        """Refuse an empty path, then check as any path."""
         if value == "":
             self.fail("it is empty: is a variable not set? This folder is .", param, ctx)
         return super().convert(value, param, ctx)
@@ -65,7 +68,7 @@ def check_pair(pair: str) -> str:
 
 
 def _one_of(*names: str) -> Callable[[str], str]:
-    """A check that an entry is one of the names, whatever its case; gives it as it is written."""
+    """A check that an entry is one of the names in any case; returns the name."""
     known = {name.lower(): name for name in names}
 
     def check(entry: str) -> str:
@@ -78,14 +81,21 @@ def _one_of(*names: str) -> Callable[[str], str]:
 
 LANGUAGES = CheckedList("lang[,lang]", check_language)
 PAIRS = CheckedList("pair[,pair]", check_pair)
-#: A store or a model: a folder, or a URL or a name in its place.
+#: A store or a model: a folder, a URL or a name.
 FOLDER_OR_NAME = Place(path_type=str, readable=False)
 ISCO_CODES = CheckedList("code[,code]", check_code)
-# Named here too, since the modules that know them are imported only to be used.
+# Repeated here, because the modules that define them are imported only when needed.
 METRICS = CheckedList(
     "metric[,metric]", _one_of("MAP", "MRR", "nDCG", "P@5", "P@10", "P@100", "R@100")
 )
 BASELINE_NAMES = CheckedList("name[,name]", _one_of("random", "bm25", "tfidf"))
+
+
+def jobs_of(settings: Settings) -> "Jobs":
+    """The facade for a command: it prints notes, and bars where they may be drawn."""
+    from jobsearch.api import Jobs
+
+    return Jobs(settings, notify=note, progress=bars_wanted())
 
 
 def with_store(command: Command) -> Command:
@@ -100,12 +110,14 @@ def with_settings(command: Command) -> Command:
 
 def _with_settings(command: Command, *, models: bool) -> Command:
     @functools.wraps(command)
-    def wrapped(*args: Any, store: str, timeout: float, retry: float, **rest: Any) -> Any:
+    def wrapped(*args: Any, store: str, timeout_s: float, retry_s: float, **rest: Any) -> Any:
         chosen = {
             name: rest.pop(name) for name in ("model", "variant", "models_dir") if name in rest
         }
         key = secret_of("JOBSEARCH_API_KEY")
-        settings = Settings(store=store, timeout_s=timeout, retry_s=retry, api_key=key, **chosen)
+        settings = Settings(
+            store=store, timeout_s=timeout_s, retry_s=retry_s, api_key=key, **chosen
+        )
         return command(*args, settings=settings, **rest)
 
     options: list[Callable[[Command], Command]] = [
@@ -122,19 +134,21 @@ def _with_settings(command: Command, *, models: bool) -> Command:
         ),
         click.option(
             "--timeout",
+            "timeout_s",
             type=click.FloatRange(min=0.1),
             default=30.0,
             show_default=True,
             metavar="SECONDS",
-            help="For one request to a server.",
+            help="Timeout of one request to a server.",
         ),
         click.option(
             "--retry",
+            "retry_s",
             type=click.FloatRange(min=0),
             default=30.0,
             show_default=True,
             metavar="SECONDS",
-            help="How long a request is repeated while a server is overloaded, fails or drops out.",
+            help="How long to retry temporary failures of a server.",
         ),
     ]
     if models:
@@ -143,13 +157,13 @@ def _with_settings(command: Command, *, models: bool) -> Command:
 
 
 def secret_of(variable: str) -> Secret | None:
-    """What an environment variable holds, unless that is nothing."""
+    """The value of an environment variable, None if it is empty or not set."""
     text = os.environ.get(variable)
     return Secret(text) if text else None
 
 
 def with_options(command: Command, options: Sequence[Callable[[Command], Command]]) -> Command:
-    """Decorate a command with options, which its help lists in this order."""
+    """Decorate a command with options; its help lists them in this order."""
     for option in reversed(options):
         command = option(command)
     return command
@@ -163,9 +177,9 @@ def _model_options() -> list[Callable[[Command], Command]]:
             type=click.Choice(["pretrained", "finetuned", "auto", "paper"]),
             default="auto",
             show_default=True,
-            help="A variant, or the policy that chooses. `auto`: to ingest and evaluate, every "
-            "variant there is; to search, the fine-tuned one where it exists. `paper`: "
-            "fine-tuned within a language, pretrained across languages.",
+            help="A variant, or the policy that chooses. `auto`: ingest and evaluate every "
+            "variant, and search with the fine-tuned one where it exists. `paper`: search with "
+            "the fine-tuned one within a language, and with the pretrained one across languages.",
         ),
         models_dir,
     ]
@@ -195,27 +209,34 @@ quantization = click.option(
     type=click.Choice(QUANTIZATIONS),
     default="none",
     show_default=True,
-    help="What the index compares at first: a byte or a bit a number saves memory, and the best "
-    "are compared again by the vectors themselves. (A folder's collections have no index up to "
-    "50,000 titles.)",
+    help="Form of the vectors that the index compares first: a byte or a bit per dimension saves "
+    "memory, and the best candidates are compared again by their full vectors. (In a folder, "
+    "collections of up to 50,000 titles have no index.)",
 )
 cache_dir = click.option(
     "--cache-dir",
     envvar="JOBSEARCH_CACHE_DIR",
     show_envvar=True,
     type=Place(file_okay=False),
-    help="Folder of the cache of embeddings; that of your operating system if left out.",
+    help="Folder of the cache of embeddings; your operating system's folder for caches if left "
+    "out.",
+)
+language_check = click.option(
+    "--language-check",
+    type=click.Choice(["on", "off"]),
+    default="on",
+    show_default=True,
+    callback=lambda _, __, value: value == "on",
+    help="Refuse titles that are plainly in another language than given.",
 )
 as_json = click.option("--json", "json_", is_flag=True, help="Print one JSON document.")
 
 
 def confirmed(question: str) -> Callable[[Command], Command]:
-    """Add ``--yes``, without which the question is asked; on stderr, for stdout is data."""
+    """Add ``--yes``. Without it the question is asked on stderr, because stdout is data."""
 
     def ask(ctx: click.Context, _: click.Parameter, given: bool) -> None:
         if not given and not ctx.resilient_parsing:
             click.confirm(question, abort=True, err=True)
 
-    return click.option(
-        "--yes", is_flag=True, callback=ask, expose_value=False, help="Do not ask before."
-    )
+    return click.option("--yes", is_flag=True, callback=ask, expose_value=False, help="Do not ask.")

@@ -141,13 +141,17 @@ def print_table(rows: Iterable[Sequence[Any]], headers: Sequence[str]) -> None:
 _ARGUMENT = re.compile(r"`([a-z_]+)(?:=([^`]*))?`")
 
 
-def with_flags(message: str, command: click.Command) -> str:
+def with_flags(message: str, command: click.Command | None = None) -> str:
     """A message of the library in the words of the command line.
 
     The library names an argument in backticks, `` `to` `` or `` `force=True` ``; a person who types
     commands knows it as `` `--to` `` or `` `--force` ``. Names that are no option stay as they are.
+
+    Args:
+        message: to be shown.
+        command: has the options; the root of the running command if None.
     """
-    flags = _flags(command)
+    flags = _flags(command or click.get_current_context().find_root().command)
 
     def flag(found: re.Match[str]) -> str:
         option = flags.get(found[1])
@@ -162,7 +166,9 @@ def with_flags(message: str, command: click.Command) -> str:
 
 def _flags(command: click.Command) -> dict[str, click.Option]:
     """The options of a command and of all commands below it, by the name of their argument."""
-    found = {p.name: p for p in command.params if isinstance(p, click.Option) and p.name}
+    found = {
+        p.name.rstrip("_"): p for p in command.params if isinstance(p, click.Option) and p.name
+    }
     if isinstance(command, click.Group):
         for each in command.commands.values():
             found |= _flags(each)

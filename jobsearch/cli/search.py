@@ -2,7 +2,7 @@
 
 import click
 
-from jobsearch.cli.options import ISCO_CODES, LANGUAGES, as_json, with_settings
+from jobsearch.cli.options import ISCO_CODES, LANGUAGES, as_json, jobs_of, with_settings
 from jobsearch.cli.output import note, print_json, print_table
 from jobsearch.settings import Settings
 from jobsearch.types import KINDS
@@ -11,17 +11,21 @@ from jobsearch.types import KINDS
 @click.command()
 @click.argument("text")
 @click.option(
-    "--to", type=LANGUAGES, help="Languages to search in; all of the store's if left out."
+    "--to", type=LANGUAGES, help="Languages to search in; all languages of the store if left out."
 )
-@click.option("--from", "from_", type=LANGUAGES, metavar="LANG", help="Language of the query.")
+@click.option(
+    "--from", "query_language", type=LANGUAGES, metavar="LANG", help="Language of the query."
+)
 @click.option("--isco", type=ISCO_CODES, default=(), help="ISCO-08 codes of one to four digits.")
 @click.option("--kind", "kinds", type=click.Choice(KINDS), multiple=True, help="May be repeated.")
-@click.option("--concept", "concepts", multiple=True, help="Concept id; may be repeated.")
+@click.option("--concept", "concept_ids", multiple=True, help="Concept id; may be repeated.")
 @click.option("--source", "sources", multiple=True, help="Data set; may be repeated.")
 @click.option("--split", "splits", multiple=True, help="Part of a data set; may be repeated.")
 @click.option("--top", type=int, default=10, show_default=True, help="Number of hits.")
 @click.option("--min-score", type=float, help="Lowest cosine of a hit.")
-@click.option("--group-by", type=click.Choice(["concept"]), help="One hit a concept.")
+@click.option(
+    "--group-by", type=click.Choice(["concept"]), help="One hit per concept and language."
+)
 @click.option("--exact", is_flag=True, help="Compare with every title, without the index.")
 @with_settings
 @as_json
@@ -29,10 +33,10 @@ def search(
     settings: Settings,
     text: str,
     to: tuple[str, ...] | None,
-    from_: tuple[str, ...] | None,
+    query_language: tuple[str, ...] | None,
     isco: tuple[str, ...],
     kinds: tuple[str, ...],
-    concepts: tuple[str, ...],
+    concept_ids: tuple[str, ...],
     sources: tuple[str, ...],
     splits: tuple[str, ...],
     top: int,
@@ -45,21 +49,18 @@ def search(
 
     Example: jobsearch search "Krankenschwester" --to en,es --isco 2 --group-by concept
     """
-    from jobsearch.cli.session import search_engine
-    from jobsearch.types import Filters
-
-    if from_ and len(from_) > 1:
+    if query_language and len(query_language) > 1:
         raise click.BadParameter("give one language", param_hint="--from")
-    engine = search_engine(settings)
-    result = engine.search(
+    result = jobs_of(settings).search(
         text,
-        to=to or tuple(engine.languages()),
-        query_language=from_[0] if from_ else None,
+        to=to,
+        query_language=query_language[0] if query_language else None,
         top=top,
-        filters=Filters(
-            isco=isco, concept_ids=concepts, kinds=kinds, sources=sources, splits=splits
-        ),
-        variant=settings.variant,
+        isco=isco,
+        kinds=kinds,
+        concept_ids=concept_ids,
+        sources=sources,
+        splits=splits,
         group_by_concept=group_by == "concept",
         exact=exact,
         min_score=min_score,

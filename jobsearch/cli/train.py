@@ -5,15 +5,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from jobsearch.api import Jobs
 from jobsearch.cli.options import LANGUAGES, Place, as_json, model, models_dir
 from jobsearch.cli.output import bars_wanted, note, print_json, print_table, print_text
 from jobsearch.errors import TrainingError
+from jobsearch.settings import Settings
 
 if TYPE_CHECKING:
     from jobsearch.models.training.pairs import TrainedPart
     from jobsearch.models.training.train import TrainingReport
-
-_NEEDED = ("accelerate", "datasets")
 
 
 @click.command()
@@ -23,7 +23,6 @@ _NEEDED = ("accelerate", "datasets")
 @models_dir
 @click.option(
     "--recipe",
-    "recipe_name",
     type=click.Choice(["aligned", "paper"]),
     default="aligned",
     show_default=True,
@@ -31,7 +30,7 @@ _NEEDED = ("accelerate", "datasets")
 )
 @click.option(
     "--train",
-    "part",
+    "train_",
     type=click.Choice(["head", "all", "adapter"]),
     help="What is trained: what follows the token sum (builtin only, its default), every weight "
     "(the default elsewhere), or low-rank adapters.",
@@ -63,8 +62,8 @@ def train(
     languages: tuple[str, ...] | None,
     model: str,
     models_dir: Path,
-    recipe_name: str,
-    part: "TrainedPart | None",
+    recipe: str,
+    train_: "TrainedPart | None",
     anchors: str | None,
     resume: bool,
     replace: bool,
@@ -78,36 +77,18 @@ def train(
     ones become the `finetuned` variant, unless a pair of languages would lose by it: then nothing
     is published, and the exit code is 1.
     """
-    _check_installed()
-    from ingest.training_titles import SAMPLE, read_training_titles, training_source
-    from jobsearch.models.catalog import BUILTIN
-    from jobsearch.models.training.pairs import recipe
-    from jobsearch.models.training.train import train as run
-
-    source = training_source(path, languages)
-    chosen = recipe(
-        recipe_name,
-        part or ("head" if model == BUILTIN else "all"),
+    settings = Settings(model=model, models_dir=models_dir)
+    jobs = Jobs(settings, notify=note, progress=not json_ and bars_wanted())
+    report = jobs.train(
+        path,
+        languages=languages,
+        recipe=recipe,
+        train=train_,
         anchors=None if anchors is None else anchors == "on",
-        **changes,
-    )
-    for name, value in chosen.as_dict().items():
-        note(f"{name}: {value}")
-    report = run(
-        model,
-        read_training_titles([source]),
-        chosen,
-        models_dir=models_dir,
-        watched=read_training_titles([training_source(SAMPLE)]),
-        data=[
-            {"source": source.name, "version": source.version, "language": code,
-             "sha256": source.sha256(code), "licence": source.licence}
-            for code in source.languages
-        ],
         resume=resume,
         replace=replace,
-        progress=not json_ and bars_wanted(),
-    )  # fmt: skip
+        **changes,
+    )
     if json_:
         print_json(report.as_dict())
     else:
@@ -137,14 +118,4 @@ def _print(report: "TrainingReport") -> None:
         note(
             f"published {report.path}: alpha {report.chosen.alpha:g}, anchors k "
             f"{report.chosen.k}, strength {report.chosen.strength:g}; {report.seconds:.0f} s"
-        )
-
-
-def _check_installed() -> None:
-    from importlib.util import find_spec
-
-    missing = [name for name in _NEEDED if find_spec(name) is None]
-    if missing:
-        raise TrainingError(
-            f"training needs {' and '.join(missing)}: run `pip install 'jobsearch[train]'`"
         )

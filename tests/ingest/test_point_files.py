@@ -18,8 +18,8 @@ from pyarrow import parquet
 from ingest.build import new_metadata
 from ingest.pipeline import ingest
 from ingest.point_files import PointFile, PointFileHeader, find_point_files, write_point_file
-from ingest.remote import embed_part, load_parts
-from ingest.sources import EscoSource, SampleSource, TableSource
+from ingest.remote import EmbedSummary, embed_languages, load_parts
+from ingest.sources import EscoSource, SampleSource, Source, TableSource
 from ingest.transfer import migrate, restore_snapshot, write_snapshot
 from jobsearch.errors import (
     CollectionMismatch,
@@ -39,6 +39,14 @@ from jobsearch.types import Filters, VectorStorage
 from jobsearch.vectors import Vectors
 
 ALIAS = "jobs__en__fake__pretrained"
+
+
+def embed_part(
+    source: Source, language: str, encoder: Any, folder: Path, **options: Any
+) -> EmbedSummary:
+    """Embed one language with one encoder."""
+    [summary] = embed_languages(source, [language], [encoder], folder, **options)
+    return summary
 
 
 def contents(store: Store, name: str) -> dict[str, tuple[dict[str, str], Vectors]]:
