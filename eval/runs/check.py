@@ -5,23 +5,19 @@ a header, on scores that all look like whole numbers and on queries that have no
 compiled sort moves ties about, from 16 documents on: they stand neither as in the file nor by rank.
 """
 
-import re
-from collections.abc import Mapping, Set
-from dataclasses import dataclass, field
-from pathlib import Path
-from jobsearch.errors import BenchmarkError
 import math
+import re
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Set
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 from typing import Literal
+
 from eval.benchmarks.base import QRELS_COLUMNS, RUN_COLUMNS
 from eval.runs.trec import read_score
 from jobsearch.errors import BenchmarkError
-
 
 _PAIR = re.compile(r"(?:^|[_.-])([a-z]{2}-[a-z]{2})(?=[_.-]|$)")
 

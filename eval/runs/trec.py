@@ -15,8 +15,8 @@ from typing import TextIO
 from eval.benchmarks.base import QRELS_COLUMNS, RUN_COLUMNS, Benchmark
 from ingest.sources.files import is_undecoded, text_lines
 from jobsearch.errors import BenchmarkError
-from jobsearch.text import slug
 from jobsearch.files import whole_file
+from jobsearch.text import slug
 
 # Single precision, in which trec_eval holds scores, tells such steps apart up to 8.
 _STEPS_PER_UNIT = 1_000_000
