@@ -6,7 +6,7 @@ from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from ingest.sources.base import Row
-from ingest.sources.files import NOT_UTF8, is_undecoded
+from ingest.sources.files import NOT_UTF8, IdTitleLine, is_undecoded, read_id_title_lines
 from jobsearch.errors import BenchmarkError
 from jobsearch.text import normalize_title
 from jobsearch.types import Filters, TitleRecord
@@ -129,44 +129,26 @@ class Benchmark:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class TitleLine:
-    """A line of a file of ids and titles; the first line of a file is 1."""
-
-    number: int
-    id: str
-    title: str
-
-
-def read_title_lines(lines: Iterable[str], file: str) -> Iterator[TitleLine]:
+def read_title_lines(lines: Iterable[str], file: str) -> Iterator[IdTitleLine]:
     """Read ids and titles, tab-separated and without quoting; blank lines are skipped.
 
     Args:
-        lines: of the file; a header, if it has one, is a line like the others.
-        file: its name, for messages.
+        lines: lines of the file; a header is read like any other line.
+        file: name of the file, for messages.
 
     Raises:
-        BenchmarkError: with file and line, for a line of another form or an id that stands twice.
+        BenchmarkError: with file and line, for a line in another format, an empty title, or an id
+            that an earlier line has.
     """
-    seen: set[str] = set()
-    for number, raw in enumerate(lines, start=1):
-        line = raw.rstrip("\r\n")
-        if not line:
-            continue
-        fields = line.split("\t")
-        problem = ""
-        if is_undecoded(line):
-            problem = NOT_UTF8
-        elif len(fields) != 2 or not fields[0] or not fields[1].strip():
-            problem = "not an id, a tab and a title"
-        elif fields[0] in seen:
-            problem = f"id {fields[0]!r} stands twice"
+    for line in read_id_title_lines(lines):
+        text, problem = line.title, line.problem
+        if not problem and not line.title.strip():
+            text, problem = f"{line.id}\t{line.title}", "not an id, a tab and a title"
         if problem:
             raise BenchmarkError(
-                f"{file}, line {number}: {problem}: {line[:60]!r}. Correct the file"
+                f"{file}, line {line.line}: {problem}: {text[:60]!r}. Correct the file"
             )
-        seen.add(fields[0])
-        yield TitleLine(number, *fields)
+        yield line
 
 
 def check_titles_are_there(titles: Mapping[str, str], file: str, what: str) -> None:

@@ -18,12 +18,11 @@ from eval.benchmarks.base import (
     Benchmark,
     Card,
     Corpus,
-    TitleLine,
     check_titles_are_there,
     read_qrels,
     read_title_lines,
 )
-from ingest.sources.files import FileTree, open_tree
+from ingest.sources.files import FileTree, IdTitleLine, open_tree
 from jobsearch.errors import BenchmarkError
 from jobsearch.languages import NAMES
 from jobsearch.types import TitleRecord
@@ -127,7 +126,7 @@ def _corpus(tree: FileTree, folder: str, split: str, languages: tuple[str, ...])
     concepts = {line.id: line.title for line in _lines(tree, f"{folder}concept_mapping.tsv")}
     documents = tuple(
         (
-            line.number,
+            line.line,
             TitleRecord(
                 line.title,
                 _language_of(line, where, languages),
@@ -143,18 +142,18 @@ def _corpus(tree: FileTree, folder: str, split: str, languages: tuple[str, ...])
     return Corpus(NAME, split, "", languages, where, documents)
 
 
-def _language_of(line: TitleLine, where: str, languages: tuple[str, ...]) -> str:
+def _language_of(line: IdTitleLine, where: str, languages: tuple[str, ...]) -> str:
     """From the document's id, where MELO writes it: ``C000007_de_000``."""
     found = _DOC_ID.fullmatch(line.id)
     if not found and len(languages) == 1:
         return languages[0]
     if not found or found[1] not in languages:
         raise BenchmarkError(
-            f"{where}, line {line.number}: the id {line.id!r} names none of the set's languages, "
+            f"{where}, line {line.line}: the id {line.id!r} names none of the set's languages, "
             f"{', '.join(languages)}: get the set again"
         )
     return found[1]
 
 
-def _lines(tree: FileTree, name: str) -> Iterator[TitleLine]:
+def _lines(tree: FileTree, name: str) -> Iterator[IdTitleLine]:
     return read_title_lines(tree.lines(name), tree.where(name))

@@ -13,7 +13,6 @@ from eval.benchmarks.base import (
     Benchmark,
     Card,
     Corpus,
-    TitleLine,
     check_titles_are_there,
     read_qrels,
     read_title_lines,
@@ -22,7 +21,7 @@ from eval.benchmarks.esco import NAME as ESCO_NAME
 from eval.benchmarks.melo import NAME as MELO_NAME
 from eval.benchmarks.talentclef import NAME as TALENTCLEF_NAME
 from eval.benchmarks.talentclef import SAMPLE_NAME
-from ingest.sources.files import text_lines
+from ingest.sources.files import IdTitleLine, text_lines
 from jobsearch.errors import InvalidInput
 from jobsearch.languages import check_language
 from jobsearch.types import TitleRecord
@@ -68,7 +67,7 @@ def load_trec(
     query_language, corpus_language = map(check_language, (query_language, corpus_language))
     titles = {line.id: line.title for line in _title_lines(queries, "queries")}
     documents = tuple(
-        (line.number, TitleRecord(line.title, corpus_language, name, "corpus", doc_id=line.id))
+        (line.line, TitleRecord(line.title, corpus_language, name, "corpus", doc_id=line.id))
         for line in _title_lines(corpus, "documents")
     )
     source = Corpus(name, "", "", (corpus_language,), str(corpus), documents)
@@ -89,7 +88,7 @@ def load_trec(
     )
 
 
-def _title_lines(path: str | Path, what: str) -> list[TitleLine]:
+def _title_lines(path: str | Path, what: str) -> list[IdTitleLine]:
     lines = list(read_title_lines(_lines(path), str(path)))
     if lines and _HEADER_ID.fullmatch(lines[0].id):
         del lines[0]

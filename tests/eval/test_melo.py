@@ -65,7 +65,11 @@ def test_a_corpus_in_several_languages(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        ("queries.tsv", "Q1\tKoch\nQ1\tBauer\n", r"queries\.tsv, line 2: id 'Q1' stands twice"),
+        (
+            "queries.tsv",
+            "Q1\tKoch\nQ1\tBauer\n",
+            r"queries\.tsv, line 2: duplicate id: 'Q1\\tBauer'",
+        ),
         ("queries.tsv", "Koch\n", r"queries\.tsv, line 1: not an id, a tab and a title: 'Koch'"),
         ("queries.tsv", "", r"queries\.tsv has no queries"),
         ("corpus_elements.tsv", "", r"corpus_elements\.tsv has no corpus elements"),

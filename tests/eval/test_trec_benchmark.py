@@ -88,7 +88,7 @@ def test_the_files_of_talentclef_as_they_are() -> None:
     [
         ("queries.tsv", "", r"queries\.tsv has no queries"),
         ("queries.tsv", "q_id\tjobtitle\n", r"queries\.tsv has no queries"),
-        ("queries.tsv", "Q1\tKoch\nQ1\tKoch\n", r"queries\.tsv, line 2: id 'Q1' stands twice"),
+        ("queries.tsv", "Q1\tKoch\nQ1\tKoch\n", r"queries\.tsv, line 2: duplicate id: 'Q1\\tKoch'"),
         ("corpus.tsv", "D1\tcook\tchef\n", r"corpus\.tsv, line 1: not an id, a tab and a title"),
         ("corpus.tsv", "D1\t\u200b\n", r"corpus\.tsv: D1 has an empty title"),
         ("test.qrels", "", r"test\.qrels has no judgements"),
