@@ -5,13 +5,13 @@ from dataclasses import replace
 from itertools import islice
 
 from benchmarks.common import MELO, figure, peak_memory_gb, report, seconds
-from eval.benchmarks.melo import melo
+from eval.benchmarks.melo import load_melo
 from eval.run import evaluate
 from eval.systems import VectorSearch
 from jobsearch.models import load_encoder
 from jobsearch.store import open_store
 
-benchmark = melo(MELO / "deu_q_de_c_en")
+[benchmark] = load_melo(MELO / "deu_q_de_c_en")
 encoder = load_encoder("builtin", "pretrained")
 with tempfile.TemporaryDirectory() as folder:
     store = open_store(folder)

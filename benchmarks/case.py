@@ -9,7 +9,7 @@ from dataclasses import replace
 from tabulate import tabulate
 
 from benchmarks.common import TALENTCLEF
-from eval.benchmarks.talentclef import talentclef
+from eval.benchmarks.talentclef import load_talentclef
 from eval.run import evaluate
 from eval.systems import VectorSearch
 from jobsearch.models import load_encoder
@@ -23,7 +23,7 @@ if __name__ == "__main__":
         store = open_store(folder)
         for variant in ("pretrained", "finetuned"):
             system = VectorSearch(store, load_encoder("builtin", variant))
-            for benchmark in talentclef(TALENTCLEF):
+            for benchmark in load_talentclef(TALENTCLEF):
                 found = []
                 for change in CASES.values():
                     asked = {q_id: change(title) for q_id, title in benchmark.queries.items()}

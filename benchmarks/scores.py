@@ -14,8 +14,8 @@ from tabulate import tabulate
 
 from benchmarks.common import MELO, TALENTCLEF
 from eval.benchmarks.base import Benchmark
-from eval.benchmarks.melo import melo
-from eval.benchmarks.talentclef import talentclef
+from eval.benchmarks.melo import load_melo
+from eval.benchmarks.talentclef import load_talentclef
 from eval.diagnostics.facts import copies_of_queries
 from eval.systems import VectorSearch
 from jobsearch.models import load_encoder
@@ -55,7 +55,11 @@ def rows(benchmark: Benchmark, system: VectorSearch) -> Iterator[tuple[str | flo
 
 
 if __name__ == "__main__":
-    benchmarks = [*talentclef(TALENTCLEF), melo(MELO, "deu_q_de_c_en"), melo(MELO, "esp_q_es_c_en")]
+    benchmarks = [
+        *load_talentclef(TALENTCLEF),
+        *load_melo(MELO, set_name="deu_q_de_c_en"),
+        *load_melo(MELO, set_name="esp_q_es_c_en"),
+    ]
     table = []
     with tempfile.TemporaryDirectory() as folder:
         store = open_store(folder)

@@ -6,7 +6,7 @@ import pytest
 from small_benchmarks import make_benchmark
 
 from eval.benchmarks.base import Benchmark
-from eval.benchmarks.talentclef import sample
+from eval.benchmarks.talentclef import load_sample
 from eval.diagnostics.facts import facts_of
 from eval.run import evaluate
 from eval.systems import BASELINES
@@ -51,15 +51,15 @@ def test_every_ranking_is_whole_and_the_same_again(name: str, benchmark: Benchma
 
 
 def test_chance_scores_what_chance_can_expect() -> None:
-    cells = [evaluate(b, BASELINES["random"], language_check=False) for b in sample()]
+    cells = [evaluate(b, BASELINES["random"], language_check=False) for b in load_sample()]
     measured = np.mean([cell.metrics["MAP"] for cell in cells])
-    expected = np.mean([facts_of(b).random_map for b in sample()])
+    expected = np.mean([facts_of(b).random_map for b in load_sample()])
     assert measured == pytest.approx(expected, rel=0.2)
     assert {(cell.model, cell.variant, cell.system) for cell in cells} == {("random", "", "random")}
 
 
 def test_letters_beat_words_beat_chance_on_german_compounds() -> None:
-    (german,) = sample(["de-de"])
+    (german,) = load_sample(pairs=["de-de"])
     found = {name: evaluate(german, system).metrics["MAP"] for name, system in BASELINES.items()}
     assert found["tfidf"] > found["bm25"] > 2 * found["random"]
 

@@ -1,9 +1,12 @@
+import subprocess
+import sys
 from collections.abc import Iterable
 
 import pytest
 from small_benchmarks import make_benchmark
 
-from eval.benchmarks.base import check_titles_are_there, read_qrels
+from eval.benchmarks import LOADERS
+from eval.benchmarks.base import read_qrels, require_titles
 from jobsearch.errors import BenchmarkError
 
 QUERIES = {"1": "nurse", "2": "cook"}
@@ -44,9 +47,9 @@ def test_bad_qrels(lines: Iterable[str], message: str) -> None:
 
 def test_titles_that_are_not_there() -> None:
     with pytest.raises(BenchmarkError, match="queries has no queries: is the download complete"):
-        check_titles_are_there({}, "queries", "queries")
+        require_titles({}, "queries", "queries")
     with pytest.raises(BenchmarkError, match="queries: 2 has an empty title"):
-        check_titles_are_there({"1": "nurse", "2": " \u200b"}, "queries", "queries")
+        require_titles({"1": "nurse", "2": " \u200b"}, "queries", "queries")
 
 
 def test_languages_are_two_facts() -> None:
@@ -83,3 +86,16 @@ def test_the_digest_of_a_corpus_follows_its_documents() -> None:
 
     assert digest({"a": "nurse"}) == digest({"a": "nurse"})
     assert len({digest({"a": "nurse"}), digest({"a": "nurses"}), digest({"b": "nurse"})}) == 3
+
+
+def test_every_benchmark_has_a_loader_that_returns_a_list() -> None:
+    assert list(LOADERS) == ["talentclef", "sample", "melo", "esco", "trec"]
+    assert [benchmark.pair for benchmark in LOADERS["sample"](pairs=["en-de"])] == ["en-de"]
+
+
+@pytest.mark.parametrize("module", ["eval.benchmarks", "eval.results"])
+def test_reading_files_needs_neither_models_nor_a_store(module: str) -> None:
+    heavy = ["jobsearch.models", "jobsearch.store", "torch", "qdrant_client", "qdrant_edge"]
+    code = f"import sys, {module}; print([name for name in {heavy} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

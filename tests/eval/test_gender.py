@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small_benchmarks import make_benchmark
 
-from eval.benchmarks.talentclef import sample
+from eval.benchmarks.talentclef import load_sample
 from eval.diagnostics.gender import GenderProbe, GenderReport, rank_biased_overlap
 from eval.run import evaluate
 from eval.systems import BASELINES
@@ -99,7 +99,7 @@ def test_shares_are_of_those_among_the_first_ten_that_have_a_gender() -> None:
 
 
 def test_a_language_without_forms_has_no_report() -> None:
-    (english, chinese) = sample(["en-en", "zh-zh"])
+    (english, chinese) = load_sample(pairs=["en-en", "zh-zh"])
     for benchmark in (english, chinese):
         assert evaluate(benchmark, BASELINES["random"], language_check=False).gender is None
 

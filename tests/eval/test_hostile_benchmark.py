@@ -36,10 +36,11 @@ def load(folder: Path, titles: list[str], qrels: list[str]) -> Benchmark:
         lines = [f"{prefix}{id_}\t{title}\n" for id_, title in zip(ids, titles, strict=True)]
         (folder / name).write_text("".join(lines), encoding="utf-8", newline="")
     (folder / "odd.qrels").write_text("".join(qrels), encoding="utf-8")
-    return load_trec(
+    [benchmark] = load_trec(
         folder / "queries.tsv", folder / "corpus.tsv", folder / "odd.qrels",
         query_language="en", corpus_language="en",
     )  # fmt: skip
+    return benchmark
 
 
 def test_every_title_finds_its_twins_first(tmp_path: Path, builtin: Encoder) -> None:

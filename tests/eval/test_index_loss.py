@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 from small_benchmarks import FakeEncoder, make_benchmark
 
-from eval.benchmarks.talentclef import sample
+from eval.benchmarks.talentclef import load_sample
 from eval.diagnostics.index_loss import DEPTH
 from eval.results import Cell
 from eval.run import evaluate
@@ -16,7 +16,7 @@ from jobsearch.types import VectorStorage
 
 def test_a_scan_of_everything_loses_nothing(tmp_path: Path) -> None:
     store = EmbeddedStore(tmp_path)
-    (spanish,) = sample(["es-es"])
+    (spanish,) = load_sample(pairs=["es-es"])
     system = VectorSearch(store, FakeEncoder())
     cell = evaluate(spanish, system)
     exact, index, filtered = system.measure_index(spanish)
@@ -33,7 +33,7 @@ def test_a_scan_of_everything_loses_nothing(tmp_path: Path) -> None:
 
 def test_a_quantised_index_is_named(tmp_path: Path) -> None:
     store = EmbeddedStore(tmp_path, exact_scan_max_points=0)
-    (spanish,) = sample(["es-es"])
+    (spanish,) = load_sample(pairs=["es-es"])
     system = VectorSearch(store, FakeEncoder(), VectorStorage("int8"))
     modes = system.measure_index(spanish)
     assert [mode.mode for mode in modes] == ["exact", "int8 index", "int8 index, filtered"]
@@ -65,7 +65,7 @@ def test_an_index_may_lose_documents_and_it_shows(
 
 def test_the_table(tmp_path: Path) -> None:
     store = EmbeddedStore(tmp_path)
-    (english,) = sample(["en-en"])
+    (english,) = load_sample(pairs=["en-en"])
     system = VectorSearch(store, FakeEncoder())
     cell = evaluate(english, system)
     assert tables_of_index_loss([cell]) == []

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from small_benchmarks import FakeEncoder, make_benchmark
 
-from eval.benchmarks.talentclef import sample
+from eval.benchmarks.talentclef import load_sample
 from eval.report import write_report
 from eval.results import Cell
 from eval.run import evaluate
@@ -27,7 +27,7 @@ def cells(tmp_path_factory: pytest.TempPathFactory) -> list[Cell]:
     store = open_store(str(tmp_path_factory.mktemp("store")))
     pretrained = VectorSearch(store, FakeEncoder())
     found = []
-    for benchmark in sample(["de-de", "en-es"]):
+    for benchmark in load_sample(pairs=["de-de", "en-es"]):
         cell = evaluate(benchmark, pretrained)
         cell = replace(cell, index=pretrained.measure_index(benchmark))
         # A second variant that puts the rankings of the first in another order.

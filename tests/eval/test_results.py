@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from small_benchmarks import FakeEncoder, make_benchmark
 
-from eval.benchmarks.talentclef import sample
+from eval.benchmarks.talentclef import load_sample
 from eval.diagnostics.plausibility import implausible
 from eval.results import Cell, read_cell, read_cells, save_cell
 from eval.run import evaluate, find_cell
@@ -49,7 +49,7 @@ def test_metrics_without_the_copies_of_the_query() -> None:
 
 
 def test_intervals_hold_the_means() -> None:
-    (english,) = sample(["en-en"])
+    (english,) = load_sample(pairs=["en-en"])
     cell = evaluate(english, BASELINES["tfidf"])
     for name, (low, high) in cell.intervals.items():
         assert 0 <= low <= cell.metrics[name] <= high <= 1
@@ -130,7 +130,7 @@ def test_a_comparison_by_hand() -> None:
 
 
 def test_p_values_are_corrected_over_the_pairs() -> None:
-    benchmarks = sample(["en-en", "es-es", "de-de", "zh-zh"])
+    benchmarks = load_sample(pairs=["en-en", "es-es", "de-de", "zh-zh"])
     sides = [[evaluate(b, BASELINES[name]) for b in benchmarks] for name in ("bm25", "tfidf")]
     differences = compare(paired_cells(*sides), ["MAP", "MRR"])
     assert [d.metric for d in differences] == ["MAP"] * 4 + ["MRR"] * 4
@@ -159,7 +159,7 @@ def test_a_table_of_what_the_figures_hide() -> None:
 
 
 def model_cell(pair: str, value: float, digest: str, variant: str = "pretrained") -> Cell:
-    (english,) = sample(["en-en"])
+    (english,) = load_sample(pairs=["en-en"])
     cell = evaluate(english, BASELINES["random"], language_check=False)
     metrics = {**cell.metrics, "MAP": value}
     return replace(

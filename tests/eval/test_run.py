@@ -7,7 +7,7 @@ import pytest
 from small_benchmarks import FakeEncoder, encode, make_benchmark
 
 from eval.benchmarks.base import Benchmark
-from eval.benchmarks.talentclef import sample, talentclef
+from eval.benchmarks.talentclef import load_sample, load_talentclef
 from eval.metrics import score
 from eval.results import Cell
 from eval.run import evaluate
@@ -70,7 +70,7 @@ def points(benchmark: Benchmark) -> dict[str, str]:
 
 
 def test_every_pair_of_the_sample_as_by_hand(store: Store, encoder: FakeEncoder) -> None:
-    for benchmark in sample():
+    for benchmark in load_sample():
         cell = evaluate(benchmark, VectorSearch(store, encoder))
         expected = average_precision(benchmark, FakeEncoder())
         assert cell.metrics["MAP"] == pytest.approx(expected, abs=1e-6), benchmark.pair
@@ -81,7 +81,7 @@ def test_every_pair_of_the_sample_as_by_hand(store: Store, encoder: FakeEncoder)
 
 
 def test_a_corpus_in_several_languages(store: Store, encoder: FakeEncoder) -> None:
-    english, spanish = sample(["en-en", "en-es"])
+    english, spanish = load_sample(pairs=["en-en", "en-es"])
     documents = tuple(
         (line, replace(record, doc_id=f"{record.language} {record.doc_id}"))
         for line, record in english.corpus.documents + spanish.corpus.documents
@@ -138,7 +138,7 @@ def test_a_cell_as_plain_data(benchmark: Benchmark, store: Store, encoder: FakeE
 
 
 def test_a_corpus_is_ingested_once(store: Store, encoder: FakeEncoder) -> None:
-    (spanish, across) = sample(["es-es", "en-es"])
+    (spanish, across) = load_sample(pairs=["es-es", "en-es"])
     first = evaluate(spanish, VectorSearch(store, encoder))
     encoded = len(encoder.documents)
     assert encoded == len({r.records[0].title for r in spanish.corpus.rows("es")})
@@ -172,7 +172,7 @@ def test_other_corpora_of_the_collection_are_filtered_out(
 def test_the_run_file_gives_the_same_figures(
     store: Store, encoder: FakeEncoder, tmp_path: Path
 ) -> None:
-    (benchmark,) = sample(["en-de"])
+    (benchmark,) = load_sample(pairs=["en-de"])
     cell = evaluate(benchmark, VectorSearch(store, encoder), runs_dir=tmp_path / "runs")
     assert cell.run_file == tmp_path / "runs" / "run_sample-validation_en-de_fake-pretrained.trec"
     run = read_run(cell.run_file)
@@ -209,7 +209,7 @@ def test_depth(benchmark: Benchmark, store: Store, encoder: FakeEncoder, tmp_pat
 
 
 def test_queries_in_another_language_are_refused(store: Store, encoder: FakeEncoder) -> None:
-    (english,) = sample(["en-en"])
+    (english,) = load_sample(pairs=["en-en"])
     wrong = replace(english, query_language="es")
     with pytest.raises(LanguageMismatch, match=r"queries of sample validation es-en: of 30 titles"):
         evaluate(wrong, VectorSearch(store, encoder))
@@ -220,7 +220,7 @@ def test_queries_in_another_language_are_refused(store: Store, encoder: FakeEnco
 def test_a_corpus_in_another_language_is_refused_even_if_it_is_stored(
     store: Store, encoder: FakeEncoder
 ) -> None:
-    (english,) = sample(["en-en"])
+    (english,) = load_sample(pairs=["en-en"])
     titles = {
         row.records[0].doc_id or "": row.records[0].title for row in english.corpus.rows("en")
     }
@@ -310,7 +310,7 @@ def test_the_fake_encoder_is_what_it_says() -> None:
 def test_the_builtin_model_on_the_real_english_set(
     shared_data: Path, builtin: Encoder, store: Store
 ) -> None:
-    (benchmark,) = talentclef(shared_data / "talentclef-2025" / "TaskA", ["en-en"])
+    (benchmark,) = load_talentclef(shared_data / "talentclef-2025" / "TaskA", pairs=["en-en"])
     cell: Cell = evaluate(benchmark, VectorSearch(store, builtin))
     assert cell.metrics["MAP"] == pytest.approx(0.463, abs=0.01)
     assert cell.metrics["MAP"] == pytest.approx(average_precision(benchmark, builtin), abs=1e-4)
@@ -320,7 +320,7 @@ def test_the_builtin_model_on_the_real_english_set(
 def test_queries_in_capitals_rank_like_those_in_lower_case(
     store: Store, builtin: Encoder, pair: str
 ) -> None:
-    (benchmark,) = sample([pair])
+    (benchmark,) = load_sample(pairs=[pair])
     lower, upper = (
         replace(benchmark, queries={q_id: change(title) for q_id, title in titles.items()})
         for titles in [benchmark.queries]

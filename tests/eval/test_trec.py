@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_benchmarks import make_benchmark
 
-from eval.benchmarks.talentclef import talentclef as load_talentclef
+from eval.benchmarks.talentclef import load_talentclef
 from eval.metrics import score
 from eval.run import evaluate
 from eval.runs.trec import read_run, run_name, run_tag, run_writer, write_run
@@ -100,7 +100,7 @@ def test_the_compiled_sort_of_the_official_scorer_moves_ties(tmp_path: Path) -> 
 def test_the_official_scorer_agrees_on_the_validation_sets(
     talentclef: Path, tmp_path: Path, ranx: ModuleType, pair: str
 ) -> None:
-    (benchmark,) = load_talentclef(talentclef, [pair])
+    (benchmark,) = load_talentclef(talentclef, pairs=[pair])
     cell = evaluate(benchmark, BASELINES["tfidf"], runs_dir=tmp_path, language_check=False)
     assert cell.run_file is not None
     language = {"en": "english", "es": "spanish", "de": "german"}[pair[:2]]

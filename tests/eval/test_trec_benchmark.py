@@ -4,7 +4,7 @@ import pytest
 from small_benchmarks import write
 
 from eval.benchmarks.base import Benchmark
-from eval.benchmarks.talentclef import talentclef
+from eval.benchmarks.talentclef import load_talentclef
 from eval.benchmarks.trec import load_trec
 from ingest.sources.esco import SAMPLE_FOLDER
 from jobsearch.errors import BenchmarkError, InvalidInput, SourceFormatError
@@ -22,7 +22,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def load(folder: Path, name: str = "own") -> Benchmark:
-    return load_trec(
+    [benchmark] = load_trec(
         folder / "queries.tsv",
         folder / "corpus.tsv",
         folder / "test.qrels",
@@ -30,6 +30,7 @@ def load(folder: Path, name: str = "own") -> Benchmark:
         corpus_language="EN",
         name=name,
     )
+    return benchmark
 
 
 def test_three_files(folder: Path) -> None:
@@ -69,14 +70,14 @@ def test_a_title_is_no_header(folder: Path, first: str) -> None:
 
 def test_the_files_of_talentclef_as_they_are() -> None:
     part = SAMPLE_FOLDER / "benchmark" / "validation"
-    benchmark = load_trec(
+    [benchmark] = load_trec(
         part / "english" / "queries",
         part / "german" / "corpus_elements",
         part / "english-german" / "qrels.tsv",
         query_language="en",
         corpus_language="de",
     )
-    (same,) = talentclef(SAMPLE_FOLDER / "benchmark", ["en-de"])
+    (same,) = load_talentclef(SAMPLE_FOLDER / "benchmark", pairs=["en-de"])
     assert benchmark.queries == same.queries
     assert benchmark.qrels == same.qrels
     titles = [row.records[0].title for row in benchmark.corpus.rows("de")]
