@@ -267,12 +267,12 @@ def test_the_same_runs_give_the_same_bytes(run_file, tmp_path: Path) -> None:
 
 def test_what_cannot_be_packaged(run_file, tmp_path: Path) -> None:
     runs, out = three(run_file), tmp_path / "out.zip"
-    with pytest.raises(InvalidInput, match="cannot be a team's name"):
+    with pytest.raises(InvalidInput, match="cannot be the name of a team"):
         package(runs, "../TEAM", out)
     with pytest.raises(BenchmarkError, match="give the runs for de-de as well"):
         package({pair: runs[pair] for pair in ("en-en", "es-es")}, "TEAM", out)
     out.write_bytes(b"before")
-    with pytest.raises(BenchmarkError, match="is there already"):
+    with pytest.raises(BenchmarkError, match="exists already"):
         package(runs, "TEAM", out)
     runs["en-en"].write_text("1 0 a 1\n")
     with pytest.raises(BenchmarkError, match=r"line 1: .*looks like a line of judgements"):

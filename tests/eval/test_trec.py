@@ -165,7 +165,7 @@ def test_a_folder_in_the_place_of_the_file(tmp_path: Path) -> None:
         ("q_id Q0 doc_id rank score tag\n", r"line 1: not 'q_id Q0 doc_id rank score tag'"),
         ("1 Q0 a 1 0.5 t\n1 Q0 b 2\n", r"line 2: not 'q_id Q0"),
         ("1 Q0 a 1 nan t\n", r"line 1: not"),
-        ("1 Q0 a 1 0.5 t\n1 Q0 a 2 0.4 t\n", r"line 2: document 'a' stands twice for query '1'"),
+        ("1 Q0 a 1 0.5 t\n1 Q0 a 2 0.4 t\n", r"line 2: document 'a' appears twice for query '1'"),
         ("", r"is empty: give a TREC run file"),
     ],
     ids=["header", "short", "nan", "twice", "empty"],
