@@ -116,7 +116,7 @@ def test_one_system_has_nothing_to_be_compared_with(cells: list[Cell], tmp_path:
 
 
 @pytest.mark.parametrize(
-    ("figure", "said"), [("page.html", "is no SVG or PNG"), ("none.svg", "models plot")]
+    ("figure", "said"), [("page.html", "is not an SVG or PNG"), ("none.svg", "models plot")]
 )
 def test_a_figure_that_is_none(cells: list[Cell], tmp_path: Path, figure: str, said: str) -> None:
     (tmp_path / "page.html").write_text("<script>")

@@ -88,7 +88,7 @@ def test_new_weights_are_measured_again(tmp_path: Path) -> None:
 def test_a_broken_file_is_named_and_measured_again(tmp_path: Path, text: str) -> None:
     path = save_cell(tmp_path, measured("tfidf"))
     path.write_text(text)
-    with pytest.raises(BenchmarkError, match=r"_en-en\.json is damaged, or no result"):
+    with pytest.raises(BenchmarkError, match=r"_en-en\.json is damaged, or not a result"):
         read_cells(tmp_path)
     assert find_cell(tmp_path, BENCHMARK, BASELINES["tfidf"]) is None
 
@@ -180,7 +180,7 @@ def test_figures_near_chance_are_called_out() -> None:
 def test_the_same_run_twice_is_called_out() -> None:
     one, two = model_cell("en-en", 0.9, "1"), model_cell("en-en", 0.9, "1", "finetuned")
     (problem,) = implausible([one, two])
-    assert "m finetuned ranks every query alike" in problem
+    assert "m finetuned has the same rankings for all queries" in problem
     assert implausible([one, replace(two, ranking_sha256="2")]) == []
     assert implausible([one, replace(two, pair="en-es")]) == []
 

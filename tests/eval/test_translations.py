@@ -125,7 +125,9 @@ def test_the_choice_is_fixed_by_its_seed() -> None:
 
 
 def test_languages_that_cannot_be_compared(tmp_path: Path) -> None:
-    with pytest.raises(InvalidInput, match="one language, en, has no translations: give two"):
+    with pytest.raises(
+        InvalidInput, match="`languages` is en: translations need at least two, give two"
+    ):
         read_labels(SampleSource(), ("en", "en"))
     with pytest.raises(InvalidInput, match="sample has no titles in fr: its languages are de, en"):
         read_labels(SampleSource(), ("en", "fr"))

@@ -150,7 +150,7 @@ def test_other_suffixes_are_refused() -> None:
 def test_more_languages_than_colours() -> None:
     languages = ("en", "de", "es", "fr", "it", "nl", "pl", "pt")
     check_outputs([Path("a.svg")], languages[:7])
-    with pytest.raises(InvalidInput, match=r"8 languages cannot be told apart .* at most 7"):
+    with pytest.raises(InvalidInput, match=r"cannot distinguish 8 `languages`: give at most 7"):
         check_outputs([Path("a.svg")], languages)
 
 
@@ -163,7 +163,7 @@ def test_matplotlib_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_file_that_cannot_be_written(tmp_path: Path) -> None:
     figure = draw(size=2)
     (tmp_path / "folder.png").mkdir()
-    with pytest.raises(BenchmarkError, match=r"folder\.png cannot be written .* another --output"):
+    with pytest.raises(BenchmarkError, match=r"folder\.png cannot be written .* another `output`"):
         write_figure(figure, tmp_path / "folder.png")
     (tmp_path / "file").write_text("")
     with pytest.raises(BenchmarkError, match="cannot be written"):
