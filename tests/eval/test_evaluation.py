@@ -180,7 +180,7 @@ def test_a_comparison_is_that_of_the_command(results: Path) -> None:
     assert [(d.metric, d.pair) for d in comparison.differences] == [
         ("MAP", "en-en"), ("MAP", "en-es"), ("MRR", "en-en"), ("MRR", "en-es"),
     ]  # fmt: skip
-    # bm25 does not know "cooks" and keeps the order of the corpus: "cook" third, "head cook" fourth.
+    # bm25 does not know "cooks" and keeps the order of the corpus: "cook" is third.
     assert comparison.differences[2].difference == pytest.approx((1 - 1 / 3) / 2)
     expected = printed("eval", "compare", results / "bm25", results / "tfidf")
     assert json.loads(json.dumps(comparison.as_dict())) == expected
