@@ -1,4 +1,4 @@
-"""Evaluations: measured, kept, read again, compared; the same data as the commands print."""
+"""Evaluations: measuring, keeping, reading and comparing; equality with the commands."""
 
 import json
 from collections.abc import Iterator
@@ -66,7 +66,9 @@ def test_languages_are_checked_unless_switched_off() -> None:
         evaluate_systems([wrong], [BASELINES["random"]])
 
 
-def test_cells_are_saved_as_they_are_measured_and_systems_are_made_late(tmp_path: Path) -> None:
+def test_cells_are_saved_as_they_are_measured_and_systems_are_made_when_needed(
+    tmp_path: Path,
+) -> None:
     saved: list[int] = []
 
     class Interrupted(Exception):
@@ -133,11 +135,11 @@ def test_index_loss_is_added_to_kept_cells_and_stays(store: Store, tmp_path: Pat
     assert baseline.index == ()
     assert [mode.mode for mode in vectors.index] == ["exact", "index", "index, filtered"]
     assert "what the live index loses" in evaluation.table()
-    # It stays when the cell is measured again for its run file.
+    # The loss is kept when the cell is measured again for its run file.
     assert measure(index_loss=False, runs=tmp_path / "runs").cells[1].index == vectors.index
 
 
-def test_what_is_read_is_what_was_measured(results: Path) -> None:
+def test_a_folder_of_results_is_read(results: Path) -> None:
     evaluation = read_evaluation(results)
     assert [(cell.system, cell.pair) for cell in evaluation.cells] == [
         ("bm25", "en-en"), ("bm25", "en-es"), ("tfidf", "en-en"), ("tfidf", "en-es"),
@@ -147,7 +149,7 @@ def test_what_is_read_is_what_was_measured(results: Path) -> None:
         read_evaluation(results.parent)
 
 
-def test_tables_are_those_of_the_command(results: Path) -> None:
+def test_tables_equal_those_of_the_command(results: Path) -> None:
     evaluation = read_evaluation(str(results))
     data = {**evaluation.as_dict(), "tables": [asdict(t) for t in evaluation.tables()]}
     assert json.loads(json.dumps(data)) == printed("eval", "leaderboard", results)
@@ -165,7 +167,7 @@ def test_tables_are_those_of_the_command(results: Path) -> None:
 
 
 @pytest.mark.parametrize("call", ["table", "tables", "details"])
-def test_metrics_and_forms_that_are_unknown(results: Path, call: str) -> None:
+def test_unknown_metrics_and_forms_are_refused(results: Path, call: str) -> None:
     evaluation = read_evaluation(results)
     with pytest.raises(InvalidInput, match=r"unknown metric 'F1' in `metrics`: choose from MAP"):
         getattr(evaluation, call)(["MAP", "F1"])
@@ -173,7 +175,7 @@ def test_metrics_and_forms_that_are_unknown(results: Path, call: str) -> None:
         evaluation.table(form="html")
 
 
-def test_a_comparison_is_that_of_the_command(results: Path) -> None:
+def test_a_comparison_equals_that_of_the_command(results: Path) -> None:
     first, second = read_evaluation(results / "bm25"), read_evaluation(results / "tfidf")
     comparison = first.compare(second)
     assert (comparison.first, comparison.second) == ("bm25", "tfidf")
@@ -193,7 +195,7 @@ def test_a_comparison_is_that_of_the_command(results: Path) -> None:
     assert only.table("latex").count(r"\begin{tabular}") == 2
 
 
-def test_what_cannot_be_compared(results: Path) -> None:
+def test_refused_comparisons(results: Path) -> None:
     both, one = read_evaluation(results), read_evaluation(results / "tfidf")
     with pytest.raises(BenchmarkError, match=r"results of several systems: bm25, tfidf"):
         one.compare(both)
