@@ -1,9 +1,9 @@
-"""What Qdrant's approximate index (HNSW, default settings) loses on a MELO set, quantised or not.
+"""Loss of Qdrant's approximate index (HNSW, default settings) on a MELO set, per quantisation.
 
     python -m benchmarks.hnsw
 
-The embedded store compares a query with every point of a collection of up to 50,000, which loses
-nothing; here the index is built all the same.
+The embedded store scans collections of up to 50,000 points exactly and loses nothing; here it
+builds the index nevertheless.
 """
 
 import tempfile
@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.common import MELO
-from eval.benchmarks.melo import melo
+from eval.benchmarks.melo import load_melo
 from eval.run import evaluate
 from eval.systems import VectorSearch
 from eval.tables.diagnostics import tables_of_index_loss
@@ -21,7 +21,7 @@ from jobsearch.store.embedded.store import EmbeddedStore
 from jobsearch.types import QUANTIZATIONS, VectorStorage
 
 if __name__ == "__main__":
-    benchmark = melo(MELO / "deu_q_de_c_en")
+    [benchmark] = load_melo(MELO / "deu_q_de_c_en")
     with tempfile.TemporaryDirectory() as folder:
         for variant in ("pretrained", "finetuned"):
             encoder = load_encoder("builtin", variant)

@@ -1,4 +1,4 @@
-"""What a benchmark is: queries, a corpus and judgements, each checked against the others."""
+"""Benchmarks: queries, a corpus and judgements, and readers that check their files."""
 
 import hashlib
 import json
@@ -6,22 +6,22 @@ from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from ingest.sources.base import Row
-from ingest.sources.files import NOT_UTF8, is_undecoded
+from ingest.sources.files import NOT_UTF8, IdTitleLine, is_undecoded, read_id_title_lines
 from jobsearch.errors import BenchmarkError
 from jobsearch.text import normalize_title
 from jobsearch.types import Filters, TitleRecord
 
-#: Query id -> document id -> relevance; 1 and more is relevant.
+#: Query id -> document id -> relevance. A relevance of 1 or more means relevant.
 Qrels = Mapping[str, Mapping[str, int]]
 
-#: Columns of a line of TREC judgements, and of a line of a TREC run.
+#: Number of columns in a line of TREC judgements, and in a line of a TREC run.
 QRELS_COLUMNS, RUN_COLUMNS = 4, 6
 _HIGHEST_RELEVANCE = 1_000
 
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """What a reader should know of a benchmark before its figures."""
+    """Facts about a benchmark that help to read its figures."""
 
     scope: str
     structure: str
@@ -31,13 +31,13 @@ class Card:
 
 @dataclass(frozen=True, slots=True)
 class Corpus:
-    """The documents of a benchmark, as a source that can be ingested.
+    """The documents of a benchmark. Implements :class:`ingest.sources.base.Source`.
 
     Args:
         name, split, version: as in :class:`ingest.sources.base.Source`.
-        languages: of the documents; each language is stored in a collection of its own.
-        file: where they were read, for messages.
-        documents: line of the file, and the title with its document id.
+        languages: languages of the documents; each language is stored in a collection of its own.
+        file: the file that holds the documents, for messages.
+        documents: line in the file, and the title with its document id.
     """
 
     name: str
@@ -53,7 +53,7 @@ class Corpus:
         return {record.doc_id or "": record.title for _, record in self.documents}
 
     def sha256(self, language: str) -> str:
-        """Over everything that is stored of the documents in the language."""
+        """Digest of all stored fields of the documents in the language, hexadecimal."""
         digest = hashlib.sha256(language.encode())
         for _, record in self.documents:
             if record.language == language:
@@ -61,14 +61,14 @@ class Corpus:
         return digest.hexdigest()
 
     def rows(self, language: str) -> Iterator[Row]:
-        """One row a document in the language."""
+        """One row per document in the language."""
         for line, record in self.documents:
             if record.language == language:
                 yield Row(line, (record,), (), self.file)
 
     @property
     def filters(self) -> Filters:
-        """The conditions that its documents pass in the store, and nothing else."""
+        """Conditions that select exactly the documents of this corpus in a store."""
         splits = (self.split,) if self.split else ()
         return Filters(languages=self.languages, sources=(self.name,), splits=splits)
 
@@ -83,8 +83,8 @@ class Benchmark:
 
     Args:
         name: e.g. ``talentclef-2025``.
-        split: the part of it, e.g. ``validation``.
-        query_language: ISO 639-1 code; those of the corpus are facts of their own.
+        split: the part of the benchmark, e.g. ``validation``.
+        query_language: ISO 639-1 code of the queries. The corpus states its languages itself.
         queries: query id -> title.
         corpus: the documents.
         documents: document id -> title.
@@ -103,7 +103,7 @@ class Benchmark:
 
     @property
     def sha256(self) -> str:
-        """Over everything that figures depend on: titles, ids, judgements and languages."""
+        """Digest of everything that figures depend on: titles, ids, judgements and languages."""
         corpora = map(self.corpus.sha256, self.corpus.languages)
         facts = [self.name, self.split, self.pair, *corpora]
         everything = json.dumps([facts, dict(self.queries), self.qrels], ensure_ascii=False)
@@ -116,12 +116,12 @@ class Benchmark:
 
     @property
     def relevant(self) -> int:
-        """Number of judgements that say relevant."""
+        """Number of judgements with a relevance of 1 or more."""
         return sum(value > 0 for judged in self.qrels.values() for value in judged.values())
 
     @property
     def queries_without_relevant(self) -> tuple[str, ...]:
-        """Ids of the queries for which no document was judged relevant, in the queries' order."""
+        """Ids of the queries without any relevant document, in the order of the queries."""
         return tuple(
             q_id
             for q_id in self.queries
@@ -129,61 +129,48 @@ class Benchmark:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class TitleLine:
-    """A line of a file of ids and titles; the first line of a file is 1."""
-
-    number: int
-    id: str
-    title: str
-
-
-def read_title_lines(lines: Iterable[str], file: str) -> Iterator[TitleLine]:
+def read_title_lines(lines: Iterable[str], file: str) -> Iterator[IdTitleLine]:
     """Read ids and titles, tab-separated and without quoting; blank lines are skipped.
 
     Args:
-        lines: of the file; a header, if it has one, is a line like the others.
-        file: its name, for messages.
+        lines: lines of the file; a header is read like any other line.
+        file: name of the file, for messages.
 
     Raises:
-        BenchmarkError: with file and line, for a line of another form or an id that stands twice.
+        BenchmarkError: with file and line, for a line in another format, an empty title, or an id
+            that an earlier line has.
     """
-    seen: set[str] = set()
-    for number, raw in enumerate(lines, start=1):
-        line = raw.rstrip("\r\n")
-        if not line:
-            continue
-        fields = line.split("\t")
-        problem = ""
-        if is_undecoded(line):
-            problem = NOT_UTF8
-        elif len(fields) != 2 or not fields[0] or not fields[1].strip():
-            problem = "not an id, a tab and a title"
-        elif fields[0] in seen:
-            problem = f"id {fields[0]!r} stands twice"
+    for line in read_id_title_lines(lines):
+        text, problem = line.title, line.problem
+        if not problem and not line.title.strip():
+            text, problem = f"{line.id}\t{line.title}", "not an id, a tab and a title"
         if problem:
             raise BenchmarkError(
-                f"{file}, line {number}: {problem}: {line[:60]!r}. Correct the file"
+                f"{file}, line {line.line}: {problem}: {text[:60]!r}. Correct the file"
             )
-        seen.add(fields[0])
-        yield TitleLine(number, *fields)
+        yield line
 
 
-def check_titles_are_there(titles: Mapping[str, str], file: str, what: str) -> None:
-    """Refuse an empty list of queries or documents, and titles that are empty.
+def require_titles(titles: Mapping[str, str], file: str, kind: str) -> None:
+    """Refuse a file without titles, and titles that are empty after normalisation.
+
+    Args:
+        titles: id -> title.
+        file: name of the file, for messages.
+        kind: kind of the titles, for messages, e.g. ``queries``.
 
     Raises:
-        BenchmarkError: naming the file and the id.
+        BenchmarkError: with the file, and the id of the empty title.
     """
     if not titles:
-        raise BenchmarkError(f"{file} has no {what}: is the download complete?")
+        raise BenchmarkError(f"{file} has no {kind}: is the download complete?")
     for title_id, title in titles.items():
         if not normalize_title(title):
             raise BenchmarkError(f"{file}: {title_id} has an empty title. Correct the file")
 
 
 def _is_relevance(text: str) -> bool:
-    # trec_eval needs memory and time for every grade up to the highest.
+    # trec_eval needs memory and time for each grade up to the highest.
     return text.isdecimal() and len(text) < 5 and int(text) <= _HIGHEST_RELEVANCE
 
 
@@ -196,15 +183,18 @@ def read_qrels(
     """Read judgements in TREC format, ``q_id iteration doc_id relevance``.
 
     Args:
-        lines: of the file; there is no header.
-        file: its name, for messages.
-        query_ids: the queries that may be judged; any if None.
-        corpus_ids: the documents that may be judged; any if None.
+        lines: lines of the file, without a header.
+        file: name of the file, for messages.
+        query_ids: known query ids; if None, any id is accepted.
+        corpus_ids: known document ids; if None, any id is accepted.
+
+    Returns:
+        Query id -> document id -> relevance, at least one judgement.
 
     Raises:
-        BenchmarkError: with file and line, for a line of another form or not in UTF-8, an id that
-            is not among the queries or in the corpus, or a second judgement of the same two; for
-            an empty file.
+        BenchmarkError: with file and line, for a line in another format or not in UTF-8, an unknown
+            query or document, or a second judgement of the same query and document; also for a
+            file without judgements.
     """
     qrels: dict[str, dict[str, int]] = {}
     for number, line in enumerate(lines, start=1):
@@ -213,7 +203,7 @@ def read_qrels(
             continue
         problem = ""
         if is_undecoded(line):
-            # trec_eval dies of such an id.
+            # trec_eval crashes on such an id.
             problem = NOT_UTF8
         elif len(fields) != QRELS_COLUMNS or not _is_relevance(fields[3]):
             problem = "not 'q_id 0 doc_id relevance' with a relevance of 0 to 1,000"

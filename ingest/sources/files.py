@@ -15,7 +15,7 @@ import stat
 import zipfile
 import zlib
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -214,6 +214,53 @@ def _check_member(path: Path, info: zipfile.ZipInfo) -> None:
         raise SourceFormatError(
             f"{path} is encrypted (member {name!r}): unpack it yourself and give the folder"
         )
+
+
+@dataclass(frozen=True, slots=True)
+class IdTitleLine:
+    """One line of a file of ids and titles.
+
+    Args:
+        line: number of the line in the file, from 1.
+        id: the id; empty for a bad line.
+        title: the title, which may be empty; for a bad line, its raw text.
+        problem: why the line cannot be used; empty for a good line.
+    """
+
+    line: int
+    id: str
+    title: str
+    problem: str = ""
+
+
+def read_id_title_lines(lines: Iterable[str], first_line: int = 1) -> Iterator[IdTitleLine]:
+    """Parse lines of an id, a tab and a title; quotation marks have no meaning.
+
+    Blank lines are skipped. A line with another number of fields, without an id, with an id that an
+    earlier line has, or with bytes that are not UTF-8 has a ``problem``.
+
+    Args:
+        lines: the lines, as :func:`text_lines` yields them; a header is parsed like any other line.
+        first_line: number of the first line in its file.
+    """
+    seen: set[str] = set()
+    for number, raw in enumerate(lines, start=first_line):
+        text = raw.rstrip("\r\n")
+        if not text:
+            continue
+        fields = text.split("\t")
+        problem = ""
+        if is_undecoded(text):
+            problem = NOT_UTF8
+        elif len(fields) != 2 or not fields[0].strip():
+            problem = "not an id, a tab and a title"
+        elif fields[0] in seen:
+            problem = "duplicate id"
+        if problem:
+            yield IdTitleLine(number, "", text, problem)
+        else:
+            seen.add(fields[0])
+            yield IdTitleLine(number, *fields)
 
 
 #: A row that goes on for longer is taken for a quotation mark left open. Each such mark has as many

@@ -17,7 +17,14 @@ from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from ingest.sources.base import Row, choose_languages
-from ingest.sources.files import NOT_UTF8, FileTree, is_undecoded, open_tree
+from ingest.sources.files import (
+    NOT_UTF8,
+    FileTree,
+    IdTitleLine,
+    is_undecoded,
+    open_tree,
+    read_id_title_lines,
+)
 from jobsearch.errors import SourceFormatError
 from jobsearch.isco import UNIT_GROUPS
 from jobsearch.languages import CODES
@@ -103,47 +110,23 @@ def find_task(path: str | Path) -> TaskFiles:
     return TaskFiles(tree, next(iter(chosen.values())))
 
 
-@dataclass(frozen=True, slots=True)
-class TitleLine:
-    """One line of a titles file. ``problem`` says why it cannot be used, empty if it can."""
-
-    line: int
-    id: str
-    title: str
-    problem: str = ""
-
-
 def title_lines(
     task: TaskFiles, split: str, language: str, part: Literal["queries", "corpus"]
-) -> Iterator[TitleLine]:
+) -> Iterator[IdTitleLine]:
     """The lines of a queries or corpus file below its header, bad ones marked.
 
     Raises:
         SourceFormatError: the file is missing, empty, or has another header.
     """
     name = task.find(split, language, part)
-    lines = (line.rstrip("\r\n") for line in task.tree.lines(name))
-    header = next(lines, "")
+    lines = task.tree.lines(name)
+    header = next(lines, "").rstrip("\r\n")
     if header.split("\t") != [_ID_COLUMNS[part], "jobtitle"]:
         raise SourceFormatError(
             f"{task.tree.where(name)} should begin with the line "
             f"'{_ID_COLUMNS[part]}<tab>jobtitle', it begins with {header[:40]!r}"
         )
-    seen: set[str] = set()
-    for number, line in enumerate(lines, start=2):
-        fields = line.split("\t")
-        problem = ""
-        if is_undecoded(line):
-            problem = NOT_UTF8
-        elif len(fields) != 2 or not fields[0].strip():
-            problem = "not an id, a tab and a title"
-        elif fields[0] in seen:
-            problem = "id stands twice"
-        if line and problem:
-            yield TitleLine(number, "", line, problem)
-        elif line:
-            seen.add(fields[0])
-            yield TitleLine(number, *fields)
+    return read_id_title_lines(lines, first_line=2)
 
 
 def read_titles(

@@ -211,9 +211,9 @@ def evaluate() -> None:
 @_common
 def talentclef(path: Path, pairs: tuple[str, ...] | None, split: str, **common: Any) -> None:
     """Evaluate on TalentCLEF 2025 task A: PATH is its folder or zip."""
-    from eval.benchmarks.talentclef import talentclef as load
+    from eval.benchmarks.talentclef import load_talentclef
 
-    _run(load(path, pairs, split), **common)
+    _run(load_talentclef(path, pairs=pairs, split=split), **common)
 
 
 @evaluate.command()
@@ -225,9 +225,9 @@ def melo(path: Path, set_name: str | None, **common: Any) -> None:
 
     PATH is its folder, such as deu_q_de_c_en, or a folder or zip that has it or several.
     """
-    from eval.benchmarks.melo import melo as load
+    from eval.benchmarks.melo import load_melo
 
-    _run([load(path, set_name)], **common)
+    _run(load_melo(path, set_name=set_name), **common)
 
 
 @evaluate.command()
@@ -258,7 +258,7 @@ def trec(
     """
     from eval.benchmarks.trec import load_trec
 
-    benchmark = load_trec(
+    benchmarks = load_trec(
         queries,
         corpus,
         qrels,
@@ -266,7 +266,7 @@ def trec(
         corpus_language=corpus_language,
         name=name,
     )
-    _run([benchmark], **common)
+    _run(benchmarks, **common)
 
 
 @evaluate.command()
@@ -295,8 +295,7 @@ def esco(path: Path, pairs: tuple[str, ...], size: int, seed: int, **common: Any
     """
     from eval.benchmarks.esco import load_esco_labels
 
-    wanted = [pair.split("-") for pair in dict.fromkeys(pairs)]
-    _run([load_esco_labels(path, *pair, size=size, seed=seed) for pair in wanted], **common)
+    _run(load_esco_labels(path, pairs=pairs, size=size, seed=seed), **common)
 
 
 @evaluate.command()
@@ -304,9 +303,9 @@ def esco(path: Path, pairs: tuple[str, ...], size: int, seed: int, **common: Any
 @_common
 def sample(pairs: tuple[str, ...] | None, **common: Any) -> None:
     """Evaluate on the sample that ships with jobsearch; its figures say nothing about quality."""
-    from eval.benchmarks.talentclef import sample as load
+    from eval.benchmarks.talentclef import load_sample
 
-    _run(load(pairs), **common)
+    _run(load_sample(pairs=pairs), **common)
 
 
 def _run(

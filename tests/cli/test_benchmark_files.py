@@ -46,7 +46,7 @@ def test_a_trec_triple_and_the_same_as_a_melo_set(run, tmp_path: Path) -> None:
     refused = run("eval", "melo", "melo")
     assert refused.exit_code == 1
     assert refused.stderr == (
-        "error: melo holds 2 sets: choose one with --set, of gbr_q_en_c_en, irl_q_en_c_en\n"
+        "error: melo holds 2 sets: choose one with `--set`: gbr_q_en_c_en, irl_q_en_c_en\n"
     )
 
 

@@ -1,9 +1,12 @@
+import subprocess
+import sys
 from collections.abc import Iterable
 
 import pytest
 from small_benchmarks import make_benchmark
 
-from eval.benchmarks.base import check_titles_are_there, read_qrels
+from eval.benchmarks import LOADERS
+from eval.benchmarks.base import read_qrels, require_titles
 from jobsearch.errors import BenchmarkError
 
 QUERIES = {"1": "nurse", "2": "cook"}
@@ -42,14 +45,14 @@ def test_bad_qrels(lines: Iterable[str], message: str) -> None:
     assert str(raised.value).startswith("qrels.tsv")
 
 
-def test_titles_that_are_not_there() -> None:
+def test_missing_and_empty_titles_are_refused() -> None:
     with pytest.raises(BenchmarkError, match="queries has no queries: is the download complete"):
-        check_titles_are_there({}, "queries", "queries")
+        require_titles({}, "queries", "queries")
     with pytest.raises(BenchmarkError, match="queries: 2 has an empty title"):
-        check_titles_are_there({"1": "nurse", "2": " \u200b"}, "queries", "queries")
+        require_titles({"1": "nurse", "2": " \u200b"}, "queries", "queries")
 
 
-def test_languages_are_two_facts() -> None:
+def test_query_language_and_corpus_language_are_separate() -> None:
     benchmark = make_benchmark(QUERIES, {"a": "enfermera"}, {"1": {"a": 1}}, corpus_language="es")
     assert benchmark.pair == "en-es"
     assert (benchmark.query_language, benchmark.corpus.languages) == ("en", ("es",))
@@ -77,9 +80,22 @@ def test_a_corpus_is_a_source() -> None:
     assert corpus.languages == ("en",)
 
 
-def test_the_digest_of_a_corpus_follows_its_documents() -> None:
+def test_the_digest_of_a_corpus_depends_on_its_documents() -> None:
     def digest(documents: dict[str, str]) -> str:
         return make_benchmark(QUERIES, documents, {"1": {"a": 1}}).corpus.sha256("en")
 
     assert digest({"a": "nurse"}) == digest({"a": "nurse"})
     assert len({digest({"a": "nurse"}), digest({"a": "nurses"}), digest({"b": "nurse"})}) == 3
+
+
+def test_every_benchmark_has_a_loader_that_returns_a_list() -> None:
+    assert list(LOADERS) == ["talentclef", "sample", "melo", "esco", "trec"]
+    assert [benchmark.pair for benchmark in LOADERS["sample"](pairs=["en-de"])] == ["en-de"]
+
+
+@pytest.mark.parametrize("module", ["eval.benchmarks", "eval.results", "eval.evaluation"])
+def test_reading_files_needs_neither_models_nor_a_store(module: str) -> None:
+    heavy = ["jobsearch.models", "jobsearch.store", "torch", "qdrant_client", "qdrant_edge"]
+    code = f"import sys, {module}; print([name for name in {heavy} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 from small_benchmarks import write
 
-from eval.benchmarks.melo import melo
+from eval.benchmarks.base import Benchmark
+from eval.benchmarks.melo import load_melo
 from jobsearch.errors import BenchmarkError, SourceNotFound
 
 FILES = {
@@ -15,13 +16,18 @@ FILES = {
 }
 
 
+def load(path: Path, set_name: str | None = None) -> Benchmark:
+    [benchmark] = load_melo(path, set_name=set_name)
+    return benchmark
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     return write(tmp_path / "deu_q_de_c_en", FILES)
 
 
-def test_a_set(folder: Path) -> None:
-    benchmark = melo(folder)
+def test_one_set(folder: Path) -> None:
+    benchmark = load(folder)
     assert (benchmark.name, benchmark.split, benchmark.pair) == ("melo", "deu_q_de_c_en", "de-en")
     assert benchmark.queries == {"Q1": "Koch", "Q2": '"Alt" Pfleger'}
     assert benchmark.qrels["Q1"] == {"C1_en_0": 1, "C1_en_1": 1}
@@ -36,22 +42,22 @@ def test_a_set(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("deutsch", "'deutsch' does not name languages"),
+        ("deutsch", "the folder name 'deutsch' gives no languages"),
         ("xyz_q_xx_c_en", "unknown languages: xx"),
         ("usa_q_en_c_en_xx", "unknown languages: xx"),
         ("deu_q_de_c_es", r"corpus_elements.tsv, line 1: the id 'C1_en_0' names none of .* es: "),
     ],
 )
-def test_folder_names(tmp_path: Path, name: str, message: str) -> None:
+def test_bad_folder_names_are_refused(tmp_path: Path, name: str, message: str) -> None:
     with pytest.raises(BenchmarkError, match=message):
-        melo(write(tmp_path / name, FILES))
+        load(write(tmp_path / name, FILES))
 
 
 def test_a_corpus_in_several_languages(tmp_path: Path) -> None:
-    """As in ``usa_q_en_c_de_en_es_fr_it_nl_pl_pt``."""
+    """MELO has such a set, ``usa_q_en_c_de_en_es_fr_it_nl_pl_pt``."""
     files = FILES | {"corpus_elements.tsv": "C1_de_0\tKoch\nC1_en_1\tchef\nC2_en_0\tnurse\n"}
     files["annotations.tsv"] = files["annotations.tsv"].replace("C1_en_0", "C1_de_0")
-    benchmark = melo(write(tmp_path / "usa_q_en_c_de_en", files))
+    benchmark = load(write(tmp_path / "usa_q_en_c_de_en", files))
     assert benchmark.pair == "en-de+en"
     assert benchmark.corpus.languages == ("de", "en")
     assert list(benchmark.corpus.titles_in("de")) == ["Koch"]
@@ -59,45 +65,51 @@ def test_a_corpus_in_several_languages(tmp_path: Path) -> None:
     assert benchmark.qrels["Q1"] == {"C1_de_0": 1, "C1_en_1": 1}
     write(tmp_path / "usa_q_en_c_de_en", {"corpus_elements.tsv": "C1_de_0\tKoch\nX2\tchef\n"})
     with pytest.raises(BenchmarkError, match=r"line 2: the id 'X2' names none of .* de, en: "):
-        melo(tmp_path / "usa_q_en_c_de_en")
+        load(tmp_path / "usa_q_en_c_de_en")
 
 
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        ("queries.tsv", "Q1\tKoch\nQ1\tBauer\n", r"queries\.tsv, line 2: id 'Q1' stands twice"),
+        (
+            "queries.tsv",
+            "Q1\tKoch\nQ1\tBauer\n",
+            r"queries\.tsv, line 2: duplicate id: 'Q1\\tBauer'",
+        ),
         ("queries.tsv", "Koch\n", r"queries\.tsv, line 1: not an id, a tab and a title: 'Koch'"),
         ("queries.tsv", "", r"queries\.tsv has no queries"),
         ("corpus_elements.tsv", "", r"corpus_elements\.tsv has no corpus elements"),
         ("annotations.tsv", "Q1 0 X 1\n", r"annotations\.tsv, line 1: judges document 'X'"),
     ],
 )
-def test_bad_files(folder: Path, name: str, text: str, message: str) -> None:
+def test_bad_files_are_refused_with_file_and_line(
+    folder: Path, name: str, text: str, message: str
+) -> None:
     write(folder, {name: text})
     with pytest.raises(BenchmarkError, match=message):
-        melo(folder)
+        load(folder)
 
 
 def test_a_file_in_another_encoding(folder: Path) -> None:
     (folder / "queries.tsv").write_bytes("Q1\tKöchin\n".encode("latin-1"))
     with pytest.raises(BenchmarkError, match=r"queries\.tsv, line 1: not UTF-8"):
-        melo(folder)
+        load(folder)
 
 
-def test_a_missing_file(folder: Path) -> None:
+def test_a_missing_file_is_named(folder: Path) -> None:
     (folder / "annotations.tsv").unlink()
     with pytest.raises(BenchmarkError, match=r"has no annotations\.tsv"):
-        melo(folder)
+        load(folder)
 
 
 def test_a_missing_folder(tmp_path: Path) -> None:
     with pytest.raises(SourceNotFound):
-        melo(tmp_path / "deu_q_de_c_en")
+        load(tmp_path / "deu_q_de_c_en")
 
 
 @pytest.fixture(params=["folder", "zip"])
 def several(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    """Two sets as they lie in MELO's repository, and what else is there."""
+    """Two sets among other files, in the layout of MELO's repository."""
     files = {
         **{f"data/processed/melo/deu_q_de_c_en/{name}": text for name, text in FILES.items()},
         **{f"data/processed/melo/aut_q_de_c_en/{name}": text for name, text in FILES.items()},
@@ -114,27 +126,27 @@ def several(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 
 
 def test_one_of_several_sets(several: Path) -> None:
-    benchmark = melo(several, "aut_q_de_c_en")
+    benchmark = load(several, "aut_q_de_c_en")
     assert (benchmark.split, benchmark.pair) == ("aut_q_de_c_en", "de-en")
     assert benchmark.queries == {"Q1": "Kellner", "Q2": "Pfleger"}
     assert set(benchmark.documents) == {"C1_en_0", "C1_en_1", "C2_en_0"}
     assert benchmark.relevant == 3
-    assert melo(several, "deu_q_de_c_en").queries["Q1"] == "Koch"
+    assert load(several, "deu_q_de_c_en").queries["Q1"] == "Koch"
 
 
 def test_several_sets_are_listed(several: Path) -> None:
     with pytest.raises(
         BenchmarkError,
-        match=r"holds 2 sets: choose one with --set, of aut_q_de_c_en, deu_q_de_c_en$",
+        match=r"holds 2 sets: choose one with `set_name`: aut_q_de_c_en, deu_q_de_c_en$",
     ):
-        melo(several)
+        load(several)
     with pytest.raises(
         BenchmarkError, match=r"no set 'fra_q_fr_c_en': its sets are aut_q_de_c_en, deu_q_de_c_en$"
     ):
-        melo(several, "fra_q_fr_c_en")
+        load(several, "fra_q_fr_c_en")
 
 
-def test_a_bad_file_of_one_of_several(several: Path) -> None:
+def test_missing_files_of_one_of_several_sets_are_named(several: Path) -> None:
     if several.is_file():
         with zipfile.ZipFile(several, "a") as archive:
             archive.writestr("more/est_q_et_c_et/queries.tsv", "Q1\tkokk\n")
@@ -143,48 +155,48 @@ def test_a_bad_file_of_one_of_several(several: Path) -> None:
     with pytest.raises(
         BenchmarkError, match=r"more/est_q_et_c_et/? has no corpus_elements\.tsv, annotations\.tsv"
     ):
-        melo(several, "est_q_et_c_et")
+        load(several, "est_q_et_c_et")
 
 
 def test_the_only_set_needs_no_name(folder: Path, tmp_path: Path) -> None:
-    assert melo(tmp_path).split == "deu_q_de_c_en"
-    # The files of a set, zipped as they are.
+    assert load(tmp_path).split == "deu_q_de_c_en"
+    # A zip of the files without their folder.
     with zipfile.ZipFile(tmp_path / "aut_q_de_c_en.zip", "w") as archive:
         for name, text in FILES.items():
             archive.writestr(name, text)
-    assert melo(tmp_path / "aut_q_de_c_en.zip").split == "aut_q_de_c_en"
+    assert load(tmp_path / "aut_q_de_c_en.zip").split == "aut_q_de_c_en"
 
 
-def test_a_set_named_too(folder: Path) -> None:
-    assert melo(folder, "deu_q_de_c_en").queries == melo(folder).queries
+def test_the_only_set_may_be_named(folder: Path) -> None:
+    assert load(folder, "deu_q_de_c_en").queries == load(folder).queries
     with pytest.raises(
         BenchmarkError, match=r"no set 'fra_q_fr_c_en': its sets are deu_q_de_c_en$"
     ):
-        melo(folder, "fra_q_fr_c_en")
+        load(folder, "fra_q_fr_c_en")
 
 
-def test_a_set_in_a_set_does_not_hide_it(folder: Path) -> None:
+def test_a_set_inside_a_set(folder: Path) -> None:
     write(folder / "old" / "deu_q_de_c_en", FILES)
     write(folder / "old" / "deu_q_de_c_en", {"queries.tsv": "Q1\tKellner\nQ2\tPfleger\n"})
-    assert melo(folder).queries["Q1"] == melo(folder, "deu_q_de_c_en").queries["Q1"] == "Koch"
+    assert load(folder).queries["Q1"] == load(folder, "deu_q_de_c_en").queries["Q1"] == "Koch"
     with pytest.raises(
         BenchmarkError, match=r"2 times \(deu_q_de_c_en/, deu_q_de_c_en/old/deu_q_de_c_en/\)"
     ):
-        melo(folder.parent)
+        load(folder.parent)
 
 
-def test_a_mixed_corpus_of_several(tmp_path: Path) -> None:
+def test_one_of_several_sets_with_a_corpus_in_two_languages(tmp_path: Path) -> None:
     write(tmp_path / "sets" / "usa_q_en_c_en_de", FILES)
     write(tmp_path / "sets" / "usa_q_en_c_en", FILES)
-    assert melo(tmp_path / "sets", "usa_q_en_c_en_de").pair == "en-en+de"
-    assert melo(tmp_path / "sets", "usa_q_en_c_en").pair == "en-en"
+    assert load(tmp_path / "sets", "usa_q_en_c_en_de").pair == "en-en+de"
+    assert load(tmp_path / "sets", "usa_q_en_c_en").pair == "en-en"
 
 
 def test_the_real_sets(shared_data: Path) -> None:
-    german = melo(shared_data / "melo" / "deu_q_de_c_en")
+    german = load(shared_data / "melo" / "deu_q_de_c_en")
     assert (len(german.queries), len(german.documents), german.relevant) == (1779, 33606, 19791)
-    spanish = melo(shared_data / "melo" / "esp_q_es_c_en")
+    spanish = load(shared_data / "melo" / "esp_q_es_c_en")
     assert (len(spanish.queries), len(spanish.documents), spanish.relevant) == (1580, 33580, 19159)
     assert spanish.pair == "es-en"
     assert not spanish.queries_without_relevant
-    assert melo(shared_data / "melo", "esp_q_es_c_en").qrels == spanish.qrels
+    assert load(shared_data / "melo", "esp_q_es_c_en").qrels == spanish.qrels

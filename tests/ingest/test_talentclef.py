@@ -71,14 +71,14 @@ def test_bad_lines(task_a: Path, write: Write) -> None:
     )
     rows = list(TalentClefSource(task_a, "validation").rows("es"))
     assert [(r.line, r.reason.split(" (")[0]) for row in rows for r in row.rejects] == [
-        (4, "id stands twice"),
+        (4, "duplicate id"),
         (5, "not an id, a tab and a title"),
         (6, "not an id, a tab and a title"),
         (7, "not an id, a tab and a title"),
         (8, "not UTF-8"),
     ]
     assert [record.doc_id for row in rows for record in row.records] == ["1", "5"]
-    with pytest.raises(SourceFormatError, match="corpus_elements, line 4: id stands twice"):
+    with pytest.raises(SourceFormatError, match="corpus_elements, line 4: duplicate id"):
         read_titles(find_task(task_a), "validation", "es", "corpus")
 
 

@@ -23,7 +23,7 @@ from tokenizers.pre_tokenizers import Metaspace
 from tokenizers.trainers import UnigramTrainer
 from transformers import PreTrainedTokenizerFast, XLMRobertaConfig, XLMRobertaModel
 
-from eval.benchmarks.talentclef import sample as sample_benchmarks
+from eval.benchmarks.talentclef import load_sample
 from eval.run import evaluate
 from eval.systems import VectorSearch
 from ingest.pipeline import ingest
@@ -258,7 +258,7 @@ def test_a_real_transformer_from_adapters_to_a_leaderboard(minilm: Path, tmp_pat
     )
 
     store = open_store(str(tmp_path / "store"))
-    (benchmark,) = sample_benchmarks(["en-en"])
+    (benchmark,) = load_sample(pairs=["en-en"])
     found = {}
     for encoder in (before, after):
         assert ingest(SampleSource(), "en", store, encoder).total_points > 300

@@ -1,0 +1,1 @@
+"""TREC run files: writing, reading, checking and packaging them."""
