@@ -138,14 +138,6 @@ class Store(Protocol):
         """All points that pass the filter, with vectors and payloads, sorted by id."""
         ...
 
-    def delete(self, name: str, filters: Filters) -> int:
-        """Delete the points that pass the filter; returns their number.
-
-        Raises:
-            ValueError: the filter is empty (use :meth:`drop`).
-        """
-        ...
-
     def drop(self, name: str) -> None:
         """Delete a collection by its physical name.
 

@@ -97,7 +97,6 @@ class LocalQdrant:
         ("POST", r"/collections/([^/]+)/points/query/batch", "query"),
         ("POST", r"/collections/([^/]+)/points/scroll", "scroll"),
         ("POST", r"/collections/([^/]+)/points/count", "count"),
-        ("POST", r"/collections/([^/]+)/points/delete", "delete"),
         ("GET", r"/cluster", "cluster"),
         ("GET", r"/collections/([^/]+)/snapshots", "list_snapshots"),
         ("POST", r"/collections/([^/]+)/snapshots", "make_snapshot"),
@@ -197,9 +196,6 @@ class LocalQdrant:
 
     def count(self, name: str, body: Any) -> Any:
         return self.client.count(name, count_filter=models.CountRequest(**body).filter)
-
-    def delete(self, name: str, body: Any) -> Any:
-        return self.client.delete(name, models.FilterSelector(**body))
 
     def cluster(self) -> Any:
         return {"status": "disabled"}

@@ -310,7 +310,6 @@ READS = {
     "count": lambda store, name: store.count(name),
     "scroll": lambda store, name: list(store.scroll(name)),
     "verify": lambda store, name: store.verify(name),
-    "delete": lambda store, name: store.delete(name, Filters(kinds=("hidden",))),
     "drop": lambda store, name: store.drop(name),
     "rollback": lambda store, name: store.rollback(name),
     "swap_alias": lambda store, name: store.swap_alias("jobs__xx", name, expected=None),
@@ -331,7 +330,7 @@ def test_a_missing_collection_says_what_to_do(filled: Store, read) -> None:  # t
     assert "\n" not in said
 
 
-# Replacing and deleting
+# Replacing and dropping
 
 
 def test_a_new_build_takes_over_and_the_one_before_is_kept(store: Store, model: str) -> None:
@@ -407,35 +406,6 @@ def test_nothing_to_roll_back_to(store: Store, alias: str, model: str) -> None:
     store.drop(store.describe(alias).metadata.previous)
     with pytest.raises(CollectionNotFound, match="no build before"):
         store.rollback(alias)
-
-
-def test_delete(store: Store, alias: str) -> None:
-    assert store.delete(alias, Filters(kinds=("hidden",))) == 6
-    left = [i for i in range(COUNT) if i % 10]
-    assert store.count(alias) == len(left)
-    assert store.describe(alias).points == len(left)
-    assert store.describe(alias).metadata.expected_points == len(left)
-    [hits] = store.query(alias, VECTORS[:1], limit=COUNT)
-    assert ids(hits) == nearest_by_hand(VECTORS[0], left, COUNT)
-    assert store.verify(alias) == []
-    assert store.delete(alias, Filters(kinds=("hidden",))) == 0
-    assert store.delete(alias, Filters(sources=("esco",))) == 30
-    assert store.describe(alias).points == 24
-
-
-def test_delete_from_a_build(store: Store, model: str) -> None:
-    name = build_name(alias_for(model), encoder_info(model))
-    store.create(name, metadata(COUNT - 6, model))
-    store.upsert(name, POINTS)
-    assert store.delete(name, Filters(kinds=("hidden",))) == 6
-    store.finish(name, metadata(COUNT - 6, model))
-    assert store.verify(name) == []
-
-
-def test_delete_needs_a_filter(store: Store, alias: str) -> None:
-    with pytest.raises(ValueError, match="empty filter"):
-        store.delete(alias, Filters())
-    assert store.count(alias) == COUNT
 
 
 def test_drop(store: Store, alias: str, model: str) -> None:

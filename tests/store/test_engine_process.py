@@ -21,7 +21,6 @@ from jobsearch.store.embedded import process as engine_process
 from jobsearch.store.embedded.process import EngineProcess, ShardWriter, serve
 from jobsearch.store.embedded.store import EmbeddedStore
 from jobsearch.store.metadata import build_name
-from jobsearch.types import Filters
 
 
 @pytest.fixture
@@ -46,7 +45,7 @@ class Strange(process.Shard):
         print("another", flush=True)
         return super().count(filters)
 
-    def ids(self, filters):
+    def scroll(self, filters, batch_size):
         raise Foreign("panicked at row 7")
 
     def seal(self):
@@ -184,13 +183,13 @@ def test_what_the_engine_prints_is_no_answer(
 
 def test_an_error_that_cannot_be_sent_is_told(strange: ShardWriter) -> None:
     with pytest.raises(RuntimeError, match=r"in the engine's process: (?s:.*)panicked at row 7"):
-        strange.ids(Filters())
+        strange.scroll(None, 5)
     assert strange.count() == 0
 
 
 def test_what_cannot_be_asked_is_not_asked(writer: ShardWriter) -> None:
     with pytest.raises(Exception, match="lambda"):
-        writer.ids(lambda: None)  # type: ignore[arg-type]
+        writer.count(lambda: None)  # type: ignore[arg-type]
     assert writer.count() == 0
 
 

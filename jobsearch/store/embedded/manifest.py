@@ -42,7 +42,8 @@ class CollectionEntry:
 
     Args:
         metadata: as :meth:`CollectionMetadata.as_dict` gives it.
-        generation: number of the folder that holds it; a delete writes the next one.
+        generation: number of the folder that holds it; stores of earlier versions have others
+            than 0.
         files: the sealed files; empty while the collection is being built.
     """
 

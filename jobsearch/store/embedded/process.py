@@ -68,14 +68,6 @@ class ShardWriter:
         """Add or replace checked points."""
         self._ask("upsert", points)
 
-    def delete(self, filters: Filters) -> None:
-        """Delete the points that pass the filter."""
-        self._ask("delete", filters)
-
-    def ids(self, filters: Filters) -> set[str]:
-        """The ids of the points that pass the filter."""
-        return cast(set[str], self._ask("ids", filters))
-
     def count(self, filters: Filters | None = None) -> int:
         """Exact number of points that pass the filter."""
         return cast(int, self._ask("count", filters))

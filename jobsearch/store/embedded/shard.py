@@ -4,7 +4,7 @@ import os
 import shutil
 import struct
 import uuid
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
@@ -82,8 +82,6 @@ class Shard:
     ) -> None:
         self.path = path
         self.dim = dim
-        self._exact_up_to = exact_up_to
-        self._storage = storage
         self._row = struct.Struct(f"={dim}f")
         self._config = edge.EdgeConfig(
             vectors=edge.EdgeVectorParams(
@@ -151,29 +149,6 @@ class Shard:
         while some := list(islice(found, _POINTS)):
             self._update(edge.UpdateOperation.upsert_points(some))
 
-    def delete(self, filters: Filters) -> None:
-        """Delete the points that pass the filter."""
-        condition: Any = engine_filter(filters, edge)
-        self._update(edge.UpdateOperation.delete_points_by_filter(condition))
-
-    def ids(self, filters: Filters) -> set[str]:
-        """The ids of the points that pass the filter."""
-        return {i for points in self.scroll(filters, _POINTS) for i in points.ids}
-
-    def rewritten(self, path: Path, without: Set[str]) -> "Shard":
-        """A new collection in ``path`` with all points but those; not sealed yet."""
-        shutil.rmtree(path, ignore_errors=True)
-        copy = Shard(path, self.dim, exact_up_to=self._exact_up_to, storage=self._storage, new=True)
-        for points in self.scroll(None, _POINTS):
-            rows = [row for row, point_id in enumerate(points.ids) if point_id not in without]
-            kept = PointBatch(
-                [points.ids[row] for row in rows],
-                points.vectors[rows],
-                [points.payloads[row] for row in rows],
-            )
-            copy.upsert(kept)
-        return copy
-
     def seal(self) -> None:
         """Build the index if there are enough points for one, write everything to disk and close.
 
@@ -186,11 +161,6 @@ class Shard:
             self._shard.close()
             (self.path / _CONFIG_FILE).unlink()
             self._load().close()
-
-    @property
-    def indexed(self) -> int:
-        """Number of vectors in the approximate index."""
-        return self._shard.info().indexed_vectors_count
 
     def count(self, filters: Filters | None = None) -> int:
         """Exact number of points that pass the filter."""

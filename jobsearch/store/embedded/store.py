@@ -1,6 +1,5 @@
 """The embedded store: Qdrant's own engine, a folder a collection, a manifest beside them."""
 
-import shutil
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -39,7 +38,7 @@ class EmbeddedStore:
     """A store in a folder. Implements :class:`jobsearch.store.protocol.Store`.
 
     Any number of processes may read while one builds. A reader finds out by itself that an alias
-    was moved or titles were deleted, at its next call.
+    was moved, at its next call.
 
     Args:
         path: the folder; made when something is first stored.
@@ -61,7 +60,7 @@ class EmbeddedStore:
         self._exact_up_to = exact_scan_max_points
         self._building: dict[str, ShardWriter] = {}
         self._locked: set[str] = set()
-        self._open: dict[str, tuple[CollectionEntry, Shard]] = {}
+        self._open: dict[str, Shard] = {}
         self._opening = threading.RLock()
 
     @property
@@ -91,8 +90,8 @@ class EmbeddedStore:
             return self._building[found[0]]
 
     def _load(self, name: str, entry: CollectionEntry) -> Shard:
-        if name in self._open and self._open[name][0].generation == entry.generation:
-            return self._open[name][1]
+        if name in self._open:
+            return self._open[name]
         if not entry.ready:
             raise not_complete(name)
         # A damaged file can abort the process inside the engine, so the engine sees none.
@@ -110,14 +109,14 @@ class EmbeddedStore:
                 new=False,
             )
         there = self._folder.manifest().collections
-        if name not in there or there[name].generation != entry.generation:
+        if name not in there:
             # Its files were taken away meanwhile, and the engine opens what is left as if it were
             # all. As long as the manifest has it, none is.
             shard.close()
             raise StoreError(f"collection {name} was replaced while it was opened: try again")
         # Let go of what is no more; threads that still read it keep it alive.
         self._open = {n: held for n, held in self._open.items() if n in there}
-        self._open[name] = (entry, shard)
+        self._open[name] = shard
         return shard
 
     def describe(self, name: str) -> CollectionInfo:
@@ -215,7 +214,7 @@ class EmbeddedStore:
             entry = CollectionEntry(replace(metadata, status="building").as_dict())
             self._folder.write(manifest.with_collection(name, entry))
             try:
-                path = self._folder.shard(name, 0)
+                path = self._folder.shard(name, entry.generation)
                 self._building[name] = ShardWriter(
                     path, dim, exact_up_to=self._exact_up_to, storage=metadata.storage
                 )
@@ -247,36 +246,13 @@ class EmbeddedStore:
             if counted > self._exact_up_to:
                 self._folder.require_space(counted, shard.dim)
             del self._building[name]
-            entry = _seal(shard, metadata, generation=0)
+            entry = _seal(shard, metadata)
         with self._folder.changing() as manifest:
             if name not in manifest.collections:
                 raise not_found(name, self.location, manifest.aliases)
             self._folder.write(manifest.with_collection(name, entry))
             with self._opening:
                 self._open_sealed(name, entry)
-
-    def delete(self, name: str, filters: Filters) -> int:
-        """Delete points: those that stay are written anew, beside, and then take their place.
-
-        So readers are never in the middle of a change, and a crash leaves what was there.
-        """
-        if not filters.clauses():
-            raise ValueError("an empty filter would delete every title: use drop")
-        with self._folder.changing() as manifest:
-            shard = self._reader(name)
-            doomed = shard.ids(filters)
-            physical, entry = self._find(name)
-            if isinstance(shard, ShardWriter):
-                shard.delete(filters)
-            elif doomed:
-                self._folder.require_space(shard.count() - len(doomed), shard.dim)
-                generation = entry.generation + 1
-                copy = shard.rewritten(self._folder.shard(physical, generation), doomed)
-                left = replace(entry.parsed(), expected_points=copy.count())
-                fresh = _seal(copy, left, generation)
-                self._folder.write(manifest.with_collection(physical, fresh))
-                shutil.rmtree(shard.path, ignore_errors=True)
-        return len(doomed)
 
     def drop(self, name: str) -> None:
         """Delete a collection by its physical name.
@@ -327,16 +303,13 @@ class EmbeddedStore:
 
     def close(self) -> None:
         """Release the files; a build that was not finished is lost."""
-        reading = [shard for _, shard in self._open.values()]
-        shards: list[Shard | ShardWriter] = [*self._building.values(), *reading]
+        shards: list[Shard | ShardWriter] = [*self._building.values(), *self._open.values()]
         self._building, self._open = {}, {}
         for shard in shards:
             shard.close()
 
 
-def _seal(
-    shard: Shard | ShardWriter, metadata: CollectionMetadata, generation: int
-) -> CollectionEntry:
+def _seal(shard: ShardWriter, metadata: CollectionMetadata) -> CollectionEntry:
     shard.seal()
     ready = replace(metadata, status="ready")
-    return CollectionEntry(ready.as_dict(), generation, checksums(shard.path))
+    return CollectionEntry(ready.as_dict(), files=checksums(shard.path))

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any, ParamSpec, TypeVar, cast
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 from qdrant_client import QdrantClient, models
@@ -274,30 +274,13 @@ class ServerStore:
             )
         check_count(name, self.count(name), metadata.expected_points)
         self._check_builder(name)
-        self._store_metadata(name, replace(metadata, status="ready"))
+        ready = replace(metadata, status="ready").as_dict()
+        self._ask(name, self._control.update_collection, name, metadata=ready)
         del self._building[name]
 
     def _check_builder(self, name: str) -> None:
         if self._stored(name).get(_BUILDER) != self._builder:
             raise taken_over(name)
-
-    def _store_metadata(self, name: str, metadata: CollectionMetadata) -> None:
-        self._ask(name, self._control.update_collection, name, metadata=metadata.as_dict())
-
-    def delete(self, name: str, filters: Filters) -> int:
-        """Delete the points that pass the filter; returns their number."""
-        if not filters.clauses():
-            raise ValueError("an empty filter would delete every title: use drop")
-        doomed = self.count(name, filters)
-        physical = self.aliases().get(name, name)
-        metadata = self._metadata(physical)
-        condition = cast(models.Filter, engine_filter(filters, models))
-        selector = models.FilterSelector(filter=condition)
-        self._ask(name, self._control.delete, physical, points_selector=selector, wait=True)
-        if metadata.status == "ready":
-            left = replace(metadata, expected_points=self.count(physical))
-            self._store_metadata(physical, left)
-        return doomed
 
     def drop(self, name: str) -> None:
         """Delete a collection by its physical name.
