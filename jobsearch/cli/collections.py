@@ -129,11 +129,11 @@ def drop(settings: Settings, name: str) -> None:
 def prune(settings: Settings, hours: float, previous: bool, json_: bool) -> None:
     """Delete builds that were never finished, which a server keeps if an ingest was killed."""
     from jobsearch.cli.session import store_of
-    from jobsearch.store.lifecycle import superfluous
+    from jobsearch.store.lifecycle import unused_builds
 
     store = store_of(settings)
     deleted = []
-    for name in superfluous(store.collections(), older_than_h=hours, previous=previous):
+    for name in unused_builds(store.collections(), older_than_h=hours, previous=previous):
         try:
             store.drop(name)
         except StoreLocked as error:

@@ -1,3 +1,5 @@
+"""Titles, filters, encoder information, ISCO codes and languages."""
+
 import uuid
 from dataclasses import replace
 
@@ -18,7 +20,7 @@ NURSE = TitleRecord(
 )
 
 
-def test_point_id_depends_on_what_the_title_is_and_on_nothing_else() -> None:
+def test_point_id_depends_on_identity_fields_only() -> None:
     assert uuid.UUID(NURSE.point_id).version == 5
     assert replace(NURSE, title="Registered nurse").point_id == NURSE.point_id
     assert replace(NURSE, isco="2222").point_id == NURSE.point_id
@@ -59,7 +61,7 @@ def test_filters_join_fields_by_and_and_values_by_or() -> None:
         ("source", ("a", "b")),
     )
     assert Filters().clauses() == ()
-    # An unknown code finds nothing; it must not become no filter at all.
+    # An unknown code matches nothing; it must not be dropped from the filter.
     assert Filters(isco=("99",)).clauses() == (("isco", ("99",)),)
     fields = {name for name, _ in filters.clauses()}
     assert fields <= set(FILTER_FIELDS)

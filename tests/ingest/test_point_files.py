@@ -34,7 +34,7 @@ from jobsearch.errors import (
 )
 from jobsearch.models import Encoder
 from jobsearch.store import PointBatch, Store, open_store
-from jobsearch.store.lifecycle import superfluous
+from jobsearch.store.lifecycle import unused_builds
 from jobsearch.types import Filters, VectorStorage
 from jobsearch.vectors import Vectors
 
@@ -452,7 +452,7 @@ def test_a_build_begins_when_it_begins(
     def watched(name: str, points: PointBatch) -> None:
         upsert(name, points)
         under_way.append(store.describe(name).metadata.status)
-        assert superfluous(store.collections(), older_than_h=24, previous=False) == []
+        assert unused_builds(store.collections(), older_than_h=24, previous=False) == []
 
     monkeypatch.setattr(store, "upsert", watched)
     load_parts(find_point_files(parts), store, encoder)
