@@ -59,6 +59,21 @@ class Evaluation:
         board = leaderboard.tables(self.cells, _checked(metrics))
         return [*board, *self.details(metrics, trained_on)]
 
+    def render(
+        self,
+        metrics: Sequence[str] = METRICS,
+        trained_on: Collection[str] = (),
+        form: str = "text",
+    ) -> str:
+        """The tables of :meth:`tables` as text.
+
+        Args:
+            metrics: metrics of the tables.
+            trained_on: as for :meth:`details`.
+            form: ``text``, ``markdown`` or ``latex``.
+        """
+        return render(self.tables(metrics, trained_on), form)
+
     def details(
         self, metrics: Sequence[str] = METRICS, trained_on: Collection[str] = ()
     ) -> list[Table]:

@@ -25,7 +25,7 @@ from tqdm import tqdm
 from urllib3 import BaseHTTPResponse, Retry
 
 from jobsearch.errors import DownloadFailed
-from jobsearch.files import hold, whole_file
+from jobsearch.files import file_lock, whole_file
 
 #: How often a request is made where the server is busy.
 ATTEMPTS = 5
@@ -215,8 +215,7 @@ def fetch(
 
     Raises:
         DownloadFailed: Zenodo cannot be reached or does not give the file; the folder cannot be
-            written to.
-        StoreLocked: another download of it did not end within ten minutes.
+            written to; or another download of the file does not end within ten minutes.
     """
     path = Path(folder) / file.name
     if known := _by_receipt(path):
@@ -224,7 +223,8 @@ def fetch(
     try:
         with open_session() as session:
             entry = read_record(session, file)
-            with hold(path.with_name(f".{path.name}.lock"), f"{path}", _OTHER_DOWNLOAD_S):
+            lock = path.with_name(f".{path.name}.lock")
+            with file_lock(lock, str(path), _OTHER_DOWNLOAD_S, DownloadFailed):
                 downloaded = not _is_whole(path, entry, say)
                 if downloaded:
                     _download(session, file, entry, path, progress=progress)

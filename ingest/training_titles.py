@@ -1,4 +1,4 @@
-"""From sources to the titles that a model learns from."""
+"""Reads the titles that a model is trained on."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,14 +15,14 @@ TrainingSource = EscoSource | TalentClefPairsSource
 
 
 def training_source(path: str | Path, languages: Sequence[str] | None = None) -> TrainingSource:
-    """What lies at a path: the shipped ``sample``, TalentCLEF training pairs, or an ESCO export.
+    """The source at a path: the shipped ``sample``, TalentCLEF training pairs, or an ESCO export.
 
     Args:
         path: folder or zip file, or ``sample``.
-        languages: those wanted; all that are there if None.
+        languages: languages to read; all languages of the data if None.
 
     Raises:
-        SourceError: nothing of these, or a language is missing.
+        SourceError: the path holds none of these, or lacks a language.
     """
     if str(path) == SAMPLE:
         return SampleSource(languages)
@@ -35,7 +35,7 @@ def read_training_titles(sources: Sequence[Source], *, max_rejects: float = 0.01
     """Read the titles of all languages of some sources.
 
     Args:
-        sources: their titles denote concepts of one taxonomy.
+        sources: titles of the concepts of one taxonomy.
         max_rejects: share of bad rows, from 0 to 1, above which a source is refused.
 
     Raises:
@@ -55,8 +55,17 @@ def read_training_titles(sources: Sequence[Source], *, max_rejects: float = 0.01
     return TrainingTitles.of(records, gendered)
 
 
+def training_titles(path: str | Path) -> frozenset[str]:
+    """Every title of training data; see :func:`training_source` and :func:`titles_in`.
+
+    Raises:
+        SourceError: the data cannot be read.
+    """
+    return titles_in([training_source(path)])
+
+
 def titles_in(sources: Sequence[Source]) -> frozenset[str]:
-    """Every title of some sources, normalised and without case, both halves of slash forms too.
+    """Every title of some sources, normalised and case-folded, including both slash forms.
 
     Raises:
         SourceError: a source cannot be read.

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ingest.sources import SampleSource as SampleSource
     from ingest.sources import TableSource as TableSource
     from ingest.sources import TalentClefSource as TalentClefSource
+    from ingest.training_titles import training_titles as training_titles
     from jobsearch.api import Jobs as Jobs
     from jobsearch.api import open as open  # noqa: A004
     from jobsearch.types import Filters as Filters
@@ -31,6 +32,7 @@ _MODULES = {
     "TableSource": "ingest.sources",
     "TalentClefSource": "ingest.sources",
     "read_evaluation": "eval.evaluation",
+    "training_titles": "ingest.training_titles",
 }
 
 

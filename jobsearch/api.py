@@ -451,10 +451,10 @@ class Jobs(Session):
             hours: builds that began later than this many hours ago are kept: they may be running.
             previous: also delete the builds that are kept for :meth:`rollback`.
         """
-        from jobsearch.store.lifecycle import superfluous
+        from jobsearch.store.lifecycle import unused_builds
 
         deleted = []
-        for name in superfluous(self.store.collections(), older_than_h=hours, previous=previous):
+        for name in unused_builds(self.store.collections(), older_than_h=hours, previous=previous):
             try:
                 self.store.drop(name)
             except StoreLocked as error:

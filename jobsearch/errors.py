@@ -1,43 +1,43 @@
-"""The errors that jobsearch raises on purpose.
+"""The exceptions for expected failures.
 
-Every message says what failed, the value that failed, and what to do next. ``exit_code`` is what
-the command line exits with.
+Every message says what failed, the value that failed, and what to do next. ``exit_code`` is the
+exit status of the command line.
 
     JobSearchError              1
     ├── InvalidInput            2   an argument, a query, a language or an ISCO code
     ├── ModelError              1
     │   ├── ModelNotFound           no such model or directory
-    │   ├── ModelNotDownloaded      known, but not on this machine and no network
+    │   ├── ModelNotDownloaded      known model, but not on this machine and no network
     │   └── VariantNotFound         the model has no such variant
-    ├── SourceError             1   titles that cannot be read
+    ├── SourceError             1   a source of titles cannot be read
     │   ├── SourceNotFound          missing path
-    │   ├── SourceFormatError       not the layout that was announced
-    │   ├── UnsafeArchive           zip bomb, path that climbs out
-    │   ├── TooManyRejects          more bad rows than allowed
-    │   ├── LanguageMismatch        the titles are plainly in another language
-    │   └── DownloadFailed          a data set that cannot be fetched
+    │   ├── SourceFormatError       not the expected layout
+    │   ├── UnsafeArchive           zip bomb, or path outside the target folder
+    │   ├── TooManyRejects          more rejected rows than allowed
+    │   ├── LanguageMismatch        the titles are clearly in another language
+    │   └── DownloadFailed          a data set cannot be downloaded
     ├── StoreError              1
     │   ├── CollectionNotFound
     │   ├── CollectionExists
     │   ├── CollectionMismatch      another model, variant, language or normalisation
-    │   ├── CollectionChanged       another writer was faster
-    │   ├── StoreDamaged            files missing or altered
-    │   ├── StoreLocked             held by another process
+    │   ├── CollectionChanged       another build changed the alias or the collection
+    │   ├── StoreDamaged            missing or altered files
+    │   ├── StoreLocked             another process holds the lock
     │   └── StoreUnavailable    3   Qdrant cannot be reached
-    ├── BenchmarkError          1   queries, corpus or judgements that do not fit together
-    ├── TrainingError           1   a training that cannot begin, go on, or be published
-    └── OutputError             1   what a command prints cannot be written
+    ├── BenchmarkError          1   queries, corpus or judgements do not fit together
+    ├── TrainingError           1   a training cannot start, continue, or be published
+    └── OutputError             1   a command's output cannot be written
 """
 
 
 class JobSearchError(Exception):
-    """Root of all expected failures."""
+    """Base class of all expected failures."""
 
     exit_code = 1
 
 
 class InvalidInput(JobSearchError):
-    """An argument, a query, a language or an ISCO code that cannot be used."""
+    """An argument, a query, a language or an ISCO code is invalid."""
 
     exit_code = 2
 
@@ -51,7 +51,7 @@ class ModelNotFound(ModelError):
 
 
 class ModelNotDownloaded(ModelError):
-    """The model is known, but it is not on this machine and there is no network."""
+    """The model is known, but it is not on this machine and the network is not available."""
 
 
 class VariantNotFound(ModelError):
@@ -59,7 +59,7 @@ class VariantNotFound(ModelError):
 
 
 class SourceError(JobSearchError):
-    """A source of titles cannot be used."""
+    """A source of titles cannot be read."""
 
 
 class SourceNotFound(SourceError):
@@ -67,11 +67,11 @@ class SourceNotFound(SourceError):
 
 
 class SourceFormatError(SourceError):
-    """The files are not in the layout that was announced."""
+    """The files do not have the layout expected of the source."""
 
 
 class UnsafeArchive(SourceError):
-    """A zip file that would unpack to too much, or outside its folder."""
+    """A zip file would unpack to too many bytes, or outside its target folder."""
 
 
 class TooManyRejects(SourceError):
@@ -79,23 +79,23 @@ class TooManyRejects(SourceError):
 
 
 class LanguageMismatch(SourceError):
-    """The titles are plainly not in the language that was announced."""
+    """The titles are clearly not in the given language."""
 
 
 class DownloadFailed(SourceError):
-    """A data set cannot be fetched, or not be written where it should go."""
+    """A data set cannot be downloaded, or cannot be written to its folder."""
 
 
 class StoreError(JobSearchError):
-    """The vector store cannot do what was asked."""
+    """An operation of the vector store failed."""
 
 
 class CollectionNotFound(StoreError):
-    """No collection or alias of that name."""
+    """No collection or alias has this name."""
 
 
 class CollectionExists(StoreError):
-    """A collection of that name is there already."""
+    """A collection with this name already exists."""
 
 
 class CollectionMismatch(StoreError):
@@ -103,15 +103,15 @@ class CollectionMismatch(StoreError):
 
 
 class CollectionChanged(StoreError):
-    """The alias moved while a new build was being made."""
+    """Another process moved the alias, or took over the build, during this build."""
 
 
 class StoreDamaged(StoreError):
-    """Files of the store are missing or altered."""
+    """Stored files or points are missing or altered."""
 
 
 class StoreLocked(StoreError):
-    """Another process holds what was asked for."""
+    """Another process holds the lock."""
 
 
 class StoreUnavailable(StoreError):
@@ -125,8 +125,8 @@ class BenchmarkError(JobSearchError):
 
 
 class TrainingError(JobSearchError):
-    """A training cannot begin or go on, or its result is not fit to be published."""
+    """A training cannot start or continue, or its result is too poor to be published."""
 
 
 class OutputError(JobSearchError):
-    """What a command prints cannot be written."""
+    """The output of a command cannot be written."""

@@ -1,4 +1,4 @@
-"""Files that are there when they are complete, or not at all."""
+"""Atomic file writes, where a reader sees the complete file or no file; and file locks."""
 
 import json
 import os
@@ -8,17 +8,17 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
-from jobsearch.errors import JobSearchError, StoreLocked
+from jobsearch.errors import JobSearchError
 
 
 @contextmanager
-def whole_file(path: Path, instead: str, error: type[JobSearchError]) -> Iterator[Path]:
-    """Give a file to write; it takes the place of ``path`` if nothing is raised.
+def whole_file(path: Path, remedy: str, error: type[JobSearchError]) -> Iterator[Path]:
+    """Yield a temporary file to write; on success it replaces ``path``, on failure it is deleted.
 
     Args:
-        path: of the file; folders above it are made.
-        instead: what to do if it cannot be written, e.g. "choose another file".
-        error: what is raised then.
+        path: target file; its parent folders are created.
+        remedy: advice in the message if the file cannot be written, e.g. "choose another file".
+        error: class of the exception raised in that case.
     """
     partial = None
     try:
@@ -26,9 +26,7 @@ def whole_file(path: Path, instead: str, error: type[JobSearchError]) -> Iterato
         yield partial
         put_in_place(partial, path)
     except OSError as reason:
-        raise error(
-            f"{path} cannot be written ({reason.strerror or reason}): {instead}"
-        ) from reason
+        raise error(f"{path} cannot be written ({reason.strerror or reason}): {remedy}") from reason
     finally:
         if partial is not None:
             with suppress(OSError):
@@ -36,10 +34,10 @@ def whole_file(path: Path, instead: str, error: type[JobSearchError]) -> Iterato
 
 
 def new_partial(path: Path) -> Path:
-    """Make an empty file beside ``path``, to be written; folders above it are made.
+    """Create an empty temporary file beside ``path``, and its parent folders.
 
-    Others may write into that folder, too: a link planted there is not followed, since the name
-    cannot be foreseen, and what has it already is refused.
+    The folder may be writable by other users. The name is random, so nobody can plant a link under
+    it in advance, and an existing file with that name is refused.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
@@ -48,14 +46,14 @@ def new_partial(path: Path) -> Path:
 
 
 def put_in_place(partial: Path, path: Path) -> None:
-    """Let a file take the place of ``path``: after a crash there is the old one or the new one."""
+    """Replace ``path`` by ``partial``; after a crash the old or the new file is there."""
     sync(partial)
     partial.replace(path)
     sync(path.parent)
 
 
 def sync(path: Path) -> None:
-    """Have the disk hold a file, or the names in a folder, before going on."""
+    """Wait until a file, or the list of names in a folder, is on the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -64,13 +62,16 @@ def sync(path: Path) -> None:
 
 
 @contextmanager
-def hold(path: Path, what: str, timeout_s: float) -> Iterator[None]:
-    """Hold the lock file ``path``; the operating system frees it if this process dies.
+def file_lock(
+    path: Path, subject: str, timeout_s: float, error: type[JobSearchError]
+) -> Iterator[None]:
+    """Hold the lock file ``path``; the operating system releases it if this process dies.
 
-    ``what`` names the thing held, for the message.
-
-    Raises:
-        StoreLocked: it was held by someone else (of this process too) for ``timeout_s``.
+    Args:
+        path: lock file; its parent folders are created.
+        subject: name of the locked thing, for the message, e.g. "the store /data".
+        timeout_s: seconds to wait for the lock.
+        error: class of the exception raised if another thread or process still holds it then.
     """
     from filelock import FileLock, Timeout
 
@@ -79,14 +80,14 @@ def hold(path: Path, what: str, timeout_s: float) -> Iterator[None]:
     lock = FileLock(path, timeout=timeout_s)
     try:
         lock.acquire()
-    except Timeout as error:
-        raise StoreLocked(
-            f"{what} is held by {_read_note(note)}, waited {timeout_s:g} s: "
-            "try again when it is done"
-        ) from error
+    except Timeout as timeout:
+        raise error(
+            f"{subject} is locked by {_read_holder(note)} (waited {timeout_s:g} s): "
+            "try again when that process is done"
+        ) from timeout
     since = datetime.now(UTC).isoformat(timespec="seconds")
     try:
-        # On a full disk it is held all the same.
+        # The note only serves the message: on a full disk the lock holds without it.
         with suppress(OSError):
             note.write_text(json.dumps({"pid": os.getpid(), "since": since}), encoding="utf-8")
         yield
@@ -96,10 +97,10 @@ def hold(path: Path, what: str, timeout_s: float) -> Iterator[None]:
         lock.release()
 
 
-def _read_note(note: Path) -> str:
+def _read_holder(note: Path) -> str:
     try:
         holder = json.loads(note.read_text(encoding="utf-8"))
         return f"process {holder['pid']} since {holder['since']}"
     except (OSError, ValueError, KeyError, TypeError):
-        # The holder has not written it yet, or is just letting go.
+        # The holder has not written its note yet, or has just deleted it.
         return "another process"

@@ -1,14 +1,14 @@
 """ISCO-08, the International Standard Classification of Occupations (ILO, 2012).
 
-Codes are strings: they are prefixes of one another ("2" > "22" > "222" > "2221"), and those of the
-armed forces begin with a zero.
+Codes are strings: each group's code is a prefix of the codes below it ("2" > "22" > "222" >
+"2221"), and the codes of the armed forces begin with a zero.
 """
 
 from collections.abc import Iterable
 
 from jobsearch.errors import InvalidInput
 
-# The 436 unit groups, written as minor group and last digits: "222:12" is 2221 and 2222.
+# The 436 unit groups, as "minor group:last digits": "222:12" stands for 2221 and 2222.
 _UNIT_GROUPS = """
     011:0 021:0 031:0 111:1234 112:0 121:1239 122:123 131:12 132:1234 133:0 134:1234569 141:12
     142:0 143:19 211:1234 212:0 213:123 214:1234569 215:123 216:123456 221:12 222:12 223:0 224:0
@@ -36,10 +36,10 @@ CODES = frozenset(code[:depth] for code in UNIT_GROUPS for depth in (1, 2, 3, 4)
 
 
 def check_code(code: str) -> str:
-    """Return ``code`` stripped if it is an ISCO-08 code at any depth.
+    """Return ``code`` without surrounding white space, if it is an ISCO-08 code of any depth.
 
     Raises:
-        InvalidInput: it is not.
+        InvalidInput: the code does not exist.
     """
     code = code.strip()
     if code not in CODES:
@@ -51,7 +51,7 @@ def check_code(code: str) -> str:
 
 
 def codes_below(groups: Iterable[str]) -> tuple[str, ...]:
-    """The groups themselves and all codes in them, sorted: of "226", also "2261" to "2269"."""
+    """Return the given groups and all codes below them, sorted: "226" adds "2261" to "2269"."""
     wanted = tuple(groups)
     below = {code for code in CODES if code.startswith(wanted)}
     return tuple(sorted(below.union(wanted)))

@@ -1,8 +1,8 @@
-"""Languages by their ISO 639-1 codes, and the English names that folders carry."""
+"""Languages: ISO 639-1 codes, and the English names used in folder names."""
 
 from jobsearch.errors import InvalidInput
 
-#: The languages of ESCO and MELO, of TalentCLEF, and of the built-in model.
+#: Code -> name of every language of ESCO, MELO, TalentCLEF and the built-in model.
 NAMES = {
     "ar": "arabic", "bg": "bulgarian", "ca": "catalan", "cs": "czech", "da": "danish",
     "de": "german", "el": "greek", "en": "english", "es": "spanish", "et": "estonian",
@@ -12,18 +12,19 @@ NAMES = {
     "pt": "portuguese", "ro": "romanian", "ru": "russian", "sk": "slovak", "sl": "slovenian",
     "sv": "swedish", "th": "thai", "tr": "turkish", "uk": "ukrainian", "zh": "chinese",
 }  # fmt: skip
+#: Name -> code.
 CODES = {name: code for code, name in NAMES.items()}
 
 
 def check_language(code: str) -> str:
-    """Return the code in lower case if it is one of :data:`NAMES`.
+    """Return the code in lower case, if it is in :data:`NAMES`.
 
     Raises:
         InvalidInput: the language is unknown.
     """
-    found = code.strip().lower()
-    if found not in NAMES:
+    lowered = code.strip().lower()
+    if lowered not in NAMES:
         raise InvalidInput(
             f"unknown language {code!r}: give a two-letter code, one of {', '.join(NAMES)}"
         )
-    return found
+    return lowered

@@ -1,4 +1,4 @@
-"""What a run needs to know of its surroundings, built once at the edge and passed down."""
+"""The settings of a run: built once by the command line and passed down."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,12 +8,12 @@ DEFAULT_STORE = ".jobsearch"
 DEFAULT_MODEL = "builtin"
 DEFAULT_MODELS_DIR = "models"
 
-#: A variant by name, or the policy that chooses it.
+#: A variant's name, or a policy that chooses the variant.
 VariantChoice = Literal["pretrained", "finetuned", "auto", "paper"]
 
 
 class Secret:
-    """Text that is shown only where it is asked for: by no print, dump or pickle of its holder."""
+    """Hidden text: printing, dumping or pickling the object that holds it does not show it."""
 
     __slots__ = ("_text",)
 
@@ -21,32 +21,32 @@ class Secret:
         self._text = text
 
     def reveal(self) -> str:
-        """The text itself."""
+        """Return the text."""
         return self._text
 
     def __repr__(self) -> str:
         return "Secret(…)"
 
     def __deepcopy__(self, _: object) -> "Secret":
-        # What ``dataclasses.asdict`` holds then; JSON refuses it.
+        # ``dataclasses.asdict`` deep-copies values: the copy stays hidden, and JSON refuses it.
         return self
 
     def __reduce__(self) -> NoReturn:
-        raise TypeError("a secret is not pickled: pass it on by the environment")
+        raise TypeError("a secret cannot be pickled: pass it in an environment variable")
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Where titles are stored and what embeds them.
+    """The store that holds the titles, and the model that embeds them.
 
     Args:
         store: folder of an embedded store, or URL of a Qdrant server.
         model: short name, directory or Hugging Face id.
-        variant: which variant is used, or the policy that chooses one.
+        variant: name of the variant, or a policy that chooses it.
         models_dir: folder with fine-tuned variants.
-        api_key: of the Qdrant server.
-        timeout_s: of one request to the server.
-        retry_s: how long a request is repeated while the server fails in passing.
+        api_key: API key of the Qdrant server.
+        timeout_s: timeout of one request to the server.
+        retry_s: how long to retry temporary server failures.
     """
 
     store: str = DEFAULT_STORE

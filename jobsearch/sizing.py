@@ -1,8 +1,8 @@
-"""What a number of titles takes: memory, disk, nodes, hours and money.
+"""Capacity planning: memory, disk, nodes, hours and money for a number of titles.
 
-Every formula names its source. "Qdrant" is a page below https://qdrant.tech/documentation/,
-"footprint" is `python -m benchmarks.footprint`, run on two cores with other work on them, and
-`python -m benchmarks encode` printed the rate of encoding in README.md. GB are 10**9 bytes.
+Every formula names its source. "Qdrant" is a page below https://qdrant.tech/documentation/.
+"footprint" is `python -m benchmarks.footprint`, run on two cores that had other work, too. "encode"
+is `python -m benchmarks encode`, which printed the encoding rate in README.md. A GB is 10**9 bytes.
 """
 
 import math
@@ -13,29 +13,29 @@ from fractions import Fraction
 from jobsearch.errors import InvalidInput
 from jobsearch.types import Quantization
 
-#: Titles that the built-in model encodes in a second on two cores (README, encode).
+#: Titles per second that the built-in model encodes on two cores (encode, README.md).
 BUILTIN_TITLES_PER_SECOND = 3673.0
 #: Dimensions of the built-in model.
 BUILTIN_DIM = 512
 
-#: Bytes a title of its payload (footprint: ESCO in English).
+#: Bytes of payload per title (footprint: ESCO in English).
 PAYLOAD_BYTES = 283
-#: Bytes a title of the indexes of its fields and of its id (footprint: 259 and 29).
+#: Bytes per title for the payload indexes and the id (footprint: 259 and 29).
 INDEX_BYTES = 288
-#: Titles that the engine takes in and puts into its graph in a second (footprint: the
-#: lowest without quantisation, rounded down).
+#: Titles per second that the engine stores, and that it adds to its graph (footprint: the lowest
+#: rates without quantisation, rounded down).
 UPLOADED_PER_SECOND, LINKED_PER_SECOND = 16_000, 3_300
 
-#: Share of a node's memory that is used: at 80% it is time for more (Qdrant, scaling).
+#: Usable share of a node's memory: above 80% it is time for more memory (Qdrant, scaling).
 USED_SHARE = Fraction(8, 10)
-#: Two shards a node, as in "if you have 3 nodes, 6 shards could be a good option", and three nodes
-#: where there are copies, so that one may be down (Qdrant, distributed_deployment).
-SHARDS_A_NODE, NODES_FOR_COPIES = 2, 3
+#: Shards per node, as in "if you have 3 nodes, 6 shards could be a good option", and the least
+#: number of nodes with replicas, so that one node may be down (Qdrant, distributed_deployment).
+SHARDS_PER_NODE, MIN_NODES_WITH_REPLICAS = 2, 3
 
-# Links of a point in the graph: the default of the server, and what ingest asks for.
+# Links per point in the graph: the server's default, and the value that ingest sets.
 _HNSW_M = 16
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "b": 10**9}
-# From, to: with them nothing below is zero, infinite or too large for the sum it is part of.
+# Lowest and highest value of each input: they keep every result finite.
 _RANGES: dict[str, tuple[float, float]] = {
     "titles": (1, 10**15),
     "dim": (1, 65_536),
@@ -48,35 +48,35 @@ _RANGES: dict[str, tuple[float, float]] = {
 
 
 def parse_count(text: str) -> int:
-    """A number of titles as people write it: ``33606``, ``100k``, ``2.5M``, ``1B``.
+    """Read a number of titles as people write it: ``33606``, ``100k``, ``2.5M``, ``1B``.
 
     Raises:
-        InvalidInput: it is none, or not a whole number.
+        InvalidInput: the text is not a number, or the number is not whole.
     """
-    found = re.fullmatch(r"([0-9]{1,15}(?:\.[0-9]{1,9})?)([kmb]?)", text.strip().lower())
-    count = Fraction(found[1]) * _UNITS[found[2]] if found else Fraction(1, 2)
-    if count.denominator != 1:
-        raise InvalidInput(f"{text!r} is no number of titles: write it as 33606, 100k, 2.5M or 1B")
+    match = re.fullmatch(r"([0-9]{1,15}(?:\.[0-9]{1,9})?)([kmb]?)", text.strip().lower())
+    count = Fraction(match[1]) * _UNITS[match[2]] if match else None
+    if count is None or count.denominator != 1:
+        raise InvalidInput(f"`titles` is {text!r}: write it as 33606, 100k, 2.5M or 1B")
     return int(count)
 
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """What is to be stored, and with what.
+    """The inputs of a plan: the titles to store, and the machines.
 
     Args:
-        titles: number of points, in all collections together.
+        titles: number of points in all collections together.
         dim: length of the vectors.
-        quantization: what the index compares at first; with ``int8`` and ``binary`` the vectors
-            themselves lie on disk.
+        quantization: format of the vectors that the index compares first; with ``int8`` and
+            ``binary`` the full vectors are on disk.
         replicas: copies of each title.
         node_memory_gb: memory of one node.
-        titles_per_second: what one worker encodes.
-        workers: how many encode at a time.
-        price_per_hour: of one worker, in any currency.
+        titles_per_second: encoding rate of one worker.
+        workers: number of workers that encode at the same time.
+        price_per_hour: price of one worker, in any currency.
 
     Raises:
-        InvalidInput: a number is out of its range, or is none.
+        InvalidInput: a value is out of its range, or is not a number.
     """
 
     titles: int
@@ -91,24 +91,23 @@ class Demand:
     def __post_init__(self) -> None:
         for name, (low, high) in _RANGES.items():
             value = getattr(self, name)
-            # Not a number fails this comparison too.
+            # NaN fails this comparison, too.
             if value is not None and not low <= value <= high:
-                what = name.replace("_", " ")
-                raise InvalidInput(f"{what} is {value:,}: it must be from {low:,} to {high:,}")
+                raise InvalidInput(f"`{name}` is {value:,}: give a value from {low:,} to {high:,}")
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a demand takes.
+    """The resources that a demand needs.
 
     Args:
-        vector_bytes, quantized_bytes, payload_bytes, index_bytes, graph_bytes: of one copy.
-        memory_bytes, disk_bytes: of all copies.
-        nodes, shards: of the cluster; ``shards`` is for ``ingest --shards``.
-        embed_hours_one_worker, embed_hours: of one worker and of all.
-        upload_hours: in one stream.
-        graph_hours: all nodes at a time.
-        cost, cost_per_million: of encoding all titles and a million; None without a price.
+        vector_bytes, quantized_bytes, payload_bytes, index_bytes, graph_bytes: size of one copy.
+        memory_bytes, disk_bytes: size of all copies together.
+        nodes, shards: size of the cluster; ``shards`` is the value for ``ingest --shards``.
+        embed_hours_one_worker, embed_hours: time to encode with one worker and with all workers.
+        upload_hours: time to upload in one stream.
+        graph_hours: time to build the graph, with all nodes at work.
+        cost, cost_per_million: cost of encoding all titles and a million; None without a price.
     """
 
     vector_bytes: int
@@ -128,15 +127,15 @@ class Plan:
     cost_per_million: float | None
 
 
-def plan(demand: Demand) -> Plan:
-    """Work out what a demand takes."""
+def plan_for(demand: Demand) -> Plan:
+    """Compute the resources that a demand needs."""
     titles = demand.titles
     vectors = titles * demand.dim * 4
     quantized = quantized_bytes(titles, demand.dim, demand.quantization)
     payload, index, graph = titles * PAYLOAD_BYTES, titles * INDEX_BYTES, graph_bytes(titles)
     memory = memory_bytes(vectors, quantized, graph + index) * demand.replicas
-    # Half more than what lies there, as Qdrant (capacity-planning) reckons for vectors and for
-    # payloads: segments are rewritten beside the old ones.
+    # Qdrant (capacity-planning) adds half for vectors and for payloads: a new segment is written
+    # while the old one is still there.
     disk = (vectors + quantized + payload + index + graph) * 3 // 2 * demand.replicas
     nodes = nodes_for(memory, demand)
     hours = titles / demand.titles_per_second / 3600
@@ -150,7 +149,7 @@ def plan(demand: Demand) -> Plan:
         memory_bytes=memory,
         disk_bytes=disk,
         nodes=nodes,
-        shards=nodes * SHARDS_A_NODE if nodes > 1 else 1,
+        shards=nodes * SHARDS_PER_NODE if nodes > 1 else 1,
         embed_hours_one_worker=hours,
         embed_hours=hours / demand.workers,
         upload_hours=titles / UPLOADED_PER_SECOND / 3600,
@@ -161,31 +160,39 @@ def plan(demand: Demand) -> Plan:
 
 
 def quantized_bytes(titles: int, dim: int, quantization: Quantization) -> int:
-    """A byte or a bit a number: a quarter or a thirty-second (Qdrant, quantization)."""
-    a_title = {"none": 0, "int8": dim, "binary": -(-dim // 8)}[quantization]
-    return titles * a_title
+    """Size of the quantised vectors, with one byte or one bit per dimension (Qdrant, quantization).
+
+    That is a quarter or a thirty-second of the float32 vectors.
+    """
+    per_title = {"none": 0, "int8": dim, "binary": -(-dim // 8)}[quantization]
+    return titles * per_title
 
 
 def graph_bytes(titles: int) -> int:
-    """Links of the HNSW graph, four bytes each.
+    """Upper bound of the size of the HNSW graph, with four bytes per link.
 
-    A point has up to 2m of them in the lowest layer and up to m in each layer above; it is in
-    1 / (m - 1) of those on average, since each has an m-th of the points of the one below (Malkov
-    and Yashunin, 2016, arxiv.org/abs/1603.09320). That is 132 bytes a title with m = 16, as an
-    upper bound: the engine writes them in 31 (footprint).
+    A point has up to 2m links in the lowest layer and up to m in each higher layer. Each layer has
+    1 / m of the points of the layer below, so a point is in 1 / (m - 1) higher layers on average
+    (Malkov and Yashunin, 2016, arxiv.org/abs/1603.09320). With m = 16 that is 132 bytes per title;
+    the engine writes 31 bytes (footprint).
     """
     return titles * 4 * (2 * _HNSW_M * (_HNSW_M - 1) + _HNSW_M) // (_HNSW_M - 1)
 
 
 def memory_bytes(vectors: int, quantized: int, rest: int) -> int:
-    """Memory of one copy.
+    """Memory of one copy, in bytes.
 
-    Without quantisation: vectors * dim * 4 bytes * 1.5 (Qdrant, capacity-planning), where the half
-    stands for indexes, versions of points and segments that are being rewritten. Vectors so
-    short that graph and indexes do not fit into it take those in full.
+    Without quantisation: the vectors (titles * dim * 4 bytes) * 1.5 (Qdrant, capacity-planning).
+    The additional half is for indexes, point versions and segments that are rewritten. If the
+    vectors are so short that graph and indexes are larger than this half, these count in full.
 
-    With quantisation the same of the quantised vectors, and ``rest``, graph and indexes, on top:
-    their half is too small for it. Indexes are taken to be as large as on disk.
+    With quantisation: the quantised vectors * 1.5, plus graph and indexes, for which half of the
+    quantised vectors is too little. Indexes are assumed to be as large in memory as on disk.
+
+    Args:
+        vectors: bytes of the float32 vectors.
+        quantized: bytes of the quantised vectors; 0 without quantisation.
+        rest: bytes of graph and indexes.
     """
     if not quantized:
         return max(vectors * 3 // 2, vectors + rest)
@@ -193,8 +200,9 @@ def memory_bytes(vectors: int, quantized: int, rest: int) -> int:
 
 
 def nodes_for(memory: int, demand: Demand) -> int:
-    """Nodes that hold ``memory`` bytes, at least three where there are copies."""
-    # By way of its digits: 38.4 is a little less as a float, and would ask for a node more.
+    """Number of nodes that hold ``memory`` bytes; with replicas, at least 3 and one per copy."""
+    # Fraction of the decimal digits: the float 38.4 is a little less than 38.4, which could add a
+    # node.
     usable = Fraction(str(demand.node_memory_gb)) * 10**9 * USED_SHARE
-    least = max(demand.replicas, NODES_FOR_COPIES) if demand.replicas > 1 else 1
+    least = max(demand.replicas, MIN_NODES_WITH_REPLICAS) if demand.replicas > 1 else 1
     return max(math.ceil(memory / usable), least)

@@ -1,7 +1,7 @@
-"""The type of all embeddings."""
+"""The array type of embeddings."""
 
 import numpy as np
 import numpy.typing as npt
 
-#: Embeddings, float32: (n, dim), a row a title; or (dim,), of one title.
+#: Embeddings, float32: (n, dim) with one row per title, or (dim,) for one title.
 Vectors = npt.NDArray[np.float32]

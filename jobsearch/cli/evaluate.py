@@ -1,164 +1,37 @@
-"""``jobsearch eval``: benchmarks measured through the store."""
+"""``jobsearch eval``: measures models on benchmarks, and shows the results."""
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
+import jobsearch
 from jobsearch.cli.options import (
     BASELINE_NAMES,
     METRICS,
     PAIRS,
     Place,
     as_json,
+    jobs_of,
+    language_check,
     quantization,
     with_options,
     with_settings,
 )
-from jobsearch.cli.output import bars_wanted, note, print_json, print_text
+from jobsearch.cli.output import note, print_json, print_text
 from jobsearch.cli.run_files import package, score, validate
 from jobsearch.errors import BenchmarkError
 from jobsearch.settings import Settings
 from jobsearch.types import Quantization, VectorStorage
 
-if TYPE_CHECKING:
-    from eval.benchmarks.base import Benchmark
-    from eval.results import Cell
-    from eval.systems import System
-
-
-_FOLDER = Place(exists=True, file_okay=False)
-_metrics = click.option(
-    "--metrics",
-    type=METRICS,
-    default="MAP,MRR",
-    show_default=True,
-    help="Of MAP, MRR, nDCG, P@5, P@10, P@100, R@100.",
-)
-
-
-_trained_on = click.option(
-    "--trained-on",
-    type=Place(exists=True),
-    help="ESCO export or TalentCLEF training pairs: also show the queries that are titles of "
-    "these apart from the others.",
-)
-
-
-@click.command()
-@click.argument("folder", type=_FOLDER)
-@_metrics
-@_trained_on
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["text", "markdown", "latex"]),
-    default="text",
-    show_default=True,
-    help="How the tables are laid out.",
-)
-@as_json
-def leaderboard(
-    folder: Path, metrics: tuple[str, ...], trained_on: Path | None, form: str, json_: bool
-) -> None:
-    """Print the tables of all results in FOLDER, as `--results` has written them."""
-    from eval.results import read_cells
-    from eval.tables.diagnostics import details
-    from eval.tables.leaderboard import tables
-    from eval.tables.render import render
-
-    cells = read_cells(folder)
-    shown = [*tables(cells, metrics), *details(cells, metrics, _titles_in(trained_on))]
-    if json_:
-        data = [cell.as_dict() for cell in cells]
-        print_json({"cells": data, "tables": [asdict(table) for table in shown]})
-    else:
-        print_text(render(shown, form))
-
-
-@click.command()
-@click.argument("first", type=_FOLDER)
-@click.argument("second", type=_FOLDER)
-@_metrics
-@click.option(
-    "--queries",
-    type=click.IntRange(min=0),
-    default=3,
-    show_default=True,
-    help="Number of queries to show that gained most, and that lost most, by the first metric.",
-)
-@as_json
-def compare(first: Path, second: Path, metrics: tuple[str, ...], queries: int, json_: bool) -> None:
-    """Test the results of two systems against each other: SECOND less FIRST.
-
-    Both are folders that `--results DIR` has written, such as DIR/builtin-pretrained and
-    DIR/builtin-finetuned. For each pair of languages there is a 95% bootstrap interval of the
-    difference and a paired randomisation test, corrected by Holm over the pairs; then the queries
-    that gained and lost most, with both rankings.
-    """
-    from eval.results import read_cells
-    from eval.tables.compare import changes, paired_cells, tables
-    from eval.tables.compare import compare as test
-    from eval.tables.render import render
-
-    pairs = paired_cells(read_cells(first), read_cells(second))
-    differences = test(pairs, metrics)
-    gained, lost = changes(pairs, metrics[0], queries)
-    names = pairs[0][0].system, pairs[0][1].system
-    if json_:
-        print_json(
-            {
-                "first": names[0],
-                "second": names[1],
-                "differences": [asdict(difference) for difference in differences],
-                "gained": [change.as_dict() for change in gained],
-                "lost": [change.as_dict() for change in lost],
-            }
-        )
-        return
-    print_text(render(tables(*names, differences, gained, lost)))
-
-
-@click.command()
-@click.argument("folder", type=_FOLDER)
-@click.option(
-    "--out",
-    type=Place(dir_okay=False),
-    default="report.html",
-    show_default=True,
-    help="File to write; an earlier one is replaced.",
-)
-@click.option(
-    "--figure",
-    type=Place(exists=True, dir_okay=False),
-    help="SVG or PNG file to show, as `jobsearch models plot` draws it.",
-)
-@_trained_on
-def report(folder: Path, out: Path, figure: Path | None, trained_on: Path | None) -> None:
-    """Make one HTML page of all results in FOLDER: tables, intervals, comparisons, what is hidden.
-
-    The page needs no network and runs no code.
-    """
-    from eval.report import write_report
-    from eval.results import read_cells
-
-    titles = _titles_in(trained_on)
-    write_report(read_cells(folder), out, figure=figure, trained_on=titles)
-    print_text(out)
-
-
-def _titles_in(trained_on: Path | None) -> frozenset[str]:
-    from ingest.training_titles import titles_in, training_source
-
-    return titles_in([training_source(trained_on)]) if trained_on else frozenset()
-
-
 _EXISTING = Place()
+_FOLDER = Place(exists=True, file_okay=False)
 
 
 def _common(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options of all commands that measure; for :func:`_run`."""
     options = [
         click.option(
             "--runs",
@@ -168,105 +41,113 @@ def _common(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--results",
             type=Place(file_okay=False),
-            help="Folder for the results, every query included, a file a cell; those that are "
-            "there and still hold are not measured again.",
+            help="Folder for the results, every query included, one file per system and pair. "
+            "Results that are there and still valid are not measured again.",
         ),
         click.option(
             "--baselines",
             type=BASELINE_NAMES,
+            default=(),
             help="Rankings without a model to measure beside it: random, bm25, tfidf.",
         ),
         click.option(
             "--index-loss",
             is_flag=True,
-            help="Also ask every query of the live index, as a search would: what it loses "
-            "against an exact search, and how long it takes.",
+            help="Also send every query to the live index, as a search does: measures its loss "
+            "against an exact search, and its speed.",
         ),
         quantization,
-        click.option(
-            "--language-check",
-            type=click.Choice(["on", "off"]),
-            default="on",
-            show_default=True,
-            help="Refuse queries or documents that are plainly in another language than they "
-            "should be.",
-        ),
+        language_check,
     ]
     return with_options(as_json(with_settings(command)), options)
+
+
+def _run(
+    benchmark: str,
+    *paths: Path,
+    settings: Settings,
+    runs: Path | None,
+    results: Path | None,
+    baselines: tuple[str, ...],
+    index_loss: bool,
+    quantization: Quantization,
+    language_check: bool,
+    json_: bool,
+    **options: Any,
+) -> None:
+    """Measure every variant and baseline on a benchmark; print the results."""
+    found = jobs_of(settings).evaluate(
+        benchmark,
+        *paths,
+        runs=runs,
+        results=results,
+        baselines=baselines,
+        index_loss=index_loss,
+        storage=VectorStorage(quantization),
+        language_check=language_check,
+        **options,
+    )
+    if json_:
+        print_json(found.as_dict())
+    else:
+        print_text(found.table())
+        for folder, what in ((runs, "runs are"), (results, "results are")):
+            if folder:
+                note(f"{what} in {folder}")
+    if problems := found.problems():
+        raise BenchmarkError("these figures cannot be right. " + " ".join(problems))
 
 
 @click.group("eval")
 def evaluate() -> None:
     """Measure models on benchmarks, through the store: MAP, MRR, nDCG, precision, recall.
 
-    Corpora are stored in collections of their own, apart from those that are searched. Every
+    Corpora are stored in collections of their own, apart from the collections of searches. Every
     ranking is exact and covers the whole corpus.
     """
 
 
 @evaluate.command()
 @click.argument("path", type=_EXISTING)
-@click.option("--pairs", type=PAIRS, help="Such as en-en,en-es; all that are there if left out.")
+@click.option("--pairs", type=PAIRS, help="Such as en-en,en-es; all pairs if left out.")
 @click.option("--split", default="validation", show_default=True, help="Part with judgements.")
 @_common
-def talentclef(path: Path, pairs: tuple[str, ...] | None, split: str, **common: Any) -> None:
+def talentclef(path: Path, **common: Any) -> None:
     """Evaluate on TalentCLEF 2025 task A: PATH is its folder or zip."""
-    from eval.benchmarks.talentclef import load_talentclef
-
-    _run(load_talentclef(path, pairs=pairs, split=split), **common)
+    _run("talentclef", path, **common)
 
 
 @evaluate.command()
 @click.argument("path", type=_EXISTING)
-@click.option("--set", "set_name", metavar="NAME", help="The one to take where PATH has several.")
+@click.option("--set", "set_name", metavar="NAME", help="Set to take if PATH has several.")
 @_common
-def melo(path: Path, set_name: str | None, **common: Any) -> None:
+def melo(path: Path, **common: Any) -> None:
     """Evaluate on a MELO set.
 
-    PATH is its folder, such as deu_q_de_c_en, or a folder or zip that has it or several.
+    PATH is its folder, such as deu_q_de_c_en, or a folder or zip with one or several sets.
     """
-    from eval.benchmarks.melo import load_melo
-
-    _run(load_melo(path, set_name=set_name), **common)
+    _run("melo", path, **common)
 
 
 @evaluate.command()
 @click.option("--queries", required=True, type=_EXISTING, metavar="FILE", help="Ids and titles.")
 @click.option("--corpus", required=True, type=_EXISTING, metavar="FILE", help="Ids and titles.")
 @click.option("--qrels", required=True, type=_EXISTING, metavar="FILE", help="TREC judgements.")
-@click.option("--query-language", required=True, metavar="LANG", help="Of all queries.")
-@click.option("--corpus-language", required=True, metavar="LANG", help="Of all documents.")
+@click.option("--query-language", required=True, metavar="LANG", help="Language of the queries.")
+@click.option("--corpus-language", required=True, metavar="LANG", help="Language of the corpus.")
 @click.option(
     "--name",
     default="trec",
     show_default=True,
-    help="Of the benchmark; its corpus is stored under it.",
+    help="Name of the benchmark; its corpus is stored under it.",
 )
 @_common
-def trec(
-    queries: Path,
-    corpus: Path,
-    qrels: Path,
-    query_language: str,
-    corpus_language: str,
-    name: str,
-    **common: Any,
-) -> None:
+def trec(queries: Path, corpus: Path, qrels: Path, **common: Any) -> None:
     """Evaluate on a benchmark of your own: queries, a corpus and TREC judgements.
 
     Queries and corpus are tab-separated ids and titles, with a header or without.
     """
-    from eval.benchmarks.trec import load_trec
-
-    benchmarks = load_trec(
-        queries,
-        corpus,
-        qrels,
-        query_language=query_language,
-        corpus_language=corpus_language,
-        name=name,
-    )
-    _run(benchmarks, **common)
+    _run("trec", queries, corpus, qrels, **common)
 
 
 @evaluate.command()
@@ -283,100 +164,121 @@ def trec(
     type=click.IntRange(min=1),
     default=500,
     show_default=True,
-    help="Number of queries a pair.",
+    help="Number of queries per pair.",
 )
-@click.option("--seed", type=int, default=0, show_default=True, help="Of the choice of concepts.")
+@click.option("--seed", type=int, default=0, show_default=True, help="For drawing the concepts.")
 @_common
-def esco(path: Path, pairs: tuple[str, ...], size: int, seed: int, **common: Any) -> None:
+def esco(path: Path, **common: Any) -> None:
     """Evaluate on an ESCO export: PATH is its folder or zip.
 
-    Preferred labels of one language are searched for among all labels of another; those of the same
-    occupation are relevant.
+    Queries are preferred labels of one language, the corpus is all labels of another. Labels of
+    the same occupation are relevant.
     """
-    from eval.benchmarks.esco import load_esco_labels
-
-    _run(load_esco_labels(path, pairs=pairs, size=size, seed=seed), **common)
+    _run("esco", path, **common)
 
 
 @evaluate.command()
-@click.option("--pairs", type=PAIRS, help="All that the sample has if left out.")
+@click.option("--pairs", type=PAIRS, help="All pairs of the sample if left out.")
 @_common
-def sample(pairs: tuple[str, ...] | None, **common: Any) -> None:
+def sample(**common: Any) -> None:
     """Evaluate on the sample that ships with jobsearch; its figures say nothing about quality."""
-    from eval.benchmarks.talentclef import load_sample
-
-    _run(load_sample(pairs=pairs), **common)
+    _run("sample", **common)
 
 
-def _run(
-    benchmarks: "Sequence[Benchmark]",
-    *,
-    settings: Settings,
-    runs: Path | None,
-    results: Path | None,
-    baselines: tuple[str, ...] | None,
-    index_loss: bool,
-    quantization: Quantization,
-    language_check: str,
-    json_: bool,
+_metrics = click.option(
+    "--metrics",
+    type=METRICS,
+    default="MAP,MRR",
+    show_default=True,
+    help="Of MAP, MRR, nDCG, P@5, P@10, P@100, R@100.",
+)
+_trained_on = click.option(
+    "--trained-on",
+    type=Place(exists=True),
+    help="ESCO export or TalentCLEF training pairs: also show the queries that are titles of this "
+    "data separately from the others.",
+)
+
+
+@evaluate.command()
+@click.argument("folder", type=_FOLDER)
+@_metrics
+@_trained_on
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "markdown", "latex"]),
+    default="text",
+    show_default=True,
+    help="Layout of the tables.",
+)
+@as_json
+def leaderboard(
+    folder: Path, metrics: tuple[str, ...], trained_on: Path | None, form: str, json_: bool
 ) -> None:
-    """Measure every variant and baseline on every benchmark; print the cells or the tables."""
-    from eval.diagnostics.plausibility import implausible
-    from eval.results import save_cell
-    from eval.run import evaluate as measure
-    from eval.run import find_cell
-    from eval.systems import VectorSearch
-    from eval.tables.diagnostics import tables_of_index_loss
-    from eval.tables.leaderboard import tables
-    from eval.tables.render import render
-
-    cells: list[Cell] = []
-    for system in _systems(settings, baselines or (), VectorStorage(quantization)):
-        for benchmark in benchmarks:
-            kept = find_cell(results, benchmark, system) if results else None
-            if kept and not runs:
-                note(f"{kept.system} on {kept.benchmark} {kept.pair}: as measured before")
-                cell = kept
-            else:
-                cell = measure(
-                    benchmark,
-                    system,
-                    runs_dir=runs,
-                    language_check=language_check == "on",
-                    progress=bars_wanted(),
-                )
-                cell = replace(cell, index=kept.index if kept else ())
-            if index_loss and isinstance(system, VectorSearch):
-                # Anew: another store has another index.
-                cell = replace(cell, index=system.measure_index(benchmark, progress=bars_wanted()))
-            if results and cell is not kept:
-                save_cell(results, cell)
-            cells.append(cell)
+    """Print the tables of all results in FOLDER, which `--results` has written."""
+    found = jobsearch.read_evaluation(folder)
+    titles = jobsearch.training_titles(trained_on) if trained_on else frozenset()
     if json_:
-        print_json({"cells": [cell.as_dict() for cell in cells]})
+        tables = [asdict(table) for table in found.tables(metrics, titles)]
+        print_json({**found.as_dict(), "tables": tables})
     else:
-        shown = [*tables(cells, ("MAP", "MRR")), *tables_of_index_loss(cells)]
-        print_text(render(shown))
-        for folder, what in ((runs, "runs are"), (results, "results are")):
-            if folder:
-                note(f"{what} in {folder}")
-    if wrong := implausible(cells):
-        raise BenchmarkError("these figures cannot be right. " + " ".join(wrong))
+        print_text(found.render(metrics, titles, form))
 
 
-def _systems(
-    settings: Settings, baselines: tuple[str, ...], storage: VectorStorage
-) -> "Iterator[System]":
-    """The baselines, then the variants, each loaded when it is needed."""
-    from eval.systems import BASELINES, VectorSearch
-    from jobsearch.cli.session import encoder_of, store_of, variants_to_build
+@evaluate.command()
+@click.argument("first", type=_FOLDER)
+@click.argument("second", type=_FOLDER)
+@_metrics
+@click.option(
+    "--queries",
+    type=click.IntRange(min=0),
+    default=3,
+    show_default=True,
+    help="Number of queries to show with the largest gains, and with the largest losses, by the "
+    "first metric.",
+)
+@as_json
+def compare(first: Path, second: Path, metrics: tuple[str, ...], queries: int, json_: bool) -> None:
+    """Test the results of two systems against each other: SECOND less FIRST.
 
-    yield from (BASELINES[name] for name in baselines)
-    store = store_of(settings)
-    for variant in variants_to_build(settings):
-        note(f"loading {settings.model} {variant}")
-        yield VectorSearch(store, encoder_of(settings, variant), storage)
+    Both are folders that `--results DIR` has written, such as DIR/builtin-pretrained and
+    DIR/builtin-finetuned. Each pair of languages gets a 95% bootstrap interval of the difference
+    and a paired randomisation test, corrected by Holm over the pairs. Then follow the queries with
+    the largest gains and losses, with both rankings.
+    """
+    read = jobsearch.read_evaluation
+    found = read(first).compare(read(second), metrics, queries)
+    if json_:
+        print_json(found.as_dict())
+    else:
+        print_text(found.table())
 
 
-for _command in (leaderboard, compare, report, validate, package, score):
+@evaluate.command()
+@click.argument("folder", type=_FOLDER)
+@click.option(
+    "--out",
+    type=Place(dir_okay=False),
+    default="report.html",
+    show_default=True,
+    help="File to write; an earlier one is replaced.",
+)
+@click.option(
+    "--figure",
+    type=Place(exists=True, dir_okay=False),
+    help="SVG or PNG file to show, as `jobsearch models plot` draws it.",
+)
+@_trained_on
+def report(folder: Path, out: Path, figure: Path | None, trained_on: Path | None) -> None:
+    """Make one HTML page of all results in FOLDER: tables, intervals, comparisons, diagnostics.
+
+    The page needs no network and runs no code.
+    """
+    titles = jobsearch.training_titles(trained_on) if trained_on else frozenset()
+    jobsearch.read_evaluation(folder).report(out, figure, titles)
+    print_text(out)
+
+
+for _command in (validate, package, score):
     evaluate.add_command(_command)

@@ -7,8 +7,13 @@ import click
 
 from jobsearch.cli.options import as_json
 from jobsearch.cli.output import note, print_json, print_table
-from jobsearch.sizing import BUILTIN_DIM, BUILTIN_TITLES_PER_SECOND, Demand, parse_count
-from jobsearch.sizing import plan as plan_for
+from jobsearch.sizing import (
+    BUILTIN_DIM,
+    BUILTIN_TITLES_PER_SECOND,
+    Demand,
+    parse_count,
+    plan_for,
+)
 from jobsearch.types import QUANTIZATIONS, Quantization
 
 if TYPE_CHECKING:

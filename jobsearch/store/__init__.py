@@ -1,7 +1,7 @@
 """The vector store: collections of titles in Qdrant, embedded or on a server.
 
-Only this package knows ``qdrant_client`` and ``qdrant_edge``, and it loads one when a store of its
-kind is opened.
+Only this package imports ``qdrant_client`` and ``qdrant_edge``, each when a store that needs it is
+opened.
 """
 
 from typing import TYPE_CHECKING
@@ -34,22 +34,22 @@ def open_store(
     retry_s: float = 30.0,
     topology: Topology = Topology(),
 ) -> Store:
-    """Open a store; nothing is written before something is stored.
+    """Open a store; opening writes nothing.
 
     Args:
         location: a folder (embedded engine), ``http(s)://host:port`` of a Qdrant server, or
             ``:memory:`` for a small store that ends with the process.
-        api_key: of the server.
-        timeout_s: how long one request to the server may take.
-        retry_s: how long to go on sending one while the server fails in passing (does not answer,
-            is overloaded, has trouble of its own); it must answer at once when it is opened.
-        topology: how a server spreads new collections over a cluster.
+        api_key: API key of the server.
+        timeout_s: timeout of one request to the server.
+        retry_s: how long to retry temporary server failures (no answer, overload, internal errors).
+            Opening does not retry.
+        topology: how a server distributes new collections over a cluster.
 
     Raises:
-        InvalidInput: the location is empty, the key would travel unencrypted, or a folder is to be
-            spread over a cluster.
+        InvalidInput: the URL or the key is invalid, the key would be sent unencrypted, or a
+            topology is given for a folder.
         StoreUnavailable: the server does not answer.
-        StoreError: it is too old or refuses the key.
+        StoreError: the server is too old or rejects the key.
     """
     if location == ":memory:" or "://" in location:
         from jobsearch.store.server.connect import connect
@@ -59,8 +59,8 @@ def open_store(
         )
     if topology != Topology():
         raise InvalidInput(
-            f"the store {location} is a folder of this machine: shards, replicas and write "
-            "consistency are for a server, --store http://host:6333"
+            f"the store {location} is a folder, and `shards`, `replicas` and `write_consistency` "
+            'need a Qdrant server: leave them out, or give `store="http://host:6333"`'
         )
     from jobsearch.store.embedded.store import EmbeddedStore
 
@@ -70,21 +70,22 @@ def open_store(
 def open_server_snapshots(
     location: str, *, api_key: str | None = None, timeout_s: float = 30.0
 ) -> "ServerSnapshots":
-    """The snapshots that a server makes itself; nothing is asked yet.
+    """Open the native snapshots of a server; opening sends no request.
 
     Args:
         location: ``http(s)://host:port`` of the server.
-        api_key: of the server.
-        timeout_s: how long to wait for a connection, or for more of a file.
+        api_key: API key of the server.
+        timeout_s: how long to wait for a connection, or for the next bytes of a file.
 
     Raises:
-        InvalidInput: the location is no server, or the key would travel unencrypted.
+        InvalidInput: the location is not a server, the URL or the key is invalid, or the key would
+            be sent unencrypted.
     """
     if "://" not in location:
         raise InvalidInput(
-            f"the store {location} is no Qdrant server, which alone makes and takes snapshots of "
-            "its own: name one, --store http://host:6333, or take a snapshot without --native, "
-            "which any store takes"
+            f"the store {location} is not a Qdrant server, and only a server saves and restores "
+            'native snapshots: give `store="http://host:6333"`, or save a snapshot without '
+            "`native`, which any store can restore"
         )
     from jobsearch.store.server.connect import connect_snapshots
 

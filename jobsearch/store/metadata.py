@@ -1,4 +1,4 @@
-"""What a collection was made of, and the guard that compares it with what is asked."""
+"""The metadata of a collection, its names, and the check that a collection fits an encoder."""
 
 import json
 import re
@@ -13,24 +13,25 @@ from jobsearch.types import EncoderInfo, SourceInfo, Variant, VectorStorage
 
 SCHEMA_VERSION = 1
 _NESTED = ("encoder", "sources", "storage")
-# Qdrant takes no longer vectors.
+# Qdrant's maximum.
 _MAX_DIM = 65_536
 
 
 @dataclass(frozen=True, slots=True)
 class CollectionMetadata:
-    """Stored with every collection.
+    """The description that is stored with every collection.
 
     Args:
         language: ISO 639-1 code of all its titles.
-        encoder: what made its vectors.
-        sources: what it holds, one entry a source and split.
+        encoder: the encoder of its vectors.
+        sources: the sources of its titles, one entry per source and split.
         expected_points: number of points of the finished build.
         status: ``building`` until the build is complete.
-        created_at: when the build began, ISO 8601, UTC.
+        created_at: start of the build, ISO 8601, UTC.
         created_by: program and version.
-        previous: physical name of the build that this one replaced, empty if none.
-        storage: how its vectors are kept.
+        previous: physical name of the build that this one replaced; empty if none.
+        storage: storage format of its vectors.
+        schema_version: version of this schema.
     """
 
     language: str
@@ -45,24 +46,23 @@ class CollectionMetadata:
     schema_version: int = SCHEMA_VERSION
 
     def as_dict(self) -> dict[str, Any]:
-        """Flat keys (Qdrant merges metadata one level deep); ``sources`` is a JSON string."""
+        """Return flat keys, as Qdrant merges metadata one level deep; ``sources`` is JSON text."""
         own = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in _NESTED}
         own["sources"] = json.dumps([asdict(s) for s in self.sources], ensure_ascii=False)
         return {**own, **asdict(self.encoder), **asdict(self.storage)}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> "CollectionMetadata":
-        """Read what :meth:`as_dict` wrote.
+        """Read the output of :meth:`as_dict`.
 
         Raises:
-            CollectionMismatch: keys are missing, a value cannot be one, or another version of the
-                schema wrote it.
+            CollectionMismatch: a key is missing, a value is invalid, or the schema version differs.
         """
         version = data.get("schema_version")
         if version != SCHEMA_VERSION:
             raise CollectionMismatch(
-                f"the collection has metadata of version {version!r}, this jobsearch reads "
-                f"{SCHEMA_VERSION}: ingest it again"
+                f"the collection has metadata of version {version!r}, and this jobsearch reads "
+                f"version {SCHEMA_VERSION}: ingest it again"
             )
         try:
             metadata = cls(
@@ -70,7 +70,7 @@ class CollectionMetadata:
                 sources=tuple(
                     SourceInfo(**_typed(SourceInfo, entry)) for entry in json.loads(data["sources"])
                 ),
-                # Collections that were made before it could be chosen have none of this.
+                # Older collections lack these keys and have the default storage.
                 storage=VectorStorage(**_typed(VectorStorage, {**asdict(VectorStorage()), **data})),
                 **_typed(cls, data),
             )
@@ -91,16 +91,16 @@ class CollectionMetadata:
 
 
 def _typed(kind: type[Any], data: Mapping[str, Any]) -> dict[str, Any]:
-    """The values of a dataclass's own fields, each of the type or among the words it announces."""
+    """Return the values of a dataclass's own fields; raise if one does not match its annotation."""
     values = {}
     for field in fields(kind):
         if field.name in _NESTED:
             continue
-        value, words = data[field.name], get_args(field.type)
-        if value not in words if words else type(value) is not field.type:
+        value, literals = data[field.name], get_args(field.type)
+        if value not in literals if literals else type(value) is not field.type:
             raise TypeError(f"{field.name} is {_short(value)}")
         if isinstance(value, str):
-            # JSON can hold half of a character, which no store can.
+            # JSON allows lone surrogates, which no store accepts: encoding raises for them.
             value.encode()
         values[field.name] = value
     return values
@@ -109,28 +109,28 @@ def _typed(kind: type[Any], data: Mapping[str, Any]) -> dict[str, Any]:
 def check_collection(
     name: str, metadata: CollectionMetadata, *, language: str, encoder: EncoderInfo
 ) -> None:
-    """The guard: is this collection in this language and made by this very encoder?
+    """Check that a collection is complete, in this language, and made by this encoder.
 
-    A dimension alone cannot tell a pretrained model from its fine-tuned twin, so every field that
-    decides a vector is compared, and the build must be complete.
+    A pretrained model and its fine-tuned variant have the same dimension, so every field that
+    influences a vector is compared.
 
     Raises:
-        CollectionMismatch: naming every field that differs.
+        CollectionMismatch: the build is not complete, or fields differ; the message names them all.
     """
     problems = []
     if metadata.language != language:
-        problems.append(f"language is {metadata.language}, asked for {language}")
+        problems.append(f"its language is {metadata.language}, not {language}")
     if metadata.status != "ready":
         problems.append("its build is not complete")
-    stored, asked = asdict(metadata.encoder), asdict(encoder)
+    stored, current = asdict(metadata.encoder), asdict(encoder)
     problems += [
-        f"{key} is {_short(stored[key])}, the encoder has {_short(asked[key])}"
+        f"{key} is {_short(stored[key])}, the encoder has {_short(current[key])}"
         for key in stored
-        if stored[key] != asked[key]
+        if stored[key] != current[key]
     ]
     if problems:
         raise CollectionMismatch(
-            f"collection {name} does not fit: {'; '.join(problems)}. "
+            f"collection {name} does not fit the encoder: {'; '.join(problems)}. "
             "Ingest the titles again with this model"
         )
 
@@ -140,32 +140,32 @@ def _short(value: object) -> str:
     return text if len(text) <= 20 else f"{text[:12]}…"
 
 
-#: What is searched.
+#: Namespace of the collections that are searched.
 JOBS = "jobs"
 _EVAL = "eval-"
 
-# Names become folders, so nothing else may stand in them.
+# Names become folder names, so only these characters are allowed.
 _ALLOWED = re.compile(r"[a-z0-9_-]{1,200}")
 
 
 def eval_namespace(benchmark: str, split: str) -> str:
-    """Where the corpora of a benchmark are, apart from what is searched and from each other."""
+    """Return the namespace for the corpora of one split of a benchmark."""
     return f"{_EVAL}{slug(f'{benchmark} {split}')}"
 
 
 def alias_name(namespace: str, language: str, model: str, variant: Variant) -> str:
-    """The stable name of a collection."""
+    """Return the alias for titles in a language, embedded by a variant of a model."""
     return "__".join((namespace, language, slug(model), variant))
 
 
 def build_name(alias: str, encoder: EncoderInfo, now: datetime | None = None) -> str:
-    """The physical name of a build that begins now (UTC, microseconds)."""
+    """Return the physical name of a build that starts now (UTC, to the microsecond)."""
     moment = (now or datetime.now(UTC)).strftime("%Y%m%dt%H%M%S%f")
     return f"{alias}__{moment}_{encoder.fingerprint[:8]}"
 
 
-def is_ours(name: str) -> bool:
-    """Whether a collection's name follows the scheme."""
+def is_build_name(name: str) -> bool:
+    """Whether a name follows the naming scheme of builds, see :func:`build_name`."""
     parts = name.split("__")
     return len(parts) == 5 and bool(_ALLOWED.fullmatch(name)) and _is_namespace(parts[0])
 
@@ -175,27 +175,28 @@ def _is_namespace(text: str) -> bool:
 
 
 def check_name(name: str) -> str:
-    """Return the name of a collection or an alias, or raise ``ValueError`` for its characters."""
+    """Return the name of a collection or alias; raise ``ValueError`` for other characters."""
     if not _ALLOWED.fullmatch(name):
-        raise ValueError(f"{name!r} is no name of a collection or an alias: use [a-z0-9_-]")
+        raise ValueError(f"{name!r} is not a valid collection or alias name: use [a-z0-9_-]")
     return name
 
 
 def check_alias(alias: str, language: str, encoder: EncoderInfo) -> str:
-    """Return an alias for titles in this language and an encoder, or raise ``ValueError``.
+    """Return the alias if it fits the language and the encoder; else raise ``ValueError``.
 
-    What is built for it must have a name, too.
+    The names of builds derived from the alias must be valid, too.
     """
     namespace, _, _ = alias.partition("__")
     expected = alias_name(namespace, language, encoder.model, encoder.variant)
-    if alias != expected or not is_ours(build_name(alias, encoder)):
+    if alias != expected or not is_build_name(build_name(alias, encoder)):
         raise ValueError(
-            f"{alias!r} is no alias of titles in {language} by {encoder.model} {encoder.variant}, "
-            f"as {alias_name(JOBS, language, encoder.model, encoder.variant)} is"
+            f"{alias!r} is not an alias for titles in {language} embedded by {encoder.model} "
+            f"{encoder.variant}; an example is "
+            f"{alias_name(JOBS, language, encoder.model, encoder.variant)}"
         )
     return alias
 
 
 def alias_of(name: str) -> str:
-    """The alias that a physical name was built for."""
+    """Return the alias that a build belongs to, from its physical name."""
     return name.rsplit("__", 1)[0]

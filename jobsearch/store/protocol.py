@@ -1,4 +1,4 @@
-"""What every engine offers: the ``Store`` protocol and the data that crosses it."""
+"""The ``Store`` protocol that every engine implements, and its data types."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -12,7 +12,13 @@ from jobsearch.vectors import Vectors
 
 @dataclass(frozen=True, slots=True)
 class PointBatch:
-    """Points side by side: ids (UUIDs), vectors (n, dim) float32 of unit length, payloads."""
+    """A batch of n points.
+
+    Args:
+        ids: UUIDs.
+        vectors: (n, dim), float32, of unit length.
+        payloads: fields of each point.
+    """
 
     ids: Sequence[str]
     vectors: Vectors
@@ -24,7 +30,7 @@ class PointBatch:
 
 @dataclass(frozen=True, slots=True)
 class ScoredPoint:
-    """A point found. ``score`` is the cosine in [-1, 1]; higher is better."""
+    """A point in a query's result. ``score`` is the cosine in [-1, 1]; higher is better."""
 
     id: str
     score: float
@@ -33,13 +39,13 @@ class ScoredPoint:
 
 @dataclass(frozen=True, slots=True)
 class CollectionInfo:
-    """A collection as it stands.
+    """The current state of a collection.
 
     Args:
         name: physical name.
-        aliases: names that point at it now.
-        metadata: what it was made of.
-        points: exact number of points stored.
+        aliases: aliases that point at it, sorted.
+        metadata: its language, encoder, sources and build.
+        points: exact number of stored points.
     """
 
     name: str
@@ -49,12 +55,12 @@ class CollectionInfo:
 
 
 class Store(Protocol):
-    """A set of collections of unit vectors with payloads, and aliases that point at them.
+    """Collections of unit vectors with payloads, and aliases that point at the collections.
 
-    Names given to reading methods may be physical names or aliases. All methods raise
-    ``StoreUnavailable`` if the engine cannot be reached, ``StoreLocked`` if another process holds
-    what is needed for longer than the store's waiting time, ``StoreDamaged`` if stored files are
-    missing or altered, and ``CollectionNotFound`` for a name that is neither.
+    Methods that read take a physical name or an alias. All methods raise ``StoreUnavailable`` if
+    the engine cannot be reached, ``StoreLocked`` if another process holds a needed lock for longer
+    than the store's timeout, ``StoreDamaged`` if stored files are missing or altered, and
+    ``CollectionNotFound`` for an unknown name.
     """
 
     @property
@@ -64,37 +70,37 @@ class Store(Protocol):
 
     @property
     def upload_streams(self) -> int:
-        """Number of threads that may call :meth:`upsert` at a time."""
+        """Number of threads that may call :meth:`upsert` at the same time."""
         ...
 
     def build_lock(self, alias: str) -> AbstractContextManager[None]:
-        """Hold the right to build for ``alias``; a second builder gets ``StoreLocked``."""
+        """Lock builds for ``alias``; a second builder gets ``StoreLocked``."""
         ...
 
     def create(self, name: str, metadata: CollectionMetadata) -> None:
-        """Make an empty collection with its payload indexes (all of ``FILTER_FIELDS``).
+        """Create an empty collection with payload indexes for all ``FILTER_FIELDS``.
 
         Raises:
             CollectionExists: the name is taken.
+            ValueError: the name does not follow the naming scheme of builds.
         """
         ...
 
     def upsert(self, name: str, points: PointBatch) -> None:
-        """Add or replace points.
+        """Add or replace points of a build.
 
         Raises:
-            ValueError: before anything is written, for vectors that are not (n, dim) finite
-                float32 of unit length, or ids and payloads of another number.
+            ValueError: the vectors are not (n, dim) finite float32 of unit length, an id is not a
+                UUID, or the numbers of ids, vectors and payloads differ. Nothing is written.
+            StoreError: the build is finished, or this store cannot write to it.
         """
         ...
 
     def finish(self, name: str, metadata: CollectionMetadata) -> None:
-        """End a build: flush, build the vector index, wait until it is ready, store ``metadata``.
-
-        ``metadata.expected_points`` must equal the exact count.
+        """Finish a build: flush, build the vector index, wait for it, and store ``metadata``.
 
         Raises:
-            StoreDamaged: the count differs.
+            StoreDamaged: the exact number of points differs from ``metadata.expected_points``.
         """
         ...
 
@@ -103,11 +109,11 @@ class Store(Protocol):
         ...
 
     def collections(self) -> list[CollectionInfo]:
-        """All collections that jobsearch made, sorted by physical name; others are left alone."""
+        """List the collections that jobsearch created, sorted by physical name."""
         ...
 
     def aliases(self) -> dict[str, str]:
-        """Alias -> physical name."""
+        """Return a mapping of alias -> physical name."""
         ...
 
     def query(
@@ -120,30 +126,34 @@ class Store(Protocol):
         exact: bool = False,
         score_threshold: float | None = None,
     ) -> list[list[ScoredPoint]]:
-        """The nearest points to each row of ``vectors`` (n, dim), one list a row.
+        """Find the points nearest to each query vector.
 
-        Each list is sorted by (-score, id), has at most ``limit`` points, all with
-        ``score >= score_threshold``. ``exact`` compares with every point that passes the filter;
-        without it the engine may use its approximate index.
+        Args:
+            name: collection or alias.
+            vectors: query vectors, (n, dim), float32, of unit length.
+            limit: maximum number of points per query.
+            filters: conditions that the points must meet.
+            exact: compare each query with every point that passes the filter; otherwise the engine
+                may use its approximate index.
+            score_threshold: lowest score of a returned point, inclusive.
+
+        Returns:
+            One list per query, sorted by descending score; ties are sorted by id.
+
+        Raises:
+            ValueError: the vectors do not fit the collection, or ``limit`` is below 1.
+            InvalidInput: a value of the filter is not valid Unicode.
         """
         ...
 
     def count(self, name: str, filters: Filters | None = None) -> int:
-        """Exact number of points that pass the filter."""
+        """Count the points that pass the filter; the number is exact."""
         ...
 
     def scroll(
         self, name: str, filters: Filters | None = None, *, batch_size: int = 1000
     ) -> Iterator[PointBatch]:
-        """All points that pass the filter, with vectors and payloads, sorted by id."""
-        ...
-
-    def delete(self, name: str, filters: Filters) -> int:
-        """Delete the points that pass the filter; returns their number.
-
-        Raises:
-            ValueError: the filter is empty (use :meth:`drop`).
-        """
+        """Iterate over the points that pass the filter, with vectors and payloads, sorted by id."""
         ...
 
     def drop(self, name: str) -> None:
@@ -157,28 +167,37 @@ class Store(Protocol):
     def swap_alias(self, alias: str, name: str, *, expected: str | None) -> None:
         """Point ``alias`` at the finished collection ``name``, atomically.
 
-        ``expected`` is the physical name that the alias pointed at when the build began (None: it
-        did not exist). The collection remembers it as ``metadata.previous``, for :meth:`rollback`.
+        The collection that the alias pointed at before is stored as ``metadata.previous``, for
+        :meth:`rollback`; older finished builds for the alias are deleted.
+
+        Args:
+            alias: the alias.
+            name: physical name of the collection.
+            expected: physical name that the alias pointed at when the build began; None if the
+                alias did not exist.
 
         Raises:
-            CollectionChanged: the alias points elsewhere by now.
+            CollectionChanged: the alias points at another collection than ``expected``.
             StoreError: the collection is not ``ready``.
         """
         ...
 
     def rollback(self, alias: str) -> str:
-        """Point ``alias`` back at the build before; returns its name. Twice is an undo.
+        """Point ``alias`` at the previous build and return that build's name.
+
+        A second rollback undoes the first.
 
         Raises:
-            CollectionNotFound: there is no alias, or no build before it is left.
+            CollectionNotFound: the alias or its previous build does not exist.
         """
         ...
 
     def verify(self, name: str) -> list[str]:
-        """Check a collection thoroughly; returns the problems found, empty if there are none.
+        """Check a collection and return the problems found; an empty list means none.
 
-        Checks the count, that every stored vector is finite and of unit length, that a sample of
-        points is found by its own vector, and (where the engine keeps them) file checksums.
+        Checks that the number of points is as expected, that every stored vector is finite and of
+        unit length, that a query with a stored vector finds its point (for a sample of points), and
+        the checksums of files if the engine keeps them.
         """
         ...
 

@@ -1,4 +1,7 @@
-"""Checks and rankings that all engines share: engines accept NaN and break ties as they like."""
+"""Checks, ranking and search parameters for all engines.
+
+Engines accept NaN and break ties arbitrarily, so vectors are checked and results are sorted here.
+"""
 
 import uuid
 from collections.abc import Callable, Sequence
@@ -11,30 +14,30 @@ from jobsearch.store.protocol import PointBatch, ScoredPoint
 from jobsearch.types import Clause, Filters
 from jobsearch.vectors import Vectors
 
-#: How far the length of a stored or asked vector may be from 1.
+#: Maximum deviation of a stored vector's or query vector's length from 1.
 UNIT_TOLERANCE = 1e-3
 
-#: Candidates a point asked for that a quantised index gives to be compared by their own vectors.
+#: Candidates per requested point that a quantised index returns, to be compared by full vectors.
 OVERSAMPLING = 4.0
 
-#: The graph's links a point, and candidates while it is built: Qdrant's defaults.
+#: Links per point in the graph, and candidates per point while it is built: Qdrant's defaults.
 HNSW_M, HNSW_EF_CONSTRUCT = 16, 100
 
-#: Up to so many points that pass a filter, a query is compared with each of them: the graph, which
-#: was made without the filter in mind, would lose many, and this takes a few milliseconds.
+#: If at most this many points pass a filter, a query is compared with each of them, which takes a
+#: few milliseconds. The graph was built without the filter and would miss many of these points.
 FULL_SCAN_POINTS = 20_000
 
-#: Beyond, a filtered query looks at more candidates, and at the neighbours of those that do not
-#: pass (ACORN-1, Patel et al. 2024, arXiv:2403.04871).
+#: With more points, a filtered query examines this many candidates, and also the neighbours of
+#: points that do not pass (ACORN-1, Patel et al. 2024, arXiv:2403.04871).
 FILTERED_EF = 384
 
 
 def full_scan_kilobytes(dim: int) -> int:
-    """``FULL_SCAN_POINTS`` as the engine has it: kilobytes of float32 vectors of this length."""
+    """Return ``FULL_SCAN_POINTS`` in the engine's unit: kilobytes of float32 vectors."""
     return FULL_SCAN_POINTS * dim * 4 // 1024
 
 
-# Points asked for beyond the limit at first, so that a tie at the cut rarely costs a second query.
+# Points requested beyond the limit, so that a tie at the limit rarely needs a second query.
 _SPARE = 8
 
 Fetch = Callable[[Vectors, int], Sequence[list[ScoredPoint]]]
@@ -47,25 +50,27 @@ def check_vectors(vectors: Vectors, dim: int) -> None:
         raise ValueError(f"vectors must be a float32 array, not {kind}")
     if vectors.ndim != 2 or vectors.shape[1] != dim:
         raise ValueError(f"vectors have shape {vectors.shape}, the collection takes (n, {dim})")
-    # NaN and infinity fail this comparison too.
+    # NaN and infinity fail this comparison, too.
     bad = np.flatnonzero(~(np.abs(np.linalg.norm(vectors, axis=1) - 1) <= UNIT_TOLERANCE))
     if bad.size:
         raise ValueError(
             f"{bad.size} of {len(vectors)} vectors are not finite and of unit length, "
-            f"the first at row {bad[0]}: normalise them before they are stored or asked"
+            f"the first at row {bad[0]}: normalise vectors before storing or querying"
         )
 
 
 def check_points(points: PointBatch, dim: int) -> list[uuid.UUID]:
-    """Check a batch before anything of it is written; returns its ids.
+    """Check a batch before it is written, and return its ids.
 
     Raises:
-        ValueError: for vectors that :func:`check_vectors` refuses, ids that are no UUIDs, or ids,
-            vectors and payloads of different numbers.
+        ValueError: the numbers of ids, vectors and payloads differ, :func:`check_vectors` rejects
+            the vectors, or an id is not a UUID.
     """
     sizes = (len(points.ids), len(points.vectors), len(points.payloads))
     if len(set(sizes)) > 1:
-        raise ValueError("{} ids, {} vectors and {} payloads do not make points".format(*sizes))
+        raise ValueError(
+            "points need equal numbers: {} ids, {} vectors, {} payloads".format(*sizes)
+        )
     check_vectors(points.vectors, dim)
     return [uuid.UUID(point_id) for point_id in points.ids]
 
@@ -73,11 +78,20 @@ def check_points(points: PointBatch, dim: int) -> list[uuid.UUID]:
 def rank(
     fetch: Fetch, vectors: Vectors, *, limit: int, score_threshold: float | None
 ) -> list[list[ScoredPoint]]:
-    """The best ``limit`` points a row, sorted by (-score, id), ties at the cut included.
+    """Return the best points for each query, sorted by descending score, then by id.
 
-    ``fetch(vectors, depth)`` asks the engine for the ``depth`` best a row. An engine picks at will
-    among points of equal score where it cuts, so rows whose cut runs through a tie are asked again,
-    deeper. The threshold is applied here, since engines differ on whether it is included.
+    If several points at the limit have the same score, an engine returns any of them. Such a query
+    is repeated with a greater depth until all tied points are known. The threshold is applied here,
+    since engines differ on whether it is inclusive.
+
+    Args:
+        fetch: called with query vectors and a depth; returns the ``depth`` best points per query.
+        vectors: query vectors, (n, dim).
+        limit: maximum number of points per query.
+        score_threshold: lowest score, inclusive.
+
+    Raises:
+        ValueError: ``limit`` is below 1.
     """
     if limit < 1:
         raise ValueError(f"limit is {limit}, it must be at least 1")
@@ -97,14 +111,21 @@ def rank(
 
 
 def cosine(score: float) -> float:
-    """A score as the engine rounds it, brought back into [-1, 1]."""
+    """Clip an engine's score, which rounding may push out of [-1, 1]."""
     return min(1.0, max(-1.0, score))
 
 
 def engine_filter(filters: Filters | None, models: Any) -> Any | None:
-    """Build a ``Filter`` of ``models``: ``qdrant_client.models`` or ``qdrant_edge``.
+    """Build the engine's filter; None if there are no conditions.
 
-    Both name their classes alike. Values are passed as data, so nothing in them is syntax.
+    Values are passed as data, so they cannot contain syntax.
+
+    Args:
+        filters: the conditions.
+        models: ``qdrant_client.models`` or ``qdrant_edge``, whose classes have the same names.
+
+    Raises:
+        InvalidInput: a value is not valid Unicode.
     """
     clauses = filters.clauses() if filters else ()
     return (
@@ -119,7 +140,7 @@ def _condition(clause: Clause, models: Any) -> Any:
             value.encode()
         except UnicodeEncodeError as error:
             raise InvalidInput(f"the {name} {value!r} is not valid Unicode: correct it") from error
-    # The engine takes a third longer for a choice among one value.
+    # MatchAny with a single value takes a third longer.
     if len(values) == 1:
         match = models.MatchValue(value=values[0])
     else:

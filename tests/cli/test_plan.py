@@ -67,11 +67,11 @@ def test_the_measured_rate_is_of_one_model(run) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("--titles", "12x"), "'12x' is no number of titles: write it as"),
-        (("--titles", "0"), "titles is 0: it must be from 1 to"),
-        (("--titles", "1M", "--replicas", "0"), "replicas is 0"),
-        (("--titles", "1M", "--titles-per-second", "nan"), "titles per second is nan"),
-        (("--titles", "1M", "--node-memory-gb", "-1"), "node memory gb is -1.0"),
+        (("--titles", "12x"), "`--titles` is '12x': write it as"),
+        (("--titles", "0"), "`--titles` is 0: give a value from 1 to"),
+        (("--titles", "1M", "--replicas", "0"), "`--replicas` is 0"),
+        (("--titles", "1M", "--titles-per-second", "nan"), "`--titles-per-second` is nan"),
+        (("--titles", "1M", "--node-memory-gb", "-1"), "`--node-memory-gb` is -1.0"),
         (("--titles", "1M", "--quantization", "int4"), "'int4' is not one of"),
         ((), "Missing option '--titles'"),
     ],

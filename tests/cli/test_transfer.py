@@ -127,10 +127,10 @@ def test_prune_leaves_a_build_under_way_alone(run, tmp_path: Path) -> None:
         store.create(begun, new_metadata("en", encoder, ()))
         done = run("collections", "prune", "--hours", "0", "--yes")
         assert done.stdout == "nothing to delete\n"
-        assert f"left alone: a build of {ALIAS} is held by process" in done.stderr
+        assert f"left alone: the build of {ALIAS} is locked by process" in done.stderr
         refused = run("collections", "drop", begun, "--yes")
         assert refused.exit_code == 1
-        assert f"a build of {ALIAS} is held by process" in refused.stderr
+        assert f"the build of {ALIAS} is locked by process" in refused.stderr
         assert [c["name"] for c in collections(run)] == [live, begun]
 
 

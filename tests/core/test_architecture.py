@@ -1,4 +1,4 @@
-"""The direction of dependencies, read from the source."""
+"""The direction of dependencies, checked in the source code."""
 
 import ast
 import subprocess
@@ -10,9 +10,9 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 MODULES = sorted(p for top in ("jobsearch", "ingest", "eval") for p in (ROOT / top).rglob("*.py"))
 
-#: Each layer may import the ones before it.
+#: Each layer may import the layers before it.
 LAYERS = ["vocabulary", "models", "store", "search", "ingest", "eval", "cli"]
-SIBLINGS = {("store", "models")}  # both stand on the vocabulary and know nothing of each other
+SIBLINGS = {("store", "models")}  # neither imports the other
 VENDORS = {
     "qdrant_client": "store",
     "qdrant_edge": "store",

@@ -1,4 +1,4 @@
-"""docker-compose.yml: what it must never lose, read from the file. There need be no Docker."""
+"""The guarantees of docker-compose.yml, checked in the file; most tests need no Docker."""
 
 import json
 import os
@@ -19,7 +19,7 @@ every_service = pytest.mark.parametrize("name", SERVICES)
 every_node = pytest.mark.parametrize("name", NODES)
 
 
-def test_only_the_single_server_starts_by_itself() -> None:
+def test_only_the_single_server_starts_by_default() -> None:
     assert list(SERVICES) == ["qdrant", *NODES]
     profiles = {name: service.get("profiles") for name, service in SERVICES.items()}
     assert profiles == {"qdrant": None, **{name: ["cluster"] for name in NODES}}
@@ -45,7 +45,7 @@ def published() -> list[str]:
 @pytest.mark.parametrize("port", published())
 def test_ports_are_published_on_loopback_only(port: str) -> None:
     assert port.startswith("127.0.0.1:")
-    # Whoever reaches the port of the nodes among themselves is asked for no key.
+    # The internal port of the nodes needs no key, so it must not be published.
     assert not port.endswith(":6335")
 
 
@@ -59,7 +59,7 @@ def test_no_two_servers_share_a_port_or_a_volume() -> None:
 
 @every_node
 def test_grpc_is_the_port_after_rest(name: str) -> None:
-    """So `--store` finds it."""
+    """The store looks for gRPC at the port after the REST port."""
     rest, grpc = (port.split(":") for port in SERVICES[name]["ports"])
     assert (rest[2], grpc[2]) == ("6333", "6334")
     assert int(grpc[1]) == int(rest[1]) + 1
@@ -81,14 +81,14 @@ def test_each_node_joins_the_first(name: str) -> None:
     assert service["environment"]["QDRANT__CLUSTER__P2P__PORT"] == "6335"
     joins = [] if name == NODES[0] else ["--bootstrap", FIRST]
     assert service["command"][4:] == [*joins, "--uri", f"http://{name}:6335"]
-    # Not `service_healthy`: after a restart no node is healthy before others are there.
+    # Not `service_healthy`: after a restart, no node is healthy until the others are up.
     assert service.get("depends_on", []) == ([] if name == NODES[0] else [NODES[0]])
 
 
 @pytest.mark.parametrize("key", ["", "secret"])
 @every_service
 def test_the_server_is_started_with_its_arguments(name: str, key: str, tmp_path: Path) -> None:
-    """The command is run by a real shell, with a script in the server's place."""
+    """A real shell runs the command, with a script in place of the server."""
     program, option, script, *words = SERVICES[name]["command"]
     assert (program, option) == ("bash", "-c")
     server = tmp_path / "entrypoint.sh"
@@ -107,7 +107,7 @@ def compose_config(*options: str) -> dict[str, Any]:
     try:
         subprocess.run([*command, "version"], capture_output=True, timeout=20, check=True)
     except (OSError, subprocess.SubprocessError):
-        pytest.skip("there is no `docker compose` here")
+        pytest.skip("`docker compose` is not available")
     done = subprocess.run(
         [*command, *options, "config", "--format", "json"],
         capture_output=True, text=True, check=True,
@@ -115,6 +115,6 @@ def compose_config(*options: str) -> dict[str, Any]:
     return json.loads(done.stdout)
 
 
-def test_docker_reads_the_file_so() -> None:
+def test_docker_parses_the_file_as_intended() -> None:
     assert list(compose_config()["services"]) == ["qdrant"]
     assert sorted(compose_config("--profile", "cluster")["services"]) == ["qdrant", *NODES]

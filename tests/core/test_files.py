@@ -1,12 +1,12 @@
-"""Files that are there when they are complete, whoever else may write into their folder."""
+"""Atomic file writes, also in a folder that other users can write to, and file locks."""
 
 import os
 from pathlib import Path
 
 import pytest
 
-from jobsearch.errors import BenchmarkError
-from jobsearch.files import whole_file
+from jobsearch.errors import BenchmarkError, DownloadFailed
+from jobsearch.files import file_lock, whole_file
 
 
 def write(path: Path, text: str) -> None:
@@ -18,18 +18,18 @@ def test_a_planted_link_is_not_followed(tmp_path: Path, monkeypatch: pytest.Monk
     path, victim = tmp_path / "out" / "report.html", tmp_path / "victim"
     victim.write_text("precious")
     path.parent.mkdir()
-    for foreseen in (os.getpid(), "00000000"):
-        path.with_name(f".report.html.{foreseen}.partial").symlink_to(victim)
+    for guess in (os.getpid(), "00000000"):
+        path.with_name(f".report.html.{guess}.partial").symlink_to(victim)
     write(path, "page")
     assert path.read_text() == "page"
-    # Nor if the name could be foreseen.
+    # Nor is it followed if the random name is guessed.
     monkeypatch.setattr("secrets.token_hex", lambda _: "00000000")
     with pytest.raises(BenchmarkError, match=r"\(File exists\): choose another file"):
         write(path, "other")
     assert (path.read_text(), victim.read_text()) == ("page", "precious")
 
 
-def test_it_may_be_read_by_whom_the_umask_allows(tmp_path: Path) -> None:
+def test_the_mode_follows_the_umask(tmp_path: Path) -> None:
     before = os.umask(0o027)
     try:
         write(tmp_path / "file", "text")
@@ -38,7 +38,7 @@ def test_it_may_be_read_by_whom_the_umask_allows(tmp_path: Path) -> None:
     assert (tmp_path / "file").stat().st_mode & 0o777 == 0o640
 
 
-def test_the_disk_has_it_before_it_takes_the_place(
+def test_the_file_is_on_disk_before_it_replaces_the_old_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     done = []
@@ -53,8 +53,24 @@ def test_the_disk_has_it_before_it_takes_the_place(
     assert done == [(4, False), ("folder", True)]
 
 
-def test_what_is_broken_off_leaves_nothing(tmp_path: Path) -> None:
+def test_an_interrupted_write_keeps_the_old_file(tmp_path: Path) -> None:
     write(tmp_path / "file", "old")
     with pytest.raises(ZeroDivisionError), whole_file(tmp_path / "file", "", BenchmarkError) as new:
         new.write_text(f"new {1 / 0}")
     assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [("file", "old")]
+
+
+def test_a_lock_that_is_held_raises_the_error_of_its_caller(tmp_path: Path) -> None:
+    lock = tmp_path / "new" / "file.lock"
+    with (
+        file_lock(lock, "the file", 0, DownloadFailed),
+        pytest.raises(
+            DownloadFailed,
+            match=rf"^the file is locked by process {os.getpid()} since .* \(waited 0.1 s\): try",
+        ),
+        file_lock(lock, "the file", 0.1, DownloadFailed),
+    ):
+        pass
+    with file_lock(lock, "the file", 0, BenchmarkError):
+        assert lock.with_suffix(".holder").exists()
+    assert not lock.with_suffix(".holder").exists()

@@ -1,4 +1,4 @@
-"""What must never run, and what must never be shown."""
+"""Code in data files never runs, and secrets are never shown."""
 
 import ast
 import json
@@ -27,8 +27,8 @@ ROOT = Path(__file__).resolve().parents[2]
 MODULES = sorted(p for top in ("jobsearch", "ingest", "eval") for p in (ROOT / top).rglob("*.py"))
 SECRET = "s3cr3t-key-of-the-server"
 
-#: What runs, or may run, what it reads. The engine's process speaks pickle with its own parent,
-#: over pipes that nobody else can write to.
+#: Functions that run, or may run, code in their input. The engine's process is an exception: it
+#: exchanges pickles with its parent only, over pipes that no other process can write to.
 FORBIDDEN = {
     "pickle.load", "pickle.loads", "torch.load", "eval", "exec", "yaml.load", "os.system",
     "marshal.loads", "dill.load", "joblib.load", "pandas.read_pickle", "pd.read_pickle",
@@ -46,7 +46,7 @@ def calls(path: Path) -> Iterator[tuple[str, ast.Call]]:
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda p: p.relative_to(ROOT).as_posix())
-def test_nothing_that_is_read_is_run(path: Path) -> None:
+def test_no_call_may_run_code_in_its_input(path: Path) -> None:
     for name, call in calls(path):
         if (path.relative_to(ROOT).as_posix(), name) not in ALLOWED:
             assert name not in FORBIDDEN, f"line {call.lineno} calls {name}"
@@ -62,7 +62,7 @@ def test_nothing_that_is_read_is_run(path: Path) -> None:
 
 
 class Planted:
-    """Makes a file where it is unpickled."""
+    """Creates a folder when it is unpickled."""
 
     def __init__(self, mark: Path) -> None:
         self.mark = mark
@@ -97,7 +97,7 @@ def model(tmp_path: Path) -> Path:
     return folder
 
 
-def test_planted_weights_are_not_unpickled(model: Path, tmp_path: Path) -> None:
+def test_pickled_weights_are_not_loaded(model: Path, tmp_path: Path) -> None:
     mark = tmp_path / "it ran"
     for weights in model.rglob("*.safetensors"):
         weights.unlink()
@@ -109,13 +109,13 @@ def test_planted_weights_are_not_unpickled(model: Path, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="which is not run"):
         load_directory(model)
     assert not mark.exists()
-    # It would have.
+    # Unpickling does run the code.
     pickle.loads(data)
     assert mark.exists()
 
 
 def ask_for_code(model: Path, mark: Path, key: str) -> None:
-    """Weights in a pickle that makes a file, and settings that have it run without a question."""
+    """Add pickled weights with code, and settings that ask to load them unsafely."""
     torch.save({"x": torch.zeros(1), "weights": Planted(mark)}, model / "pytorch_model.bin")
     asked = {"weights_only": False, "use_safetensors": False, "dtype": "auto"}
     change_json(model / "sentence_bert_config.json", lambda config: {**config, key: asked})
@@ -131,7 +131,7 @@ def change_json(path: Path, change: Callable[[Any], Any]) -> None:
 
 @pytest.mark.parametrize("key", ["model_args", "model_kwargs"])
 @pytest.mark.parametrize("beside", ["good weights", "nothing"])
-def test_settings_that_ask_for_a_pickle_to_be_run(
+def test_settings_that_ask_to_load_a_pickle(
     model: Path, tmp_path: Path, key: str, beside: str
 ) -> None:
     mark = tmp_path / "it ran"
@@ -142,11 +142,11 @@ def test_settings_that_ask_for_a_pickle_to_be_run(
     with pytest.raises(ModelError, match="which is not run"):
         load_directory(model)
     assert not mark.exists()
-    assert "TORCH_FORCE_WEIGHTS_ONLY_LOAD" not in os.environ, "others may do as they like"
+    assert "TORCH_FORCE_WEIGHTS_ONLY_LOAD" not in os.environ, "only our own load is affected"
 
 
 @pytest.mark.filterwarnings("ignore:SentenceTransformer.load")
-def test_settings_of_a_model_inside_a_model(model: Path, tmp_path: Path) -> None:
+def test_settings_of_a_nested_model(model: Path, tmp_path: Path) -> None:
     mark, inner = tmp_path / "it ran", tmp_path / "inner"
     shutil.copytree(model, inner)
     ask_for_code(inner, mark, "model_kwargs")
@@ -167,7 +167,7 @@ def test_settings_of_a_model_inside_a_model(model: Path, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("module", ["1_UseHead", "3_ConceptAnchors"])
-def test_planted_weights_of_our_own_modules(tmp_path: Path, module: str) -> None:
+def test_pickled_weights_of_our_own_modules(tmp_path: Path, module: str) -> None:
     mark, folder = tmp_path / "it ran", tmp_path / "model"
     shutil.copytree(SHIPPED / "builtin" / "finetuned", folder)
     assert load_directory(folder).encode(["nurse"]).shape == (1, 512)
@@ -252,7 +252,7 @@ def test_planted_code_is_not_run(
 ) -> None:
     mark = tmp_path / "it ran"
     plant(model, mark)
-    # As `python -m` has it.
+    # `python -m` puts the working directory on the path, too.
     monkeypatch.chdir(model)
     monkeypatch.syspath_prepend("")
     with pytest.raises(ModelError) as caught:
@@ -264,8 +264,8 @@ def test_planted_code_is_not_run(
 CONTENTS = [b"", b"{", b"[]", b"null", b"[1, 2]", b'{"a": 1}', b"[" * 100_000, bytes(range(256))]
 
 
-def test_a_damaged_file_is_told(model: Path) -> None:
-    """Whatever stands in its files, a model loads or is refused with one line that names it."""
+def test_a_damaged_file_gives_one_clear_error(model: Path) -> None:
+    """A model with any damaged file either loads, or fails with one line that names the model."""
     files = sorted(path for path in model.rglob("*") if path.is_file())
     assert {"modules.json", "config.json", "model.safetensors"} <= {path.name for path in files}
     for file in files:
@@ -278,7 +278,7 @@ def test_a_damaged_file_is_told(model: Path) -> None:
                 assert str(model) in str(error)
                 assert "\n" not in str(error)
             else:
-                assert file.suffix == ".json", "weights that were cut short were loaded"
+                assert file.suffix == ".json", "truncated weights were loaded"
         file.write_bytes(whole)
     load_directory(model)
 
@@ -314,15 +314,15 @@ def test_settings_do_not_show_the_key() -> None:
     settings = Settings(api_key=Secret(SECRET))
     assert SECRET not in f"{settings!r} {settings} {asdict(settings)}"
     assert SECRET not in json.dumps(asdict(settings), default=str)
-    with pytest.raises(TypeError, match="a secret is not pickled"):
+    with pytest.raises(TypeError, match="a secret cannot be pickled"):
         pickle.dumps(settings)
     copied = deepcopy(replace(settings, store="other"))
     assert copied.api_key is not None
     assert copied.api_key.reveal() == SECRET
 
 
-def test_other_places_are_left_alone(model: Path, tmp_path: Path) -> None:
-    """A module's path may not lead out of the model's folder."""
+def test_a_module_outside_the_folder_is_refused(model: Path, tmp_path: Path) -> None:
+    """The path of a module must stay inside the model's folder."""
     outside = tmp_path / "outside"
     shutil.copytree(model / "1_Pooling", outside)
     path = model / "modules.json"

@@ -1,3 +1,5 @@
+"""Normalisation of titles and queries, and text that is safe to print."""
+
 import unicodedata
 
 import pytest
@@ -27,7 +29,7 @@ from jobsearch.text import (
         ("MAÎTRE D'HÔTEL", "maître d'hôtel"),
         ("STRASSENBAUER/IN", "strassenbauer/in"),
         ("Straßenbauer", "Straßenbauer"),
-        ("CEO", "CEO"),  # an abbreviation, not shouting
+        ("CEO", "CEO"),  # too short: an abbreviation
         ("IT-Leiter", "IT-Leiter"),
         ("注册护士", "注册护士"),
         ("\x00\x07", ""),
@@ -39,14 +41,14 @@ def test_normalize_title(title: str, expected: str) -> None:
 
 
 @given(st.text())
-def test_normalize_is_idempotent_and_encodable(title: str) -> None:
+def test_normalize_is_idempotent_and_gives_valid_utf8(title: str) -> None:
     once = normalize_title(title)
     assert normalize_title(once) == once
     once.encode("utf-8")
 
 
 @pytest.mark.parametrize("query", ["", "   ", "/ - !", "\x00", "x" * (MAX_TITLE_CHARS + 1)])
-def test_queries_that_cannot_be_used(query: str) -> None:
+def test_invalid_queries(query: str) -> None:
     with pytest.raises(InvalidInput) as caught:
         check_query(query)
     assert caught.value.exit_code == 2
@@ -54,22 +56,22 @@ def test_queries_that_cannot_be_used(query: str) -> None:
     assert len(str(caught.value)) < 200
 
 
-def test_query_is_normalised() -> None:
+def test_a_query_is_normalised() -> None:
     assert check_query(" NURSE  practitioner".upper()) == "nurse practitioner"
 
 
-#: Characters that compose, and some that are taken out from between them.
+#: Characters that compose, and invisible ones that are removed from between them.
 LETTERS = st.text(st.sampled_from("eAuo\u0301\u0308\u030a\u1100\u1161\u11a8\u00ad\u200b\u200d"))
 
 
 @given(LETTERS)
-def test_what_comes_together_is_composed(title: str) -> None:
+def test_characters_that_become_neighbours_are_composed(title: str) -> None:
     once = normalize_title(title)
     assert normalize_title(once) == once == unicodedata.normalize("NFKC", once)
 
 
 @pytest.mark.parametrize("invisible", ["\u00ad", "\u200b", "\u200d", "\ufeff", "\x00"])
-def test_twins_are_one_title_whatever_stands_between(invisible: str) -> None:
+def test_an_invisible_character_does_not_prevent_composition(invisible: str) -> None:
     decomposed = f"A{invisible}\u0308rztin"
     assert normalize_title(decomposed) == normalize_title("Ärztin") == "Ärztin"
 
@@ -83,11 +85,11 @@ def test_twins_are_one_title_whatever_stands_between(invisible: str) -> None:
         ("\u202erevo \udcff", "\\u202erevo \\udcff"),
     ],
 )
-def test_what_would_steer_is_shown_as_escapes(text: str, shown: str) -> None:
+def test_control_characters_are_shown_as_escapes(text: str, shown: str) -> None:
     assert escape_controls(text) == shown
 
 
-def test_lines_are_kept_where_they_are_wanted() -> None:
+def test_escape_control_lines_keeps_lines() -> None:
     assert (
         escape_control_lines("# Card\n\n\tcode\x1b[2J\r\nend\n")
         == "# Card\n\n        code\\u001b[2J\nend"

@@ -1,3 +1,5 @@
+"""Titles, filters, encoder information, ISCO codes and languages."""
+
 import uuid
 from dataclasses import replace
 
@@ -18,7 +20,7 @@ NURSE = TitleRecord(
 )
 
 
-def test_point_id_depends_on_what_the_title_is_and_on_nothing_else() -> None:
+def test_point_id_depends_on_identity_fields_only() -> None:
     assert uuid.UUID(NURSE.point_id).version == 5
     assert replace(NURSE, title="Registered nurse").point_id == NURSE.point_id
     assert replace(NURSE, isco="2222").point_id == NURSE.point_id

@@ -1,5 +1,6 @@
 import hashlib
 import json
+import os
 import random
 import resource
 import subprocess
@@ -15,6 +16,7 @@ from zenodo_server import NAME, Zenodo, serving
 
 from ingest.download import ATTEMPTS, TALENTCLEF_2025, Fetched, ZenodoFile, fetch
 from jobsearch.errors import DownloadFailed
+from jobsearch.files import file_lock
 
 CONTENT = random.Random(0).randbytes(700_001)
 CHUNK = 16 * 1024
@@ -89,6 +91,17 @@ def test_a_file_and_its_receipt(zenodo: Zenodo, folder: Path) -> None:
     }
     assert zenodo.user_agents == {f"jobsearch/{version('jobsearch')}"}
     assert zenodo.asked == [None]
+
+
+def test_another_download_that_does_not_end(
+    zenodo: Zenodo, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ingest.download._OTHER_DOWNLOAD_S", 0.1)
+    with (
+        file_lock(folder / f".{NAME}.lock", "the download", 0, DownloadFailed),
+        pytest.raises(DownloadFailed, match=f"{NAME} is locked by process {os.getpid()} "),
+    ):
+        fetch(zenodo.file, folder)
 
 
 def test_a_second_call_asks_nobody(zenodo: Zenodo, folder: Path) -> None:

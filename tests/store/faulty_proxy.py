@@ -1,7 +1,7 @@
-"""A proxy between client and server that does to answers what networks and servers do to them.
+"""A proxy between client and server that injects faults of networks and servers.
 
-A fault strikes when the server answers, so the request was carried out: the hard case, since the
-client cannot know.
+A fault affects the answer, after the server has carried out the request. This is the hard case,
+since the client cannot know that the request was carried out.
 """
 
 import random
@@ -14,7 +14,7 @@ from contextlib import ExitStack, contextmanager, suppress
 
 LATENCY_S = 0.05
 _CHUNK = 1 << 16
-_RESET = struct.pack("ii", 1, 0)  # SO_LINGER of no time: closing resets the connection
+_RESET = struct.pack("ii", 1, 0)  # SO_LINGER with timeout 0: closing resets the connection
 
 
 def status(code: int, *headers: str) -> bytes:
@@ -23,8 +23,8 @@ def status(code: int, *headers: str) -> bytes:
     return "\r\n".join([*lines, "", ""]).encode()
 
 
-#: Name of a fault -> what becomes of an answer: its bytes and whether the connection goes on, or
-#: None for a reset. A hole gives nothing and leaves the connection open.
+#: Name of a fault -> function from an answer to the bytes that are sent and whether the connection
+#: stays open, or to None for a reset. A hole sends nothing and keeps the connection open.
 FAULTS: dict[str, Callable[[bytes], tuple[bytes, bool] | None]] = {
     "latency": lambda answer: (answer, True),
     "reset": lambda answer: None,
@@ -38,11 +38,11 @@ FAULTS: dict[str, Callable[[bytes], tuple[bytes, bool] | None]] = {
 
 
 class Faults:
-    """Strikes at random, the same for the same seed, once ``share`` is above 0.
+    """Chooses faults at random, for a ``share`` of the answers; the seed makes it repeatable.
 
     Args:
         kinds: faults to choose from.
-        seed: of the choice.
+        seed: seed of the random choice.
     """
 
     def __init__(self, *kinds: str, seed: int = 0) -> None:
@@ -53,7 +53,7 @@ class Faults:
         self.struck = 0
 
     def next(self) -> str:
-        """The fault for the next answer, empty if none."""
+        """Return the fault for the next answer; empty for no fault."""
         with self._choosing:
             if self._random.random() >= self.share:
                 return ""
@@ -63,7 +63,7 @@ class Faults:
 
 @contextmanager
 def proxied(url: str, faults: Faults) -> Iterator[str]:
-    """Serve ``url``, and the gRPC port after it, on other ports; gives the new URL."""
+    """Serve ``url`` and the gRPC port after it on other ports; yield the new URL."""
     upstream = int(url.rsplit(":", 1)[1])
     while True:
         with ExitStack() as stack:
@@ -106,24 +106,24 @@ def _requests(client: socket.socket, upstream: socket.socket) -> None:
 def _answers(client: socket.socket, upstream: socket.socket, faults: Faults, rest: bool) -> None:
     with suppress(OSError):
         while data := upstream.recv(_CHUNK):
-            # What HTTP answers comes in pieces, of which the first strikes.
+            # An HTTP answer may arrive in several pieces; only the first one gets a fault.
             fault = faults.next() if data.startswith(b"HTTP/") or not rest else ""
             if fault == "latency":
                 time.sleep(LATENCY_S)
-            become = FAULTS[fault](data) if fault else (data, True)
-            if become is None:
+            outcome = FAULTS[fault](data) if fault else (data, True)
+            if outcome is None:
                 client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
                 _close(client, socket.SHUT_RD)
                 break
-            client.sendall(become[0])
-            if not become[1]:
+            client.sendall(outcome[0])
+            if not outcome[1]:
                 break
     _close(client)
     _close(upstream)
 
 
 def _close(connection: socket.socket, how: int = socket.SHUT_RDWR) -> None:
-    # Shut down first: another thread may be reading from it, which keeps it open.
+    # Shut down first: close alone has no effect while another thread reads from the socket.
     with suppress(OSError):
         connection.shutdown(how)
     connection.close()

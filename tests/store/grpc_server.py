@@ -1,4 +1,4 @@
-"""The gRPC calls of a Qdrant server that the store uses, beside the REST paths of rest_server."""
+"""A stand-in for Qdrant's gRPC interface, beside the REST interface of rest_server."""
 
 import ssl
 from collections.abc import Iterator
@@ -97,7 +97,7 @@ class Points(PointsServicer):
 def serving_grpc(
     certificate: Path | None = None, key: Path | None = None
 ) -> Iterator[tuple[str, Points]]:
-    """Serve REST on a free loopback port and gRPC on the next one; gives the URL and the calls."""
+    """Serve REST on a free loopback port and gRPC on the next one; yield the URL and the calls."""
     local, tls, credentials = LocalQdrant(), None, None
     if certificate and key:
         tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)

@@ -1,8 +1,8 @@
-"""A reader that may be killed: run as a script, it reads a store once for every line on stdin.
+"""A script that reads a store once for every line on stdin, each time in a forked child.
 
-It imports what it needs and uses none of it, so that each reading is a fork that starts afresh.
-Prints one line each: ``whole``, ``wrong: ...``, ``refused: <message>``, ``unexpected: ...``, or
-``died of signal N``.
+A damaged store can then kill the child only, and each child starts with the same imported modules.
+The script prints one line per read: ``whole``, ``wrong: ...``, ``refused: <message>``,
+``unexpected: ...``, or ``died of signal N``.
 """
 
 import os
@@ -19,12 +19,12 @@ def read(path: str, alias: str) -> str:
     try:
         with closing(EmbeddedStore(path, lock_timeout_s=1)) as store:
             [hits] = store.query(alias, VECTORS[:1], limit=2 * COUNT)
-            seen = store.count(alias), len(hits), hits[0].id
+            result = store.count(alias), len(hits), hits[0].id
     except JobSearchError as error:
         return f"refused: {error}"
     except BaseException as error:
         return f"unexpected: {error!r}"
-    return "whole" if seen == (COUNT, COUNT, POINTS.ids[0]) else f"wrong: {seen}"
+    return "whole" if result == (COUNT, COUNT, POINTS.ids[0]) else f"wrong: {result}"
 
 
 def main(path: str, alias: str) -> None:

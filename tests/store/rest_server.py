@@ -1,7 +1,7 @@
-"""The REST paths of a Qdrant server that the store uses, in front of the client's local mode.
+"""A stand-in for Qdrant's REST interface, backed by the client's local mode.
 
-It shows that requests and answers survive the way through HTTP where no Qdrant server can be
-started; what a real server does with them only the ``server`` engine of the contract suite shows.
+It tests requests and answers over HTTP where no Qdrant server can be started. Only the ``server``
+engine of the contract suite tests the behaviour of a real server.
 """
 
 import hashlib
@@ -30,7 +30,7 @@ Answer = tuple[int, Any]
 def serving(
     answer: Callable[[str, str, Any], Answer], tls: ssl.SSLContext | None = None
 ) -> Iterator[str]:
-    """Serve ``answer(method, path, body)`` on a free loopback port; gives its URL."""
+    """Serve ``answer(method, path, body)`` on a free loopback port; yield its URL."""
 
     class Handler(BaseHTTPRequestHandler):
         def handle_any(self) -> None:
@@ -41,7 +41,7 @@ def serving(
                 checksum = hashlib.sha256(body).hexdigest()
                 assert options == f"priority=snapshot&wait=true&checksum={checksum}"
             if body and re.search(r"/(points|index)$", path) and self.command == "PUT":
-                # Else a server answers before it can be searched.
+                # Otherwise a server answers before the points can be searched.
                 assert "wait=true" in options
             status, content = answer(self.command, path, body)
             data = content if isinstance(content, bytes) else json.dumps(content).encode()
@@ -97,7 +97,6 @@ class LocalQdrant:
         ("POST", r"/collections/([^/]+)/points/query/batch", "query"),
         ("POST", r"/collections/([^/]+)/points/scroll", "scroll"),
         ("POST", r"/collections/([^/]+)/points/count", "count"),
-        ("POST", r"/collections/([^/]+)/points/delete", "delete"),
         ("GET", r"/cluster", "cluster"),
         ("GET", r"/collections/([^/]+)/snapshots", "list_snapshots"),
         ("POST", r"/collections/([^/]+)/snapshots", "make_snapshot"),
@@ -134,8 +133,8 @@ class LocalQdrant:
 
     def change_aliases(self, body: Any) -> Any:
         operations = models.ChangeAliasesOperation(**body).actions
-        # A server carries actions out one by one: between two, or after the first of them failed,
-        # there would be no alias.
+        # A server carries out actions one by one, so with separate actions to delete and create an
+        # alias, it would be missing for a moment, or after a failure.
         assert [type(operation) for operation in operations] == [models.CreateAliasOperation]
         return self.client.update_collection_aliases(operations)
 
@@ -198,9 +197,6 @@ class LocalQdrant:
     def count(self, name: str, body: Any) -> Any:
         return self.client.count(name, count_filter=models.CountRequest(**body).filter)
 
-    def delete(self, name: str, body: Any) -> Any:
-        return self.client.delete(name, models.FilterSelector(**body))
-
     def cluster(self) -> Any:
         return {"status": "disabled"}
 
@@ -251,7 +247,7 @@ def archive(files: dict[str, Any]) -> bytes:
 
 
 def check_params(query: Any) -> None:
-    """How a query is to be answered: no part of it that a real server needs may be missing."""
+    """Check that a query has all search parameters that a real server needs."""
     params = query.params
     assert params is not None
     assert params.exact is not None

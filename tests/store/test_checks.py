@@ -1,4 +1,4 @@
-"""The checks of a finished collection, and the metadata that guard it."""
+"""The checks of a finished collection, and its metadata."""
 
 import json
 from collections.abc import Iterator
@@ -22,11 +22,11 @@ def store() -> Iterator[Store]:
         yield opened
 
 
-def giving(monkeypatch: pytest.MonkeyPatch, store: Store, points: PointBatch) -> None:
+def patch_scroll(monkeypatch: pytest.MonkeyPatch, store: Store, points: PointBatch) -> None:
     monkeypatch.setattr(store, "scroll", lambda name: iter([points]))
 
 
-def test_a_sound_collection(store: Store) -> None:
+def test_an_intact_collection(store: Store) -> None:
     assert check_build(store, ALIAS) == []
 
 
@@ -39,38 +39,40 @@ def test_missing_points(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("value", [0.0, np.nan, np.inf])
-def test_vectors_that_are_not_unit(
+def test_vectors_of_wrong_length(
     store: Store, monkeypatch: pytest.MonkeyPatch, value: float
 ) -> None:
     vectors = POINTS.vectors.copy()
     vectors[[3, 9]] = value
-    giving(monkeypatch, store, replace(POINTS, vectors=vectors))
+    patch_scroll(monkeypatch, store, replace(POINTS, vectors=vectors))
     assert check_build(store, ALIAS) == ["2 vectors are not finite and of unit length"]
 
 
 def test_vectors_of_other_points(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    # The ids of the first 30 titles, which are found at places far from these vectors.
-    giving(monkeypatch, store, replace(POINTS, vectors=-POINTS.vectors))
+    # The stored points are far from these vectors, which have their ids.
+    patch_scroll(monkeypatch, store, replace(POINTS, vectors=-POINTS.vectors))
     monkeypatch.setattr("jobsearch.store.lifecycle._SAMPLE_DEPTH", 5)
     assert check_build(store, ALIAS) == [
         "60 of 60 sampled points are not found by their own vector"
     ]
 
 
-def test_a_title_that_more_share_than_the_query_is_deep(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_title_shared_by_more_concepts_than_the_query_returns(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr("jobsearch.store.lifecycle._SAMPLE_DEPTH", 5)
     with closing(open_store(":memory:")) as store:
         build(store, batch(TITLES, np.repeat(unit_vectors(1), COUNT, axis=0)))
         assert check_build(store, ALIAS) == []
 
 
-def test_metadata_survive_the_way_through_json() -> None:
+def test_metadata_round_trip() -> None:
     ready = replace(metadata(COUNT), status="ready", previous="jobs__x")
     assert CollectionMetadata.from_dict(ready.as_dict()) == ready
     assert all(isinstance(v, str | int | bool) for v in ready.as_dict().values())
 
 
-def test_metadata_from_before_vectors_could_be_quantised() -> None:
+def test_metadata_without_storage_have_the_default() -> None:
     data = metadata(COUNT).as_dict()
     del data["quantization"], data["on_disk"]
     assert CollectionMetadata.from_dict(data) == metadata(COUNT)
@@ -82,9 +84,9 @@ def sources(**change: Any) -> str:
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
-        ({"schema_version": 2}, "version 2, this jobsearch reads 1"),
+        ({"schema_version": 2}, "version 2, and this jobsearch reads version 1"),
         ({"schema_version": None}, "version None"),
         ({"sources": "[{}]"}, "cannot be read"),
         ({"sources": "["}, "cannot be read"),
@@ -112,19 +114,19 @@ def sources(**change: Any) -> str:
     ],
     ids=lambda value: str(value)[:40],
 )
-def test_metadata_that_cannot_be_read(change: dict[str, Any], said: str) -> None:
-    with pytest.raises(CollectionMismatch, match=f"{said}.*: ingest it again"):
+def test_metadata_that_cannot_be_read(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(CollectionMismatch, match=f"{message}.*: ingest it again"):
         CollectionMetadata.from_dict({**metadata(1).as_dict(), **change})
 
 
-def test_the_guard() -> None:
+def test_check_collection() -> None:
     ready = replace(metadata(COUNT), status="ready")
     check_collection("c", ready, language="en", encoder=encoder_info())
     twin = replace(encoder_info(), variant="finetuned", weights_sha256="d" * 64)
     with pytest.raises(CollectionMismatch) as caught:
         check_collection("c", metadata(COUNT), language="es", encoder=twin)
-    said = str(caught.value)
-    assert "language is en, asked for es" in said
-    assert "its build is not complete" in said
-    assert "variant is 'pretrained', the encoder has 'finetuned'" in said
-    assert "weights_sha256 is 'aaaaaaaaaaa…, the encoder has 'ddddddddddd…" in said
+    message = str(caught.value)
+    assert "its language is en, not es" in message
+    assert "its build is not complete" in message
+    assert "variant is 'pretrained', the encoder has 'finetuned'" in message
+    assert "weights_sha256 is 'aaaaaaaaaaa…, the encoder has 'ddddddddddd…" in message

@@ -1,4 +1,4 @@
-"""One store, many processes."""
+"""Many processes use one store at the same time."""
 
 import json
 import subprocess
@@ -9,18 +9,17 @@ from pathlib import Path
 from textwrap import indent
 
 import pytest
-from titles import ALIAS, COUNT, POINTS, build
+from titles import ALIAS, COUNT, POINTS, TITLES, VECTORS, batch, build
 
 from jobsearch.store import PointBatch, Store, open_store
-from jobsearch.types import Filters
 
 READERS, NEWCOMERS, SWAPS = 8, 3, 12
 
 
-def asking(prepare: str, ask: str) -> str:
-    """A script that asks again and again until its input ends.
+def reading_script(prepare: str, read: str) -> str:
+    """Return a script that reads a store repeatedly until its stdin is closed.
 
-    Prints what was wrong, and how often which answer came: what ``ask`` adds to the two.
+    ``read`` adds errors to ``wrong`` and counts answers in ``answers``; the script prints both.
     """
     return f"""
 import json, sys, threading
@@ -35,26 +34,26 @@ answers, wrong = Counter(), []
 print("ready", flush=True)
 while not ended.is_set() or not answers:
     try:
-{indent(ask, " " * 8)}
+{indent(read, " " * 8)}
     except Exception as error:
         wrong.append(repr(error))
 print(json.dumps([wrong, answers]))
 """
 
 
-#: Asks for everything; an answer is the builds that it came from.
-READER = asking(
-    "store, asked = open_store(sys.argv[1]), np.load(sys.argv[2])",
+#: Queries all points; an answer is the name of the build that they belong to.
+READER = reading_script(
+    "store, queries = open_store(sys.argv[1]), np.load(sys.argv[2])",
     f"""\
-[hits] = store.query({ALIAS!r}, asked, limit={COUNT})
+[hits] = store.query({ALIAS!r}, queries, limit={COUNT})
 builds = {{hit.payload["run_id"] for hit in hits}}
 if len(hits) != {COUNT} or len(builds) != 1:
     wrong.append([len(hits), sorted(builds)])
 answers.update(builds)""",
 )
 
-#: Opens the store anew for every question; an answer is the number of titles.
-NEWCOMER = asking(
+#: Reopens the store for every read; an answer is the number of titles.
+NEWCOMER = reading_script(
     "",
     f"""\
 with closing(open_store(sys.argv[1])) as store:
@@ -95,32 +94,30 @@ def test_readers_see_the_old_build_or_the_new_one(tmp_path: Path) -> None:
             for number in range(1, SWAPS):
                 build(store, of_build(number))
             store.rollback(ALIAS)
-            told = [json.loads(reader.communicate(timeout=60)[0]) for reader in readers]
-    assert [wrong for wrong, _ in told] == [[]] * READERS
-    seen = {name for _, answers in told for name in answers}
+            results = [json.loads(reader.communicate(timeout=60)[0]) for reader in readers]
+    assert [wrong for wrong, _ in results] == [[]] * READERS
+    seen = {name for _, answers in results for name in answers}
     assert len(seen) > 1
 
 
-def test_newcomers_find_the_titles_before_or_after_a_deletion(tmp_path: Path) -> None:
-    """Deleting moves the titles that stay to another folder, and takes the first one away."""
-    concepts = sorted({payload["concept_id"] for payload in POINTS.payloads})
+def test_a_reader_that_opens_the_store_sees_the_old_build_or_the_new_one(tmp_path: Path) -> None:
+    """A swap deletes the files of an older build, which another process may be opening."""
+    sizes = range(COUNT, COUNT // 2 - 1, -3)
     with closing(open_store(str(tmp_path / "store"))) as store:
         build(store, POINTS)
         with reading(NEWCOMERS, NEWCOMER, tmp_path / "store") as readers:
-            left = [COUNT]
-            for concept in concepts[::2]:
-                left.append(left[-1] - store.delete(ALIAS, Filters(concept_ids=(concept,))))
-            told = [json.loads(reader.communicate(timeout=60)[0]) for reader in readers]
-    assert left == list(range(COUNT, COUNT // 2 - 1, -3))
-    assert [wrong for wrong, _ in told] == [[]] * NEWCOMERS
-    assert {int(count) for _, counts in told for count in counts} <= set(left)
+            for size in sizes[1:]:
+                build(store, batch(TITLES[:size], VECTORS[:size]))
+            results = [json.loads(reader.communicate(timeout=60)[0]) for reader in readers]
+    assert [wrong for wrong, _ in results] == [[]] * NEWCOMERS
+    assert {int(count) for _, counts in results for count in counts} <= set(sizes)
 
 
 INGEST = "from jobsearch.cli import main; main()"
 
 
 @pytest.mark.parametrize("language", ["de"])
-def test_of_two_ingests_one_wins(tmp_path: Path, language: str) -> None:
+def test_of_simultaneous_ingests_one_wins(tmp_path: Path, language: str) -> None:
     options = ["--languages", language, "--variant", "pretrained", "--store", str(tmp_path / "s")]
     options += ["--cache-dir", str(tmp_path / "cache"), "--force", "--json"]
     command = [sys.executable, "-c", INGEST, "ingest", "sample", *options]
@@ -128,17 +125,17 @@ def test_of_two_ingests_one_wins(tmp_path: Path, language: str) -> None:
         subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         for _ in range(3)
     ]
-    told = [each.communicate(timeout=300) for each in racing]
+    outputs = [each.communicate(timeout=300) for each in racing]
     codes = [each.returncode for each in racing]
     assert set(codes) <= {0, 1}
     assert 0 in codes
-    for code, (_, said) in zip(codes, told, strict=True):
+    for code, (_, message) in zip(codes, outputs, strict=True):
         if code:
-            assert "is held by process" in said or "another ingest was faster" in said
+            assert "is locked by process" in message or "another ingest was faster" in message
     with closing(open_store(str(tmp_path / "s"))) as store:
         [alias] = store.aliases()
         assert store.verify(alias) == []
-        points = [json.loads(out)["ingested"][0]["points"] for out, _ in told if out]
+        points = [json.loads(out)["ingested"][0]["points"] for out, _ in outputs if out]
         assert {store.count(alias)} == set(points)
         assert_no_leftovers(store)
 

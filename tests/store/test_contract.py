@@ -1,4 +1,4 @@
-"""What every engine must do: one suite, run over all of them."""
+"""The contract of the ``Store`` protocol: one suite that runs with every engine."""
 
 import math
 from dataclasses import replace
@@ -36,7 +36,7 @@ from jobsearch.vectors import Vectors
 
 @pytest.fixture
 def alias(store: Store, model: str) -> str:
-    """An alias with all of ``TITLES`` behind it."""
+    """An alias of a collection with all ``TITLES``."""
     build(store, POINTS, model)
     return alias_for(model)
 
@@ -53,7 +53,7 @@ def ids(points: list[ScoredPoint]) -> list[str]:
 # Building
 
 
-def test_a_build_from_nothing_to_alias(store: Store, model: str) -> None:
+def test_a_build_from_create_to_swap(store: Store, model: str) -> None:
     name = build_name(alias_for(model), encoder_info(model))
     store.create(name, metadata(COUNT, model))
     assert store.describe(name).metadata.status == "building"
@@ -86,7 +86,7 @@ def test_a_second_upsert_replaces(store: Store, model: str) -> None:
     assert store.count(name) == 2
 
 
-def test_a_name_is_taken_once(store: Store, alias: str, model: str) -> None:
+def test_an_existing_name_is_refused(store: Store, alias: str, model: str) -> None:
     name = store.aliases()[alias]
     with pytest.raises(CollectionExists, match=name):
         store.create(name, metadata(0, model))
@@ -94,7 +94,7 @@ def test_a_name_is_taken_once(store: Store, alias: str, model: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["../../etc", "jobs", "jobs__en__M__pretrained__1", ""])
-def test_other_names_are_refused(store: Store, model: str, name: str) -> None:
+def test_invalid_names_are_refused(store: Store, model: str, name: str) -> None:
     with pytest.raises(ValueError, match="name of a build"):
         store.create(name, metadata(0, model))
 
@@ -130,13 +130,13 @@ BAD_POINTS = {
 
 
 @pytest.mark.parametrize("points", BAD_POINTS.values(), ids=BAD_POINTS.keys())
-def test_bad_points_write_nothing(filled: Store, unfinished: str, points: PointBatch) -> None:
+def test_invalid_points_are_not_written(filled: Store, unfinished: str, points: PointBatch) -> None:
     with pytest.raises(ValueError, match=r"vectors|payloads|UUID"):
         filled.upsert(unfinished, points)
     assert filled.count(unfinished) == 1
 
 
-def test_a_build_with_another_count_is_not_finished(store: Store, model: str) -> None:
+def test_a_build_with_a_wrong_count_cannot_be_finished(store: Store, model: str) -> None:
     name = build_name(alias_for(model), encoder_info(model))
     store.create(name, metadata(COUNT, model))
     store.upsert(name, PointBatch(POINTS.ids[:9], VECTORS[:9], POINTS.payloads[:9]))
@@ -150,7 +150,7 @@ def test_a_build_with_another_count_is_not_finished(store: Store, model: str) ->
     assert alias_for(model) not in store.aliases()
 
 
-def test_a_finished_build_takes_no_more(store: Store, alias: str, model: str) -> None:
+def test_a_finished_build_cannot_be_changed(store: Store, alias: str, model: str) -> None:
     with pytest.raises(StoreError, match="is finished"):
         store.upsert(store.aliases()[alias], POINTS)
     with pytest.raises(StoreError, match="is finished"):
@@ -169,22 +169,22 @@ def test_an_empty_build(store: Store, model: str) -> None:
 
 
 @pytest.mark.parametrize("exact", [False, True], ids=["default", "exact"])
-def test_the_nearest_in_order(filled: Store, exact: bool) -> None:
-    asked = unit_vectors(5, seed=1)
-    found = filled.query(ALIAS, asked, limit=10, exact=exact)
+def test_nearest_points_in_order(filled: Store, exact: bool) -> None:
+    queries = unit_vectors(5, seed=1)
+    found = filled.query(ALIAS, queries, limit=10, exact=exact)
     assert [ids(row) for row in found] == [
-        nearest_by_hand(vector, list(range(COUNT)), 10) for vector in asked
+        nearest_by_hand(vector, list(range(COUNT)), 10) for vector in queries
     ]
-    cosines = dict(zip(POINTS.ids, VECTORS @ asked[0], strict=True))
+    cosines = dict(zip(POINTS.ids, VECTORS @ queries[0], strict=True))
     assert [p.score for p in found[0]] == pytest.approx([cosines[p.id] for p in found[0]], abs=1e-6)
     payloads = dict(zip(POINTS.ids, POINTS.payloads, strict=True))
     assert [p.payload for p in found[0]] == [payloads[p.id] for p in found[0]]
 
 
-def test_one_by_one_is_as_in_a_batch(filled: Store) -> None:
-    asked = unit_vectors(70, seed=2)
-    together = filled.query(ALIAS, asked, limit=3)
-    single = [filled.query(ALIAS, row[np.newaxis], limit=3)[0] for row in asked]
+def test_single_queries_equal_a_batch(filled: Store) -> None:
+    queries = unit_vectors(70, seed=2)
+    together = filled.query(ALIAS, queries, limit=3)
+    single = [filled.query(ALIAS, row[np.newaxis], limit=3)[0] for row in queries]
     assert [ids(row) for row in together] == [ids(row) for row in single]
 
 
@@ -197,22 +197,22 @@ def test_limits(filled: Store) -> None:
         filled.query(ALIAS, VECTORS[:1], limit=0)
 
 
-def test_the_threshold_is_included(filled: Store) -> None:
-    [free] = filled.query(ALIAS, VECTORS[:1], limit=10)
-    cut = free[4].score
+def test_the_threshold_is_inclusive(filled: Store) -> None:
+    [hits_without_threshold] = filled.query(ALIAS, VECTORS[:1], limit=10)
+    cut = hits_without_threshold[4].score
     [hits] = filled.query(ALIAS, VECTORS[:1], limit=10, score_threshold=cut)
-    assert ids(hits) == ids(free)[:5]
+    assert ids(hits) == ids(hits_without_threshold)[:5]
     assert filled.query(ALIAS, -VECTORS[:1], limit=COUNT, score_threshold=1.0) == [[]]
 
 
-def test_scores_stay_in_their_range(filled: Store) -> None:
+def test_scores_are_at_most_1(filled: Store) -> None:
     hits = [row[0] for row in filled.query(ALIAS, VECTORS, limit=1)]
     assert [hit.id for hit in hits] == list(POINTS.ids)
     assert all(1 - 1e-6 < hit.score <= 1 for hit in hits)
 
 
-def test_ties_are_decided_by_id_also_at_the_cut(store: Store, model: str) -> None:
-    # 40 titles that share one vector, more than any spare depth, and 20 others.
+def test_ties_are_sorted_by_id_also_at_the_limit(store: Store, model: str) -> None:
+    # 40 titles share one vector, more than the initial depth of a query; 20 have others.
     shared = np.concatenate([np.repeat(VECTORS[:1], 40, axis=0), VECTORS[40:]])
     name = build(store, batch(TITLES, shared), model)
     best = sorted(POINTS.ids[:40])
@@ -271,19 +271,19 @@ def test_filter_values_are_data(filled: Store, value: str) -> None:
 
 
 @pytest.mark.parametrize("values", [("\udcff",), ("esco", "\ud800")])
-def test_filter_values_that_are_not_unicode(filled: Store, values: tuple[str, ...]) -> None:
+def test_filter_values_that_are_not_valid_unicode(filled: Store, values: tuple[str, ...]) -> None:
     filters = Filters(sources=values)
-    for ask in (
+    for use in (
         lambda: filled.count(ALIAS, filters),
         lambda: filled.query(ALIAS, VECTORS[:1], limit=1, filters=filters),
         lambda: list(filled.scroll(ALIAS, filters)),
     ):
         with pytest.raises(InvalidInput, match="is not valid Unicode"):
-            ask()
+            use()
 
 
 @pytest.mark.parametrize("batch_size", [1, 7, 59, 60, 61, 1000])
-def test_scroll_gives_everything_back(filled: Store, batch_size: int) -> None:
+def test_scroll_returns_every_point(filled: Store, batch_size: int) -> None:
     parts = list(filled.scroll(ALIAS, batch_size=batch_size))
     assert max(map(len, parts)) == min(batch_size, COUNT)
     order = np.argsort(POINTS.ids)
@@ -299,18 +299,17 @@ def test_scroll_gives_everything_back(filled: Store, batch_size: int) -> None:
     [VECTORS[:1] * 2, unit_vectors(1, DIM + 1), VECTORS[0], VECTORS[:1].astype(np.float64)],
     ids=["not unit", "other dimension", "one row", "float64"],
 )
-def test_bad_queries(filled: Store, vectors: Vectors) -> None:
+def test_invalid_query_vectors(filled: Store, vectors: Vectors) -> None:
     with pytest.raises(ValueError, match="vectors"):
         filled.query(ALIAS, vectors, limit=3)
 
 
-READS = {
+USES = {
     "describe": lambda store, name: store.describe(name),
     "query": lambda store, name: store.query(name, VECTORS[:1], limit=1),
     "count": lambda store, name: store.count(name),
     "scroll": lambda store, name: list(store.scroll(name)),
     "verify": lambda store, name: store.verify(name),
-    "delete": lambda store, name: store.delete(name, Filters(kinds=("hidden",))),
     "drop": lambda store, name: store.drop(name),
     "rollback": lambda store, name: store.rollback(name),
     "swap_alias": lambda store, name: store.swap_alias("jobs__xx", name, expected=None),
@@ -318,23 +317,25 @@ READS = {
 }
 
 
-@pytest.mark.parametrize("read", READS.values(), ids=READS.keys())
-def test_a_missing_collection_says_what_to_do(filled: Store, read) -> None:  # type: ignore[no-untyped-def]
+@pytest.mark.parametrize("use", USES.values(), ids=USES.keys())
+def test_the_error_for_a_missing_collection(filled: Store, use) -> None:  # type: ignore[no-untyped-def]
     missing = "jobs__fr__none__pretrained"
     with pytest.raises(CollectionNotFound) as caught:
-        read(filled, missing)
-    said = str(caught.value)
-    assert missing in said
-    assert filled.location in said
-    assert ALIAS in said
-    assert "jobsearch ingest" in said
-    assert "\n" not in said
+        use(filled, missing)
+    message = str(caught.value)
+    assert missing in message
+    assert filled.location in message
+    assert ALIAS in message
+    assert "jobsearch ingest" in message
+    assert "\n" not in message
 
 
-# Replacing and deleting
+# Replacing and dropping
 
 
-def test_a_new_build_takes_over_and_the_one_before_is_kept(store: Store, model: str) -> None:
+def test_a_new_build_replaces_the_live_one_which_is_kept_as_previous(
+    store: Store, model: str
+) -> None:
     alias = alias_for(model)
     first = build(store, POINTS, model)
     second = build(store, batch(TITLES[:30], VECTORS[:30]), model)
@@ -349,7 +350,7 @@ def test_a_new_build_takes_over_and_the_one_before_is_kept(store: Store, model: 
         store.describe(first)
 
 
-def test_another_alias_is_left_alone(store: Store, model: str) -> None:
+def test_builds_of_another_alias_are_kept(store: Store, model: str) -> None:
     for each in (f"{model}-other", model, model, model):
         build(store, POINTS, each)
     other = store.describe(alias_for(f"{model}-other"))
@@ -359,7 +360,7 @@ def test_another_alias_is_left_alone(store: Store, model: str) -> None:
     assert sorted(aliases) == sorted([alias_for(model), alias_for(f"{model}-other")])
 
 
-def test_the_slower_of_two_builders_is_told(store: Store, model: str) -> None:
+def test_the_slower_of_two_builders_fails(store: Store, model: str) -> None:
     alias = alias_for(model)
     slow = build(store, POINTS, model, live=False)
     fast = build(store, POINTS, model)
@@ -370,13 +371,13 @@ def test_the_slower_of_two_builders_is_told(store: Store, model: str) -> None:
     assert store.aliases()[alias] == fast
 
 
-def test_swapping_to_where_it_points_changes_nothing(store: Store, alias: str) -> None:
+def test_swapping_to_the_current_build_changes_nothing(store: Store, alias: str) -> None:
     name = store.aliases()[alias]
     store.swap_alias(alias, name, expected=name)
     assert store.describe(alias).metadata.previous == ""
 
 
-def test_rollback_twice_is_an_undo(store: Store, model: str) -> None:
+def test_a_second_rollback_undoes_the_first(store: Store, model: str) -> None:
     alias = alias_for(model)
     old = build(store, POINTS, model)
     new = build(store, batch(TITLES[:30], VECTORS[:30]), model)
@@ -389,7 +390,9 @@ def test_rollback_twice_is_an_undo(store: Store, model: str) -> None:
     assert store.verify(alias) == []
 
 
-def test_a_build_after_a_rollback_keeps_what_it_replaces(store: Store, model: str) -> None:
+def test_a_build_after_a_rollback_keeps_the_build_that_it_replaces(
+    store: Store, model: str
+) -> None:
     old = build(store, POINTS, model)
     bad = build(store, POINTS, model)
     store.rollback(alias_for(model))
@@ -400,42 +403,13 @@ def test_a_build_after_a_rollback_keeps_what_it_replaces(store: Store, model: st
         store.describe(bad)
 
 
-def test_nothing_to_roll_back_to(store: Store, alias: str, model: str) -> None:
+def test_rollback_without_a_previous_build(store: Store, alias: str, model: str) -> None:
     with pytest.raises(CollectionNotFound, match="no build before"):
         store.rollback(alias)
     build(store, POINTS, model)
     store.drop(store.describe(alias).metadata.previous)
     with pytest.raises(CollectionNotFound, match="no build before"):
         store.rollback(alias)
-
-
-def test_delete(store: Store, alias: str) -> None:
-    assert store.delete(alias, Filters(kinds=("hidden",))) == 6
-    left = [i for i in range(COUNT) if i % 10]
-    assert store.count(alias) == len(left)
-    assert store.describe(alias).points == len(left)
-    assert store.describe(alias).metadata.expected_points == len(left)
-    [hits] = store.query(alias, VECTORS[:1], limit=COUNT)
-    assert ids(hits) == nearest_by_hand(VECTORS[0], left, COUNT)
-    assert store.verify(alias) == []
-    assert store.delete(alias, Filters(kinds=("hidden",))) == 0
-    assert store.delete(alias, Filters(sources=("esco",))) == 30
-    assert store.describe(alias).points == 24
-
-
-def test_delete_from_a_build(store: Store, model: str) -> None:
-    name = build_name(alias_for(model), encoder_info(model))
-    store.create(name, metadata(COUNT - 6, model))
-    store.upsert(name, POINTS)
-    assert store.delete(name, Filters(kinds=("hidden",))) == 6
-    store.finish(name, metadata(COUNT - 6, model))
-    assert store.verify(name) == []
-
-
-def test_delete_needs_a_filter(store: Store, alias: str) -> None:
-    with pytest.raises(ValueError, match="empty filter"):
-        store.delete(alias, Filters())
-    assert store.count(alias) == COUNT
 
 
 def test_drop(store: Store, alias: str, model: str) -> None:

@@ -1,6 +1,6 @@
-"""Damage, seen from outside: no file of a store can end the process, or pass for a whole one.
+"""Damaged files of a store are detected: they neither kill the process nor change its answers.
 
-Each damage is tried in a process of its own, so that one which kills the engine is seen and named.
+Each damage is tried in a child process, so that a test reports a crash of the engine.
 """
 
 import json
@@ -17,22 +17,22 @@ from titles import ALIAS, POINTS, TITLES, VECTORS, batch, build
 
 from jobsearch.store.embedded.store import EmbeddedStore
 
-#: The build before the live one is smaller, so that one cannot be taken for the other.
-BEFORE = 20
-#: The engine writes this much in the beginning of its files, which are holes after that.
+#: Number of points of the previous build; it differs from that of the live build.
+PREVIOUS = 20
+#: Number of bytes at the start of each file that the engine wrote; the rest is a hole.
 HEAD = 1 << 16
 
-Told = Callable[[], str]
+Read = Callable[[], str]
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
 
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store with a live build and the one before it; tests leave it as it was."""
+    """A store with a live and a previous build; each test restores it."""
     path = tmp_path_factory.mktemp("damage") / "store"
     with closing(EmbeddedStore(path)) as opened:
-        build(opened, batch(TITLES[:BEFORE], VECTORS[:BEFORE]))
+        build(opened, batch(TITLES[:PREVIOUS], VECTORS[:PREVIOUS]))
         build(opened, POINTS)
     return path
 
@@ -58,17 +58,17 @@ def reader(store: Path) -> Iterator["subprocess.Popen[str]"]:
 
 
 @pytest.fixture
-def told(reader: "subprocess.Popen[str]") -> Told:
-    """What a process of its own says of the live collection."""
+def read(reader: "subprocess.Popen[str]") -> Read:
+    """Read the live collection in a child process and return its one-line report."""
 
-    def ask() -> str:
+    def read_once() -> str:
         assert reader.stdin
         assert reader.stdout
         reader.stdin.write("\n")
         reader.stdin.flush()
         return reader.stdout.readline().strip()
 
-    return ask
+    return read_once
 
 
 Damage = Callable[[Path, bytes], object]
@@ -95,8 +95,8 @@ DAMAGES: dict[str, Damage] = {
 }
 
 
-def outcomes(store: Path, files: list[Path], told: Told) -> dict[tuple[str, str], str]:
-    """What is told after each damage to each file; the files are as before in the end."""
+def reports(store: Path, files: list[Path], read: Read) -> dict[tuple[str, str], str]:
+    """Return the report after each damage to each file; the files are restored."""
     found = {}
     for file in files:
         size = file.stat().st_size
@@ -105,53 +105,53 @@ def outcomes(store: Path, files: list[Path], told: Told) -> dict[tuple[str, str]
         for how, damage in DAMAGES.items():
             damage(file, head)
             if not file.exists() or file.stat().st_size != size or file.read_bytes()[:HEAD] != head:
-                found[str(file.relative_to(store)), how] = told()
+                found[str(file.relative_to(store)), how] = read()
             file.write_bytes(head)
             os.truncate(file, size)
-    assert told() == "whole"
+    assert read() == "whole"
     return found
 
 
-def test_points(store: Path, live: Path, told: Told) -> None:
+def test_points(store: Path, live: Path, read: Read) -> None:
     files = sorted(p for p in live.rglob("*") if p.is_file())
-    found = outcomes(store, files, told)
+    found = reports(store, files, read)
     assert len(found) > 200
-    for (file, how), said in found.items():
-        assert said.startswith("refused: "), (file, how, said)
-        assert str(store / file) in said, (file, how)
-        assert "is damaged" in said, (file, how)
-        assert "or ingest the titles again" in said, (file, how)
+    for (file, how), report in found.items():
+        assert report.startswith("refused: "), (file, how, report)
+        assert str(store / file) in report, (file, how)
+        assert "is damaged" in report, (file, how)
+        assert "or ingest the titles again" in report, (file, how)
 
 
-def test_all_other_files(store: Path, live: Path, told: Told) -> None:
-    """Locks and the reserve are made anew; the build before has no part in it."""
+def test_all_other_files(store: Path, live: Path, read: Read) -> None:
+    """Locks and the reserve are recreated; the previous build is not read."""
     files = [p for p in store.rglob("*") if p.is_file() and p.name != "manifest.json"]
     others = [p for p in files if live not in p.parents]
     names = {p.name for p in others}
     assert {"store.lock", "reserve"} <= names
-    before = [p for p in others if "segments" in p.parts][::10]
-    others = [p for p in others if "segments" not in p.parts] + before
-    assert set(outcomes(store, others, told).values()) == {"whole"}
+    previous = [p for p in others if "segments" in p.parts][::10]
+    others = [p for p in others if "segments" not in p.parts] + previous
+    assert set(reports(store, others, read).values()) == {"whole"}
 
 
-def test_the_manifest(store: Path, told: Told) -> None:
-    """A bit of it may be one that the answer does not depend on; nothing else is answered."""
+def test_the_manifest(store: Path, read: Read) -> None:
+    """A flipped bit may be in a value that reading does not use; all other damage is refused."""
     manifest = store / "manifest.json"
     whole = manifest.read_bytes()
-    found = outcomes(store, [manifest], told)
+    found = reports(store, [manifest], read)
     for place in range(7, len(whole), len(whole) // 60):
         altered = bytearray(whole)
         altered[place] ^= 1 << place % 8
         manifest.write_bytes(altered)
-        found["manifest.json", f"bit {place % 8} of byte {place}"] = told()
+        found["manifest.json", f"bit {place % 8} of byte {place}"] = read()
     manifest.write_bytes(whole)
-    told_kinds = {how: said for (_, how), said in found.items()}
-    for how, said in told_kinds.items():
-        assert said == "whole" or said.startswith("refused: "), (how, said)
-        assert said == "whole" or str(store) in said or ALIAS in said, (how, said)
+    by_damage = {how: report for (_, how), report in found.items()}
+    for how, report in by_damage.items():
+        assert report == "whole" or report.startswith("refused: "), (how, report)
+        assert report == "whole" or str(store) in report or ALIAS in report, (how, report)
     for how in ("deleted", "empty", "half", "zeros"):
-        assert str(manifest) in told_kinds[how]
-        assert "ingest the titles again" in told_kinds[how]
+        assert str(manifest) in by_damage[how]
+        assert "ingest the titles again" in by_damage[how]
 
 
 STRANGE = {
@@ -164,20 +164,20 @@ STRANGE = {
 
 
 @pytest.mark.parametrize("change", STRANGE.values(), ids=STRANGE.keys())
-def test_a_strange_manifest(store: Path, told: Told, change: bytes | tuple[bytes, bytes]) -> None:
+def test_a_strange_manifest(store: Path, read: Read, change: bytes | tuple[bytes, bytes]) -> None:
     manifest = store / "manifest.json"
     whole = manifest.read_bytes()
     manifest.write_bytes(change if isinstance(change, bytes) else whole.replace(*change))
-    said = told()
+    report = read()
     manifest.write_bytes(whole)
-    assert said.startswith("refused: ")
-    assert "is damaged" in said or f"{manifest} cannot be read" in said
-    assert told() == "whole"
+    assert report.startswith("refused: ")
+    assert "is damaged" in report or f"{manifest} cannot be read" in report
+    assert read() == "whole"
 
 
 @pytest.mark.parametrize("whose", ["its own", "another build's", "nobody's"])
-def test_a_segment_that_was_not_sealed(store: Path, live: Path, told: Told, whose: str) -> None:
-    """As a backup leaves one that is unpacked over a store: the engine would answer from it too."""
+def test_a_segment_that_was_not_sealed(store: Path, live: Path, read: Read, whose: str) -> None:
+    """A backup unpacked over a store may add a segment, which the engine would search."""
     [own] = (live / "segments").iterdir()
     strange = live / "segments" / "6d6f6e6f-0000-4000-8000-000000000000"
     if whose == "nobody's":
@@ -186,11 +186,11 @@ def test_a_segment_that_was_not_sealed(store: Path, live: Path, told: Told, whos
         folders = store.glob("collections/*/0/segments/*")
         [other] = [folder for folder in folders if folder != own]
         shutil.copytree(own if whose == "its own" else other, strange)
-    said = told()
+    report = read()
     with closing(EmbeddedStore(store)) as opened:
         found = opened.verify(ALIAS)
     shutil.rmtree(strange)
-    assert said.startswith("refused: ")
-    assert f"{strange} is not part of it" in said
-    assert found == [f"{strange} is not part of it"]
-    assert told() == "whole"
+    assert report.startswith("refused: ")
+    assert f"{strange} is not part of the collection" in report
+    assert found == [f"{strange} is not part of the collection"]
+    assert read() == "whole"

@@ -1,4 +1,4 @@
-"""What only the embedded store promises: files, processes, locks and crashes."""
+"""The embedded store: files, processes, locks and crashes."""
 
 import errno
 import json
@@ -44,7 +44,7 @@ from jobsearch.store.embedded.folder import StoreFolder
 from jobsearch.store.embedded.manifest import CollectionEntry
 from jobsearch.store.embedded.store import EmbeddedStore
 from jobsearch.store.metadata import build_name
-from jobsearch.types import Filters, Quantization, VectorStorage
+from jobsearch.types import Quantization, VectorStorage
 
 HERE = Path(__file__).resolve().parent
 
@@ -71,7 +71,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def copied(built: Path, path: Path) -> Path:
-    """A store of the test's own to damage."""
+    """A copy of ``built`` that the test may damage."""
     shutil.copytree(built, path)
     return path
 
@@ -92,14 +92,14 @@ def test_reading_writes_nothing(path: Path, store: EmbeddedStore) -> None:
     assert not path.exists()
 
 
-def test_open_store_gives_it(path: Path) -> None:
+def test_open_store_opens_a_folder(path: Path) -> None:
     with closing(open_store(str(path))) as opened:
         assert isinstance(opened, EmbeddedStore)
         assert opened.location == str(path)
     assert not path.exists()
 
 
-def test_a_file_is_no_store(path: Path, store: EmbeddedStore) -> None:
+def test_a_file_is_not_a_store(path: Path, store: EmbeddedStore) -> None:
     path.write_text("notes")
     for use in (lambda: store.count(ALIAS), lambda: build(store, POINTS)):
         with pytest.raises(StoreError, match="is a file"):
@@ -107,13 +107,13 @@ def test_a_file_is_no_store(path: Path, store: EmbeddedStore) -> None:
     assert path.read_text() == "notes"
 
 
-def test_a_folder_with_other_files_is_left_alone(path: Path, store: EmbeddedStore) -> None:
+def test_a_folder_with_other_files_is_not_changed(path: Path, store: EmbeddedStore) -> None:
     path.mkdir()
     (path / "thesis.txt").write_text("notes")
     for use in (lambda: store.count(ALIAS), lambda: build(store, POINTS)):
-        with pytest.raises(StoreError, match="holds other files"):
+        with pytest.raises(StoreError, match="contains other files"):
             use()
-    with pytest.raises(StoreError, match="holds other files"), store.build_lock(ALIAS):
+    with pytest.raises(StoreError, match="contains other files"), store.build_lock(ALIAS):
         pass
     assert [entry.name for entry in path.iterdir()] == ["thesis.txt"]
 
@@ -145,7 +145,7 @@ def test_no_damaged_file_reaches_the_engine(copied: Path) -> None:
     assert len(sealed) > 50
     for file in sealed:
         size = file.stat().st_size
-        # The large ones are holes but for their beginning.
+        # Large files are holes after their first bytes.
         data = file.read_bytes()[: 1 << 16]
         for how, content in damaged(data).items():
             if content == data:
@@ -205,7 +205,9 @@ def test_a_lost_manifest(copied: Path) -> None:
 def test_another_layout(copied: Path) -> None:
     manifest = copied / "manifest.json"
     manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "layout": 2}))
-    with pytest.raises(StoreError, match=r"has layout 2, this jobsearch reads 1") as caught:
+    with pytest.raises(
+        StoreError, match=r"has layout 2, and this jobsearch reads layout 1"
+    ) as caught:
         count(copied)
     assert not isinstance(caught.value, StoreDamaged)
 
@@ -226,7 +228,7 @@ def test_verify_names_the_file(copied: Path) -> None:
         assert store.verify(ALIAS) == [f"{page} was altered (its checksum differs)"]
 
 
-def test_a_store_can_be_copied_without_its_holes(built: Path, path: Path) -> None:
+def test_a_store_can_be_copied_without_holes(built: Path, path: Path) -> None:
     for file in (p for p in built.rglob("*") if p.is_file()):
         target = path / file.relative_to(built)
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -234,7 +236,7 @@ def test_a_store_can_be_copied_without_its_holes(built: Path, path: Path) -> Non
     assert count(path) == COUNT
 
 
-def test_a_build_before_whose_files_are_gone(copied: Path) -> None:
+def test_a_previous_build_with_missing_files(copied: Path) -> None:
     with closing(EmbeddedStore(copied)) as store:
         previous = store.aliases()[ALIAS]
         live = build(store, POINTS)
@@ -243,6 +245,25 @@ def test_a_build_before_whose_files_are_gone(copied: Path) -> None:
             store.rollback(ALIAS)
         assert store.aliases() == {ALIAS: live}
         assert store.count(ALIAS) == COUNT
+
+
+def test_a_collection_of_a_later_generation(copied: Path) -> None:
+    """Earlier versions could delete titles, and then wrote the next generation."""
+    path = copied / "manifest.json"
+    manifest = json.loads(path.read_text())
+    [(name, entry)] = manifest["collections"].items()
+    assert entry["generation"] == 0
+    entry["generation"] = 2
+    path.write_text(json.dumps(manifest))
+    folder = copied / "collections" / name
+    (folder / "0").rename(folder / "2")
+    with closing(EmbeddedStore(copied)) as store:
+        assert store.count(ALIAS) == COUNT
+        assert store.verify(ALIAS) == []
+        build(store, batch(TITLES[:30], VECTORS[:30]))
+        assert store.rollback(ALIAS) == name
+        assert store.count(ALIAS) == COUNT
+    assert json.loads(path.read_text())["collections"][name]["generation"] == 2
 
 
 # Several processes
@@ -289,45 +310,45 @@ def start(script: str, path: Path) -> "subprocess.Popen[str]":
     )
 
 
-def say(process: "subprocess.Popen[str]") -> None:
+def go_on(process: "subprocess.Popen[str]") -> None:
     assert process.stdin
     process.stdin.write("\n")
     process.stdin.flush()
 
 
-def hear(process: "subprocess.Popen[str]") -> str:
+def read_line(process: "subprocess.Popen[str]") -> str:
     assert process.stdout
     return process.stdout.readline().strip()
 
 
-def test_two_processes_read_at_once_and_change_nothing(copied: Path) -> None:
+def test_two_processes_read_while_a_third_builds(copied: Path) -> None:
     before = (copied / "manifest.json").read_bytes()
     with start(READER, copied) as one, start(READER, copied) as two:
-        assert [hear(one), hear(two)] == ["open", "open"]
-        say(one), say(two)
-        assert [hear(one), hear(two)] == [str(COUNT), str(COUNT)]
-        # Both have it open; a third reads, and deletes.
+        assert [read_line(one), read_line(two)] == ["open", "open"]
+        go_on(one), go_on(two)
+        assert [read_line(one), read_line(two)] == [str(COUNT), str(COUNT)]
+        # While both have it open, a third process builds.
         with closing(EmbeddedStore(copied)) as store:
             assert store.verify(ALIAS) == []
-            assert store.delete(ALIAS, Filters(kinds=("hidden",))) == 6
-        say(one), say(two)
+            build(store, batch(TITLES[:30], VECTORS[:30]))
+        go_on(one), go_on(two)
         assert [one.wait(20), two.wait(20)] == [0, 0]
     assert (copied / "manifest.json").read_bytes() != before
-    assert count(copied) == COUNT - 6
+    assert count(copied) == 30
 
 
 @pytest.fixture
 def killed(copied: Path) -> str:
-    """The name of a build whose process was killed in the middle."""
+    """The name of a build whose process was killed before the end."""
     with start(BUILDER, copied) as builder:
-        name = hear(builder)
+        name = read_line(builder)
         builder.send_signal(signal.SIGKILL)
         builder.wait(20)
     assert (copied / "collections" / name).is_dir()
     return name
 
 
-def test_a_killed_build_changes_nothing_and_is_cleared_away(copied: Path, killed: str) -> None:
+def test_a_killed_build_changes_nothing_and_is_deleted(copied: Path, killed: str) -> None:
     with closing(EmbeddedStore(copied)) as store:
         live = store.aliases()[ALIAS]
         assert live != killed
@@ -346,27 +367,28 @@ def test_a_killed_build_changes_nothing_and_is_cleared_away(copied: Path, killed
 
 def test_two_builders(copied: Path) -> None:
     with start(BUILDER, copied) as builder:
-        name = hear(builder)
+        name = read_line(builder)
         with closing(EmbeddedStore(copied, build_timeout_s=0.1)) as store:
             with pytest.raises(StoreLocked) as caught, store.build_lock(ALIAS):
                 pass
-            said = str(caught.value)
-            assert said.startswith(f"a build of {ALIAS} is held by process {builder.pid} since 20")
-            # Another alias is free, and so is reading; the other build is left in peace.
+            assert str(caught.value).startswith(
+                f"the build of {ALIAS} is locked by process {builder.pid} since 20"
+            )
+            # Reading and builds for other aliases are possible, and keep the other build.
             with store.build_lock(f"{ALIAS}-other"):
                 assert store.count(ALIAS) == COUNT
             assert name in {info.name for info in store.collections()}
-        say(builder)
+        go_on(builder)
         assert builder.wait(20) == 0
     with closing(EmbeddedStore(copied, build_timeout_s=0.1)) as store, store.build_lock(ALIAS):
         pass
 
 
-def test_a_build_under_way_is_not_dropped(copied: Path) -> None:
+def test_a_running_build_is_not_dropped(copied: Path) -> None:
     with start(BUILDER, copied) as builder, closing(EmbeddedStore(copied)) as store:
-        name = hear(builder)
+        name = read_line(builder)
         live = store.aliases()[ALIAS]
-        with pytest.raises(StoreLocked, match=f"a build of {ALIAS} is held by process"):
+        with pytest.raises(StoreLocked, match=f"the build of {ALIAS} is locked by process"):
             store.drop(name)
         assert names(copied) == sorted([live, name])
         builder.send_signal(signal.SIGKILL)
@@ -380,21 +402,23 @@ def test_a_build_under_way_is_not_dropped(copied: Path) -> None:
         assert names(copied) == [live]
 
 
-def test_a_held_store_names_the_holder(store: EmbeddedStore, path: Path) -> None:
+def test_the_error_for_a_locked_store_names_the_holder(store: EmbeddedStore, path: Path) -> None:
     build(store, POINTS)
     with (
         StoreFolder(path, 0.1).changing(),
-        pytest.raises(StoreLocked, match=f"held by process {os.getpid()} since .* waited 0.3 s"),
+        pytest.raises(
+            StoreLocked, match=rf"locked by process {os.getpid()} since .* \(waited 0.3 s\)"
+        ),
     ):
         store.swap_alias(ALIAS, "x", expected=None)
     assert store.count(ALIAS) == COUNT
 
 
-def test_a_holder_that_left_no_note(store: EmbeddedStore, path: Path) -> None:
+def test_a_lock_without_a_note_of_its_holder(store: EmbeddedStore, path: Path) -> None:
     build(store, POINTS)
     with StoreFolder(path, 0.1).changing():
         (path / "locks" / "store.holder").unlink()
-        with pytest.raises(StoreLocked, match="held by another process"):
+        with pytest.raises(StoreLocked, match="locked by another process"):
             store.rollback(ALIAS)
 
 
@@ -407,13 +431,11 @@ def test_a_reader_follows_the_alias(store: EmbeddedStore, path: Path) -> None:
         for size in (30, 20, 10):
             build(store, batch(TITLES[:size], VECTORS[:size]))
             assert reader.count(ALIAS) == size
-        # The collection of the open scroll is gone by now, and still read to its end.
+        # The open scroll reads its collection to the end, although it is deleted.
         assert len(first) + sum(len(part) for part in parts) == COUNT
-        store.delete(ALIAS, Filters(kinds=("hidden",)))
-        assert reader.count(ALIAS) == 9
 
 
-def test_replaced_between_lookup_and_load(
+def test_a_build_replaced_between_lookup_and_load(
     store: EmbeddedStore, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     build(store, POINTS)
@@ -433,7 +455,7 @@ def test_replaced_between_lookup_and_load(
     assert len(calls) == 2
 
 
-# Crashes and refusals
+# Crashes and errors of the file system
 
 
 def names(path: Path) -> list[str]:
@@ -458,7 +480,7 @@ def test_a_full_disk_at_the_swap(
     assert store.aliases() == {ALIAS: new}
 
 
-def test_what_makes_room_works_on_a_full_disk(
+def test_drop_works_on_a_full_disk(
     store: EmbeddedStore, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     old = build(store, POINTS)
@@ -489,7 +511,7 @@ def test_what_makes_room_works_on_a_full_disk(
 
 
 def test_readers_do_not_wait_for_one_another(copied: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    real, loading, go_on = edge.EdgeShard.load, threading.Event(), threading.Event()
+    real, loading, may_load = edge.EdgeShard.load, threading.Event(), threading.Event()
     counts: list[int] = []
 
     class Slow:
@@ -497,18 +519,18 @@ def test_readers_do_not_wait_for_one_another(copied: Path, monkeypatch: pytest.M
         def load(*args: Any) -> Any:
             if not loading.is_set():
                 loading.set()
-                assert go_on.wait(60)
+                assert may_load.wait(60)
             return real(*args)
 
     monkeypatch.setattr("jobsearch.store.embedded.shard.edge.EdgeShard", Slow)
     stopped = threading.Thread(target=lambda: counts.append(count(copied)))
     stopped.start()
     assert loading.wait(60)
-    assert count(copied) == COUNT, "while the other is in the middle of it"
-    go_on.set()
+    assert count(copied) == COUNT, "while the other reader is loading"
+    may_load.set()
     stopped.join(60)
     assert counts == [COUNT]
-    assert not list(copied.rglob("load-*")), "nothing is left of it"
+    assert not list(copied.rglob("load-*")), "temporary folders are deleted"
 
 
 def test_a_clock_that_was_set_back(store: EmbeddedStore, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -546,18 +568,18 @@ REFUSALS: dict[str, Callable[[], OSError]] = {
 }
 
 
-@pytest.mark.parametrize(("said", "refusal"), REFUSALS.items(), ids=["permission", "defect"])
-def test_what_the_system_refuses(
+@pytest.mark.parametrize(("message", "refusal"), REFUSALS.items(), ids=["permission", "defect"])
+def test_errors_of_the_file_system(
     store: EmbeddedStore,
     monkeypatch: pytest.MonkeyPatch,
-    said: str,
+    message: str,
     refusal: Callable[[], OSError],
 ) -> None:
     def refuse(path: object) -> None:
         raise refusal()
 
     monkeypatch.setattr(shutil, "disk_usage", refuse)
-    with pytest.raises(StoreError, match=said):
+    with pytest.raises(StoreError, match=message):
         build(store, POINTS)
 
 
@@ -572,7 +594,7 @@ def test_no_permission(tmp_path: Path) -> None:
         build(store, POINTS)
 
 
-def test_a_collection_that_cannot_be_made_leaves_no_trace(
+def test_a_failed_create_leaves_nothing_behind(
     store: EmbeddedStore, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     live = build(store, POINTS)
@@ -584,7 +606,7 @@ def test_a_collection_that_cannot_be_made_leaves_no_trace(
     assert [info.name for info in store.collections()] == names(path) == [live]
 
 
-def test_an_orphaned_folder_is_cleared_away(store: EmbeddedStore, path: Path) -> None:
+def test_an_orphaned_folder_is_deleted(store: EmbeddedStore, path: Path) -> None:
     live = build(store, POINTS)
     other = f"{ALIAS}-other__20260101t000000000000_0a0a0a0a"
     for orphan in (build_name(ALIAS, encoder_info()), other):
@@ -593,7 +615,9 @@ def test_an_orphaned_folder_is_cleared_away(store: EmbeddedStore, path: Path) ->
         assert names(path) == sorted([live, other])
 
 
-def test_a_build_that_was_cleared_away_cannot_be_finished(store: EmbeddedStore, path: Path) -> None:
+def test_a_build_deleted_by_another_builder_cannot_be_finished(
+    store: EmbeddedStore, path: Path
+) -> None:
     name = build_name(ALIAS, encoder_info())
     store.create(name, metadata(COUNT))
     store.upsert(name, POINTS)
@@ -626,23 +650,21 @@ def test_a_large_build_gets_an_index(path: Path, quantization: Quantization) -> 
     names = {file.name for file in path.rglob("*quantized*")}
     assert bool(names) is (quantization != "none")
     with closing(EmbeddedStore(path, exact_scan_max_points=200)) as store:
-        asked = unit_vectors(5, dim=64, seed=1)
-        cosines = asked @ points.vectors.T
+        queries = unit_vectors(5, dim=64, seed=1)
+        cosines = queries @ points.vectors.T
         by_hand = np.argsort(-cosines, axis=1)[:, :10]
-        found = store.query(ALIAS, asked, limit=10, exact=True)
+        found = store.query(ALIAS, queries, limit=10, exact=True)
         assert [[p.id for p in row] for row in found] == [
             [points.ids[i] for i in row] for row in by_hand
         ]
-        rough = store.query(ALIAS, asked, limit=10)
+        rough = store.query(ALIAS, queries, limit=10)
         shared = [
             len({p.id for p in a} & {p.id for p in b}) for a, b in zip(rough, found, strict=True)
         ]
-        # A bit a number says little about vectors without structure.
+        # One bit per dimension distinguishes random vectors poorly.
         assert sum(shared) >= (25 if quantization == "binary" else 45)
-        # Whatever the index compares at first, scores are those of the vectors themselves.
+        # Scores are computed from the full vectors, also with quantisation.
         for row, points_found in enumerate(rough):
             for point in points_found:
                 expected = cosines[row, points.ids.index(point.id)]
                 assert point.score == pytest.approx(expected, abs=1e-5)
-        assert store.delete(ALIAS, Filters(kinds=("hidden",))) == 60
-        assert store.verify(ALIAS) == []

@@ -1,4 +1,4 @@
-"""The engine's process: what happens when it or its parent dies."""
+"""The engine's process: its answers, and the death of the process or of its parent."""
 
 import io
 import os
@@ -21,7 +21,6 @@ from jobsearch.store.embedded import process as engine_process
 from jobsearch.store.embedded.process import EngineProcess, ShardWriter, serve
 from jobsearch.store.embedded.store import EmbeddedStore
 from jobsearch.store.metadata import build_name
-from jobsearch.types import Filters
 
 
 @pytest.fixture
@@ -29,7 +28,8 @@ def writer(tmp_path: Path) -> ShardWriter:
     return ShardWriter(tmp_path / "shard", DIM, exact_up_to=50_000)
 
 
-#: An engine that prints, on both ways out, and fails in ways that no error of ours does.
+#: An engine that prints to stdout in two ways, fails with an exception that cannot be pickled, and
+#: blocks.
 STRANGE = """
 import ctypes, os, sys
 parent, *rest = sys.argv[1:]
@@ -38,19 +38,19 @@ from jobsearch.store.embedded import process
 
 class Foreign(BaseException):
     def __reduce__(self):
-        raise TypeError("stays here")
+        raise TypeError("cannot be pickled")
 
 class Strange(process.Shard):
     def count(self, filters=None):
         os.write(1, b"a line of the engine\\n")
-        print("another", flush=True)
+        print("another line", flush=True)
         return super().count(filters)
 
-    def ids(self, filters):
+    def scroll(self, filters, batch_size):
         raise Foreign("panicked at row 7")
 
     def seal(self):
-        # As the engine does while it makes an index: with Python's lock held.
+        # Holds Python's lock, as the engine does while it builds an index.
         ctypes.PyDLL(None).sleep(60)
 
 process.Shard = Strange
@@ -60,7 +60,7 @@ process.main(int(parent))
 
 @pytest.fixture
 def strange(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ShardWriter]:
-    """A writer of its own process, which runs the strange engine."""
+    """A writer in a new process that runs the strange engine."""
     monkeypatch.setattr(engine_process, "_CHILD", STRANGE)
     monkeypatch.setattr(EngineProcess, "_shared", None)
     yield ShardWriter(tmp_path / "strange", DIM, exact_up_to=50_000)
@@ -72,7 +72,7 @@ def kill(process: EngineProcess) -> None:
     process._process.wait(20)
 
 
-def test_it_answers_like_a_shard(writer: ShardWriter) -> None:
+def test_a_writer_answers_like_a_shard(writer: ShardWriter) -> None:
     writer.upsert(POINTS)
     assert writer.count() == COUNT
     found = writer.query(POINTS.vectors[:1], 1, None, exact=True)
@@ -80,7 +80,7 @@ def test_it_answers_like_a_shard(writer: ShardWriter) -> None:
     assert sum(len(points) for points in writer.scroll(None, 7)) == COUNT
 
 
-def test_an_engine_that_dies_leaves_the_live_collection(tmp_path: Path) -> None:
+def test_the_live_collection_survives_the_death_of_the_engine(tmp_path: Path) -> None:
     store = EmbeddedStore(tmp_path / "store")
     live = build(store, POINTS)
     name = build_name(ALIAS, encoder_info())
@@ -91,7 +91,7 @@ def test_an_engine_that_dies_leaves_the_live_collection(tmp_path: Path) -> None:
     assert store.count(ALIAS) == COUNT
     assert store.aliases()[ALIAS] == live
     store.drop(name)
-    # The next build starts another one.
+    # The next build starts a new process.
     assert store.aliases()[ALIAS] == live != build(store, POINTS)
     store.close()
 
@@ -114,9 +114,9 @@ shard.seal()
 
 @pytest.mark.parametrize("script", [IDLE, BUSY], ids=["idle", "busy"])
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM])
-def test_an_engine_without_a_parent_ends(script: str, end: signal.Signals, tmp_path: Path) -> None:
+def test_the_engine_ends_with_its_parent(script: str, end: signal.Signals, tmp_path: Path) -> None:
     if script == BUSY and sys.platform != "linux":
-        pytest.skip("only Linux ends a process with its parent")
+        pytest.skip("only Linux can end a process with its parent")
     parent = subprocess.Popen(
         [sys.executable, "-c", script],
         stdout=subprocess.PIPE,
@@ -135,7 +135,7 @@ def test_an_engine_without_a_parent_ends(script: str, end: signal.Signals, tmp_p
             return
         time.sleep(0.05)
     os.kill(child, signal.SIGKILL)
-    pytest.fail("the engine outlives its parent")
+    pytest.fail("the engine still runs after its parent has ended")
 
 
 def runs(process: int) -> bool:
@@ -147,7 +147,7 @@ def runs(process: int) -> bool:
     return not state.exists() or state.read_text().rsplit(")", 1)[1].split()[0] != "Z"
 
 
-def test_builds_side_by_side(tmp_path: Path) -> None:
+def test_several_builds_at_the_same_time(tmp_path: Path) -> None:
     counts: dict[int, int] = {}
 
     def fill(number: int) -> None:
@@ -166,15 +166,15 @@ def test_builds_side_by_side(tmp_path: Path) -> None:
     assert counts == {0: 40, 1: 40, 2: 40}
 
 
-def test_errors_come_back_as_they_are(writer: ShardWriter, tmp_path: Path) -> None:
+def test_errors_are_raised_in_the_parent(writer: ShardWriter, tmp_path: Path) -> None:
     with pytest.raises(FileExistsError) as raised:
         ShardWriter(writer.path, DIM, exact_up_to=50_000)
     assert "in the engine's process" in raised.value.__notes__[0]
-    # It goes on answering.
+    # The process still answers.
     assert writer.count() == 0
 
 
-def test_what_the_engine_prints_is_no_answer(
+def test_output_of_the_engine_does_not_mix_with_answers(
     strange: ShardWriter, capfd: pytest.CaptureFixture[str]
 ) -> None:
     strange.upsert(POINTS)
@@ -182,21 +182,21 @@ def test_what_the_engine_prints_is_no_answer(
     assert capfd.readouterr().out == ""
 
 
-def test_an_error_that_cannot_be_sent_is_told(strange: ShardWriter) -> None:
+def test_an_error_that_cannot_be_pickled(strange: ShardWriter) -> None:
     with pytest.raises(RuntimeError, match=r"in the engine's process: (?s:.*)panicked at row 7"):
-        strange.ids(Filters())
+        strange.scroll(None, 5)
     assert strange.count() == 0
 
 
-def test_what_cannot_be_asked_is_not_asked(writer: ShardWriter) -> None:
+def test_a_request_that_cannot_be_pickled(writer: ShardWriter) -> None:
     with pytest.raises(Exception, match="lambda"):
-        writer.ids(lambda: None)  # type: ignore[arg-type]
+        writer.count(lambda: None)  # type: ignore[arg-type]
     assert writer.count() == 0
 
 
 INTERRUPTED = f"""
 import signal, sys
-# Where the tests run in the background, it is ignored.
+# A test run in the background may have inherited that the signal is ignored.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 sys.path.insert(0, {str(Path(__file__).parent)!r})
 from titles import COUNT, POINTS, encoder_info, metadata
@@ -216,7 +216,7 @@ with store.build_lock(sys.argv[2]):
 """
 
 
-def test_ctrl_c_is_for_the_parent_to_act_on(tmp_path: Path) -> None:
+def test_ctrl_c_only_reaches_the_parent(tmp_path: Path) -> None:
     path = tmp_path / "store"
     with closing(EmbeddedStore(path)) as store:
         live = build(store, POINTS)
@@ -240,7 +240,7 @@ def test_ctrl_c_is_for_the_parent_to_act_on(tmp_path: Path) -> None:
         assert [info.name for info in store.collections()] == [live]
 
 
-def test_an_interrupted_answer_is_not_taken_for_the_next(
+def test_an_interrupted_answer_is_not_read_as_the_next(
     writer: ShardWriter, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     def interrupt(stream: object) -> object:
@@ -256,7 +256,7 @@ def test_an_interrupted_answer_is_not_taken_for_the_next(
     assert ShardWriter(tmp_path / "next", DIM, exact_up_to=50_000).count() == 0
 
 
-def test_the_protocol(tmp_path: Path) -> None:
+def test_requests_and_answers(tmp_path: Path) -> None:
     path = tmp_path / "shard"
     requests, answers = io.BytesIO(), io.BytesIO()
     for request in (
@@ -273,9 +273,9 @@ def test_the_protocol(tmp_path: Path) -> None:
     with pytest.raises(EOFError):
         serve(requests, answers)
     answers.seek(0)
-    told = [pickle.load(answers) for _ in range(7)]
-    assert [failed for failed, _ in told] == [False, False, False, False, True, False, True]
-    assert told[2][1] == COUNT
-    assert np.concatenate([points.vectors for points in told[3][1]]).shape == (COUNT, DIM)
-    assert isinstance(told[4][1], AttributeError)
-    assert isinstance(told[6][1], KeyError)
+    results = [pickle.load(answers) for _ in range(7)]
+    assert [failed for failed, _ in results] == [False, False, False, False, True, False, True]
+    assert results[2][1] == COUNT
+    assert np.concatenate([points.vectors for points in results[3][1]]).shape == (COUNT, DIM)
+    assert isinstance(results[4][1], AttributeError)
+    assert isinstance(results[6][1], KeyError)

@@ -1,4 +1,4 @@
-"""A server that fails in passing, and one that fails for good."""
+"""Temporary and permanent failures of a server, and builds that are resumed."""
 
 import json
 import logging
@@ -53,28 +53,28 @@ from jobsearch.types import FILTER_FIELDS, Topology, VectorStorage
 from jobsearch.vectors import Vectors
 
 RETRY_S = 30.0
-# On a machine with much other work, answering takes seconds.
+# On a busy machine, an answer takes seconds.
 TIMEOUT_S = 5.0
 
 
 @pytest.fixture
 def many_requests(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Requests of some ten points, so that an ingest takes many of them."""
+    """Limit requests to about ten points, so that an ingest sends many of them."""
     monkeypatch.setattr(requests, "_UPSERT_BYTES", 150_000)
 
 
 @pytest.fixture
 def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No pause but the one that a server asks for."""
+    """Disable pauses, except those that a server requests."""
     monkeypatch.setattr(errors, "_back_off", wait_none())
 
 
 @pytest.fixture
 def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The pauses, which are not made."""
-    made: list[float] = []
-    monkeypatch.setattr("tenacity.nap.time.sleep", made.append)
-    return made
+    """Skip pauses and record their lengths."""
+    recorded: list[float] = []
+    monkeypatch.setattr("tenacity.nap.time.sleep", recorded.append)
+    return recorded
 
 
 def ingest_sample(store: Store, encoder: Encoder, **options: bool) -> IngestSummary:
@@ -82,7 +82,7 @@ def ingest_sample(store: Store, encoder: Encoder, **options: bool) -> IngestSumm
 
 
 def contents(store: Store, name: str) -> dict[str, str]:
-    """Id -> title of every point, none of them twice."""
+    """Return id -> title of every point, and check that no id occurs twice."""
     found = [(i, p["title"]) for points in store.scroll(name) for i, p in points_of(points)]
     assert len(dict(found)) == len(found) == store.count(name)
     return dict(found)
@@ -100,7 +100,9 @@ def undisturbed(builtin: Encoder) -> dict[str, str]:
 
 @pytest.mark.usefixtures("many_requests", "no_pause")
 @pytest.mark.parametrize("kind", FAULTS)
-def test_an_ingest_gets_through(kind: str, builtin: Encoder, undisturbed: dict[str, str]) -> None:
+def test_an_ingest_survives_temporary_failures(
+    kind: str, builtin: Encoder, undisturbed: dict[str, str]
+) -> None:
     faults = Faults(kind)
     with (
         serving(LocalQdrant()) as server,
@@ -118,7 +120,7 @@ def test_an_ingest_gets_through(kind: str, builtin: Encoder, undisturbed: dict[s
 
 @pytest.mark.usefixtures("many_requests", "no_pause")
 @pytest.mark.parametrize("kind", ["latency", "reset", "half"])
-def test_an_ingest_gets_through_by_grpc(
+def test_an_ingest_by_grpc_survives_temporary_failures(
     kind: str, builtin: Encoder, undisturbed: dict[str, str]
 ) -> None:
     faults = Faults(kind)
@@ -137,7 +139,7 @@ def test_an_ingest_gets_through_by_grpc(
 
 @pytest.mark.usefixtures("many_requests")
 @pytest.mark.parametrize("kind", sorted(FAULTS.keys() - {"latency"}))
-def test_an_ingest_that_cannot_get_through_fails_in_time_and_changes_nothing(
+def test_an_ingest_fails_in_time_and_changes_nothing_if_failures_persist(
     kind: str, builtin: Encoder, undisturbed: dict[str, str]
 ) -> None:
     faults = Faults(kind)
@@ -157,7 +159,7 @@ def test_an_ingest_that_cannot_get_through_fails_in_time_and_changes_nothing(
         started = time.monotonic()
         with pytest.raises(StoreError) as caught:
             ingest_sample(store, builtin, force=True)
-        # A few requests are given up, each after two tries at most that take their time.
+        # A few requests fail, each after at most two attempts that may run into the timeout.
         assert time.monotonic() - started < 90
         assert url in str(caught.value)
         faults.share = 0.0
@@ -166,7 +168,7 @@ def test_an_ingest_that_cannot_get_through_fails_in_time_and_changes_nothing(
 
 
 @pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504])
-def test_what_passes_by_itself(status: int) -> None:
+def test_temporary_http_statuses(status: int) -> None:
     answer = UnexpectedResponse(status, "", b"busy", httpx.Headers())
     assert errors.is_temporary(answer)
 
@@ -190,7 +192,7 @@ def test_a_refusal_is_final(status: int, pauses: list[float]) -> None:
     assert pauses == []
 
 
-def test_pauses_grow_and_are_told(
+def test_pauses_grow_and_are_logged(
     pauses: list[float], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     local, failures = LocalQdrant(), iter([500, 502, 503, 504, 500])
@@ -213,7 +215,7 @@ def test_pauses_grow_and_are_told(
 
 
 def failing(*errors: Exception) -> tuple[list[Exception], Callable[[], str]]:
-    """A request that fails with each of these in turn, and what is left of them."""
+    """Return a request that raises each of these errors in turn, and the list of remaining ones."""
     left = list(errors)
 
     def request() -> str:
@@ -238,7 +240,7 @@ def test_retry_after_is_honoured_within_the_limit(pauses: list[float]) -> None:
 
 
 @pytest.mark.usefixtures("no_pause")
-def test_the_time_for_repeats_begins_with_the_first_failure() -> None:
+def test_the_retry_time_starts_with_the_first_failure() -> None:
     slow = ResponseHandlingException(httpx.ReadTimeout("slow"))
     took = iter([5.0, 0.4, 0.4, 0.4])
     left, request = failing(*[slow] * 4)
@@ -255,20 +257,20 @@ def test_the_time_for_repeats_begins_with_the_first_failure() -> None:
     assert left == [], "after 5.0, 5.4, 5.8 and 6.2 seconds"
 
 
-def test_nothing_is_repeated_without_time_for_it(pauses: list[float]) -> None:
+def test_no_retry_without_retry_time(pauses: list[float]) -> None:
     left, request = failing(*[ResponseHandlingException(httpx.ReadTimeout("slow"))] * 2)
     with pytest.raises(ResponseHandlingException):
         errors.retrying(0.0)(request)
     assert (len(left), pauses) == (1, [])
 
 
-def test_an_answer_that_makes_no_sense_is_final() -> None:
+def test_an_invalid_answer_is_final() -> None:
     assert not errors.is_temporary(ResponseHandlingException(ValueError("no JSON")))
     assert not errors.is_temporary(ZeroDivisionError())
 
 
 @pytest.mark.parametrize(
-    ("code", "passing"),
+    ("code", "temporary"),
     [
         (grpc.StatusCode.UNAVAILABLE, True),
         (grpc.StatusCode.DEADLINE_EXCEEDED, True),
@@ -282,44 +284,42 @@ def test_an_answer_that_makes_no_sense_is_final() -> None:
         (grpc.StatusCode.RESOURCE_EXHAUSTED, False),
     ],
 )
-def test_which_codes_of_grpc_pass(code: grpc.StatusCode, passing: bool) -> None:
-    assert errors.is_temporary(Refused(code)) is passing
+def test_temporary_grpc_codes(code: grpc.StatusCode, temporary: bool) -> None:
+    assert errors.is_temporary(Refused(code)) is temporary
 
 
-@pytest.mark.parametrize(("status", "kept"), [(500, True), (408, True), (403, False)])
-def test_a_swap_of_which_nobody_knows_the_outcome(
-    status: int, kept: bool, builtin: Encoder
-) -> None:
-    """Nothing is deleted that the alias may point at by now."""
+@pytest.mark.parametrize(("status", "swapped"), [(500, True), (408, True), (403, False)])
+def test_a_swap_with_unknown_outcome(status: int, swapped: bool, builtin: Encoder) -> None:
+    """A build is not deleted if the alias may point at it."""
     local = LocalQdrant()
 
-    def moved_without_a_word(method: str, path: str, body: Any) -> Answer:
+    def fail_after_the_swap(method: str, path: str, body: Any) -> Answer:
         if path != "/collections/aliases" or not failing_now:
             return local(method, path, body)
-        if kept:
+        if swapped:
             local(method, path, body)
         return status, {"status": {"error": "Waiting for consensus operation commit failed"}}
 
     failing_now = False
-    with serving(moved_without_a_word) as url, closing(open_store(url, retry_s=0)) as store:
+    with serving(fail_after_the_swap) as url, closing(open_store(url, retry_s=0)) as store:
         first = ingest_sample(store, builtin)
         failing_now = True
         with pytest.raises(StoreError) as caught:
             ingest_sample(store, builtin, force=True)
-        assert ("is not known" in str(caught.value)) is kept
+        assert ("is not known" in str(caught.value)) is swapped
         failing_now = False
         names = [info.name for info in store.collections()]
-        assert len(names) == (2 if kept else 1)
+        assert len(names) == (2 if swapped else 1)
         assert store.aliases() == {first.alias: names[-1]}
         assert store.verify(first.alias) == []
         ingest_sample(store, builtin, force=True)
         assert len(store.collections()) == 2
 
 
-# A load
+# The build of a collection
 
 
-def test_a_load_goes_without_a_graph() -> None:
+def test_the_graph_is_built_after_the_upload() -> None:
     local = LocalQdrant()
     with serving(local) as url, closing(open_store(url)) as store:
         name = build(store, POINTS)
@@ -334,7 +334,7 @@ def test_a_load_goes_without_a_graph() -> None:
     }
 
 
-def test_what_a_collection_is_made_with() -> None:
+def test_the_configuration_of_a_collection() -> None:
     local = LocalQdrant()
     topology = Topology(shards=6, replicas=2, write_consistency=1)
     with serving(local) as url, closing(open_store(url, topology=topology)) as store:
@@ -351,12 +351,14 @@ def test_what_a_collection_is_made_with() -> None:
             assert made["quantization_config"] == {kept[0]: {**kept[1], "always_ram": True}}
 
 
-def test_a_folder_is_not_spread_over_a_cluster(tmp_path: Path) -> None:
-    with pytest.raises(InvalidInput, match="shards, replicas and write consistency are for a"):
+def test_a_folder_takes_no_topology(tmp_path: Path) -> None:
+    with pytest.raises(
+        InvalidInput, match="`shards`, `replicas` and `write_consistency` need a Qdrant server"
+    ):
         open_store(str(tmp_path), topology=Topology(shards=2))
 
 
-def test_a_graph_that_waits_is_set_going() -> None:
+def test_a_waiting_optimiser_is_triggered() -> None:
     local, waited = LocalQdrant(), []
 
     def grey_at_first(method: str, path: str, body: Any) -> Answer:
@@ -374,12 +376,12 @@ def test_a_graph_that_waits_is_set_going() -> None:
         store.create(name, metadata(COUNT))
         store.upsert(name, POINTS)
         store.finish(name, metadata(COUNT))
-    graph, *set_going = local.configured[name][1:]
+    graph, *triggers = local.configured[name][1:]
     assert graph["hnsw_config"]["m"] == 16
-    assert set_going == [{"optimizers_config": {}}], "not at every look"
+    assert triggers == [{"optimizers_config": {}}], "not at every poll"
 
 
-def test_requests_stay_below_the_limit_whatever_the_vectors() -> None:
+def test_requests_with_long_vectors_stay_below_the_limit() -> None:
     sizes: list[int] = []
 
     class Weighing(LocalQdrant):
@@ -399,15 +401,15 @@ def test_requests_stay_below_the_limit_whatever_the_vectors() -> None:
     assert requests._UPSERT_BYTES * 2 < 32 << 20
 
 
-# An ingest that was killed
+# Interrupted ingests
 
 
 class Killed(BaseException):
-    """Ends an ingest without clearing away, as SIGKILL does."""
+    """Ends an ingest without clean-up, as SIGKILL does."""
 
 
 def interrupted(store: Store, encoder: Encoder, after: int, source: Source | None = None) -> None:
-    """An ingest that ends after so many uploads."""
+    """Run an ingest that ends after this number of uploads."""
     uploads = iter(range(after))
 
     def upsert(name: str, points: PointBatch) -> None:
@@ -423,17 +425,17 @@ def interrupted(store: Store, encoder: Encoder, after: int, source: Source | Non
     store.upsert, store.drop = real, drop  # type: ignore[method-assign]
 
 
-class Sparing:
-    """An encoder in small batches, that remembers what it was given."""
+class RecordingEncoder:
+    """An encoder that works in small batches and records its input."""
 
     def __init__(self, encoder: Encoder) -> None:
         self.info = encoder.info
         self.encode_queries = encoder.encode_queries
         self._encoder = encoder
-        self.given: list[str] = []
+        self.texts: list[str] = []
 
     def encode_documents(self, texts: Sequence[str]) -> Vectors:
-        self.given += texts
+        self.texts += texts
         return self._encoder.encode_documents(texts)
 
     def encode_document_batches(
@@ -451,7 +453,7 @@ def test_resume(
         if uploads < 100:
             interrupted(store, builtin, uploads)
         else:
-            # Everything was stored, and it was killed before the end.
+            # All points are stored, and the ingest is killed before it finishes the build.
             store.finish, finish = interrupted_finish, store.finish  # type: ignore[method-assign]
             with pytest.raises(Killed):
                 store.drop, drop = lambda name: None, store.drop  # type: ignore[method-assign]
@@ -460,13 +462,13 @@ def test_resume(
         [left] = store.collections()
         assert (left.metadata.status, left.aliases) == ("building", ())
         had = contents(store, left.name)
-        encoder = Sparing(builtin)
+        encoder = RecordingEncoder(builtin)
         summary = ingest(SampleSource(), "en", store, encoder, resume=True)
         assert summary.collection == left.name
         assert contents(store, summary.alias) == undisturbed
         assert store.verify(summary.alias) == []
-        # A text is embedded again only for another concept that has it too.
-        assert len(encoder.given) <= len(undisturbed) - len(had)
+        # A stored text is only embedded again for another concept with the same text.
+        assert len(encoder.texts) <= len(undisturbed) - len(had)
         assert [info.name for info in store.collections()] == [left.name]
 
 
@@ -487,7 +489,7 @@ ingest(SampleSource(), "en", open_store(sys.argv[1]), load_encoder("builtin", "p
     ("method", "path", "times"),
     [("PUT", "/points", 10), ("PATCH", "", 1), ("POST", "/aliases", 1)],
 )
-def test_a_process_that_is_killed_while_the_server_carries_out_what_it_asked(
+def test_a_process_that_is_killed_during_a_request(
     method: str, path: str, times: int, builtin: Encoder, undisturbed: dict[str, str]
 ) -> None:
     local, seen = LocalQdrant(), []
@@ -505,7 +507,7 @@ def test_a_process_that_is_killed_while_the_server_carries_out_what_it_asked(
         children.append(subprocess.Popen(command, cwd=Path(__file__).parents[2]))
         assert children[0].wait(timeout=120) == -signal.SIGKILL
         children.clear()
-        # What was under way comes to its end at the server.
+        # Let the server finish its current request.
         time.sleep(0.2)
         before = store.aliases()
         [left] = store.collections()
@@ -521,7 +523,7 @@ def interrupted_finish(name: str, metadata: CollectionMetadata) -> None:
     raise Killed
 
 
-def test_resume_makes_the_indexes_that_are_missing(builtin: Encoder) -> None:
+def test_resume_creates_missing_indexes(builtin: Encoder) -> None:
     local = LocalQdrant()
     with serving(local) as url, closing(open_store(url)) as store:
         interrupted(store, builtin, 0)
@@ -536,7 +538,7 @@ def test_resume_makes_the_indexes_that_are_missing(builtin: Encoder) -> None:
         assert store.verify(summary.alias)[0].startswith("no index of language, source, ")
 
 
-def test_resume_goes_on_only_with_the_same(builtin: Encoder, undisturbed: dict[str, str]) -> None:
+def test_resume_needs_the_same_plan(builtin: Encoder, undisturbed: dict[str, str]) -> None:
     with serving(LocalQdrant()) as url, closing(open_store(url)) as store:
         interrupted(store, builtin, 1)
         [left] = store.collections()
@@ -549,7 +551,7 @@ def test_resume_goes_on_only_with_the_same(builtin: Encoder, undisturbed: dict[s
         assert contents(store, fresh.alias) == undisturbed
 
 
-def test_only_the_last_to_go_on_with_a_build_finishes_it(builtin: Encoder) -> None:
+def test_only_the_last_builder_may_finish_a_build(builtin: Encoder) -> None:
     with (
         serving(LocalQdrant()) as url,
         closing(open_store(url)) as one,
@@ -559,26 +561,26 @@ def test_only_the_last_to_go_on_with_a_build_finishes_it(builtin: Encoder) -> No
         one.create(name, metadata(COUNT))
         one.upsert(name, POINTS)
         two.upsert(name, POINTS)
-        with pytest.raises(CollectionChanged, match="another process has gone on"):
+        with pytest.raises(CollectionChanged, match="another process has resumed"):
             one.finish(name, metadata(COUNT))
-        with pytest.raises(CollectionChanged, match="another process has gone on"):
+        with pytest.raises(CollectionChanged, match="another process has resumed"):
             one.drop(name)
         two.finish(name, metadata(COUNT))
         two.swap_alias(ALIAS, name, expected=None)
         assert one.verify(ALIAS) == []
 
 
-def test_a_build_is_gone_on_with_as_it_was_spread() -> None:
+def test_resume_needs_the_same_topology() -> None:
     local = LocalQdrant()
 
-    def spread(method: str, path: str, body: Any) -> Answer:
+    def with_two_shards(method: str, path: str, body: Any) -> Answer:
         status, answer = local(method, path, body)
         if method == "GET" and "config" in (answer.get("result") or {}):
             answer["result"]["config"]["params"]["shard_number"] = 2
         return status, answer
 
     name = build_name(ALIAS, encoder_info())
-    with serving(spread) as url:
+    with serving(with_two_shards) as url:
         with closing(open_store(url, topology=Topology(shards=2))) as begun:
             begun.create(name, metadata(COUNT))
         with (
@@ -590,10 +592,10 @@ def test_a_build_is_gone_on_with_as_it_was_spread() -> None:
             same.upsert(name, POINTS)
 
 
-def test_few_titles_are_checked_though_many_are_kept(
+def test_few_titles_are_checked_although_many_are_kept(
     builtin: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: list[int] = []
+    sizes: list[int] = []
     table = tmp_path / "jobs.csv"
     table.write_text("title\n" + "".join(f"plumber for {n} houses\n" for n in range(300)))
     with serving(LocalQdrant()) as url, closing(open_store(url)) as store:
@@ -603,18 +605,18 @@ def test_few_titles_are_checked_though_many_are_kept(
         real = store.query
 
         def query(name: str, vectors: Vectors, **options: Any) -> list[list[ScoredPoint]]:
-            asked.append(len(vectors))
+            sizes.append(len(vectors))
             return real(name, vectors, **options)
 
         monkeypatch.setattr(store, "query", query)
         summary = ingest(source, "en", store, builtin, resume=True)
         assert summary.kept_sources
         assert store.count(summary.alias) == summary.total_points
-    assert asked
-    assert max(asked) <= 64
+    assert sizes
+    assert max(sizes) <= 64
 
 
-def test_resume_without_anything_to_go_on_with(
+def test_resume_without_an_unfinished_build(
     tmp_path: Path, builtin: Encoder, undisturbed: dict[str, str]
 ) -> None:
     with closing(open_store(str(tmp_path / "store"))) as store:

@@ -1,4 +1,4 @@
-"""A store that its reader may not write: another user's, or on a file system mounted read-only."""
+"""A read-only store: it belongs to another user, or its file system is mounted read-only."""
 
 import errno
 import os
@@ -18,8 +18,8 @@ from titles import ALIAS, COUNT, POINTS, build
 from jobsearch.errors import StoreError
 from jobsearch.store.embedded.store import EmbeddedStore
 
-# Root may write everywhere, unless it gives up CAP_DAC_OVERRIDE (1) before it runs something.
-_OBEYING_MODES = (
+# Root ignores file modes unless it drops the capability CAP_DAC_OVERRIDE (1) before the exec.
+_OBEY_MODES = (
     "import ctypes, os, sys; ctypes.CDLL(None).prctl(24, 1, 0, 0, 0); os.execv(sys.argv[1], "
     "sys.argv[1:])"
 )
@@ -28,7 +28,7 @@ _CLI = "from jobsearch.cli import main; main(prog_name='jobsearch')"
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Path]:
-    """A store with one finished build, whose modes are put right again."""
+    """A store with one finished build; its modes are restored afterwards."""
     path = tmp_path / "store"
     with closing(EmbeddedStore(path)) as opened:
         build(opened, POINTS)
@@ -44,58 +44,58 @@ def temporary(tmp_path: Path) -> Path:
     return path
 
 
-def only_readable(store: Path, *, files: bool) -> None:
+def make_read_only(store: Path, *, files: bool) -> None:
     for path in (store, *store.rglob("*")):
         if files or path.is_dir():
             path.chmod(0o500 if path.is_dir() else 0o400)
 
 
 def run(temporary: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    """Run Python in a process that modes of files hold for."""
+    """Run Python in a process that obeys file modes, even as root."""
     if sys.platform != "linux":
-        pytest.skip("only Linux lets root give that up")
+        pytest.skip("only on Linux can root drop the capability")
     path = os.pathsep.join([str(Path(__file__).parent), *filter(None, sys.path)])
     return subprocess.run(
-        [sys.executable, "-c", _OBEYING_MODES, sys.executable, *words],
+        [sys.executable, "-c", _OBEY_MODES, sys.executable, *words],
         env={**os.environ, "PYTHONPATH": path, "TMPDIR": str(temporary)},
         input="\n", capture_output=True, text=True, check=False,
     )  # fmt: skip
 
 
 @pytest.mark.parametrize("files", [True, False], ids=["all", "folders"])
-def test_it_is_searched(store: Path, temporary: Path, files: bool) -> None:
-    only_readable(store, files=files)
+def test_a_read_only_store_is_searched(store: Path, temporary: Path, files: bool) -> None:
+    make_read_only(store, files=files)
     before = set(store.rglob("*"))
     reader = Path(__file__).with_name("isolated_reader.py")
     done = run(temporary, str(reader), str(store), ALIAS)
     assert done.stdout == "whole\n"
     assert list(temporary.iterdir()) == []
-    assert set(store.rglob("*")) == before, "nothing is left of it"
+    assert set(store.rglob("*")) == before, "temporary files are deleted"
 
 
-def test_a_copy_is_told_once(store: Path, temporary: Path) -> None:
-    only_readable(store, files=True)
+def test_the_copy_is_logged_once(store: Path, temporary: Path) -> None:
+    make_read_only(store, files=True)
     [segments] = store.glob("collections/*/0/segments")
     size = sum(path.stat().st_size for path in segments.rglob("*") if path.is_file()) >> 20
-    told = f"{segments} may only be read: searching a copy in {temporary} ({size} MB at most)\n"
+    log = f"{segments} is read-only: searching a copy in {temporary} (at most {size} MB)\n"
     done = run(temporary, "-c", _CLI, "collections", "verify", ALIAS, "--store", str(store))
-    assert (done.returncode, done.stderr) == (0, told)
+    assert (done.returncode, done.stderr) == (0, log)
 
 
-def test_it_is_not_changed(store: Path, temporary: Path) -> None:
-    only_readable(store, files=True)
+def test_a_read_only_store_is_not_changed(store: Path, temporary: Path) -> None:
+    make_read_only(store, files=True)
     line = ("collections", "rollback", ALIAS, "--store", str(store))
     done = run(temporary, "-c", _CLI, *line)
     assert done.returncode == 1
-    assert f"error: no permission for {store}/locks/store.lock: give --store" in done.stderr
+    assert f"error: no permission for {store}/locks/store.lock: set `--store`" in done.stderr
 
 
-def test_a_mount_that_is_read_only(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_read_only_mount(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     refused = OSError(errno.EROFS, os.strerror(errno.EROFS), str(store / "locks" / "store.lock"))
-    monkeypatch.setattr("jobsearch.store.embedded.folder.hold", Mock(side_effect=refused))
+    monkeypatch.setattr("jobsearch.store.embedded.folder.file_lock", Mock(side_effect=refused))
     with closing(EmbeddedStore(store)) as opened:
         assert opened.count(ALIAS) == COUNT
-        with pytest.raises(StoreError, match=r"store\.lock is read-only: give --store a folder"):
+        with pytest.raises(StoreError, match=r"store\.lock is read-only: set `store` to a folder"):
             opened.rollback(ALIAS)
 
 
@@ -113,7 +113,9 @@ def test_no_room_for_a_copy(
         monkeypatch.setattr("jobsearch.store.embedded.engine_files._copy", full)
     with (
         closing(EmbeddedStore(store)) as opened,
-        pytest.raises(StoreError, match=rf"which {temporary} has no room for \(1\d\d MB\): make"),
+        pytest.raises(
+            StoreError, match=rf"{temporary} has no room for the copy \(1\d\d MB\): make"
+        ),
     ):
         opened.count(ALIAS)
     assert list(temporary.iterdir()) == []

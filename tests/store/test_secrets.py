@@ -1,4 +1,4 @@
-"""Neither the API key nor a password in a URL is ever shown."""
+"""The API key and passwords in URLs are never shown or sent to others."""
 
 import os
 import socketserver
@@ -39,7 +39,9 @@ def failing(method: str, path: str, body: Any) -> Answer:
         (locked, ("--debug", "doctor")),
     ],
 )
-def test_a_server_that_refuses(server: Callable[..., Answer], command: tuple[str, ...]) -> None:
+def test_output_about_a_failing_server_does_not_show_the_key(
+    server: Callable[..., Answer], command: tuple[str, ...]
+) -> None:
     with serving(server) as url:
         done = subprocess.run(
             [sys.executable, "-c", "from jobsearch.cli import main; main()", *command,
@@ -56,63 +58,63 @@ def test_a_server_that_refuses(server: Callable[..., Answer], command: tuple[str
     "key",
     [f"{SECRET}\n", f" {SECRET}", f"{SECRET}\r\nX-Other: 1", f"{SECRET}\x00", f"{SECRET}-é", " "],
 )
-def test_keys_that_no_header_can_carry(key: str) -> None:
-    """The HTTP library quotes such a header in its complaint."""
+def test_keys_that_are_invalid_in_a_header(key: str) -> None:
+    """The HTTP library would quote such a header in its error message."""
     with serving(LocalQdrant()) as url, pytest.raises(InvalidInput) as caught:
         open_store(url, api_key=key)
     shown = "".join(traceback.format_exception(caught.value))
-    assert "set JOBSEARCH_API_KEY to the key alone" in shown
+    assert "`api_key` (JOBSEARCH_API_KEY) contains outer white space" in shown
     assert SECRET not in shown
 
 
 @contextmanager
 def listening(reply: bytes, port: int = 0) -> Iterator[tuple[int, bytearray]]:
-    """A port whose callers are answered with ``reply``; gives it, and all that they say."""
-    heard = bytearray()
+    """Answer every message at a port with ``reply``; yield the port and the received bytes."""
+    received = bytearray()
 
     class Handler(socketserver.BaseRequestHandler):
         def handle(self) -> None:
             self.request.settimeout(0.5)
             with suppress(OSError):
-                while said := self.request.recv(65536):
-                    heard.extend(said)
+                while data := self.request.recv(65536):
+                    received.extend(data)
                     self.request.sendall(reply)
 
     with socketserver.ThreadingTCPServer(("127.0.0.1", port), Handler) as server:
         thread = Thread(target=server.serve_forever, daemon=True)
         thread.start()
-        yield server.server_address[1], heard
+        yield server.server_address[1], received
         server.shutdown()
         thread.join()
 
 
 @pytest.mark.parametrize("variable", ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "grpc_proxy"])
-def test_no_proxy_hears_the_key_of_a_server_on_this_machine(
+def test_a_proxy_does_not_get_the_key_of_a_server_on_this_machine(
     variable: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("NO_PROXY", raising=False)
     monkeypatch.delenv("no_proxy", raising=False)
     keys: list[str | None] = []
-    with listening(b"HTTP/1.1 200 OK\r\n\r\n") as (port, heard), serving_grpc() as (url, points):
+    with listening(b"HTTP/1.1 200 OK\r\n\r\n") as (port, received), serving_grpc() as (url, points):
         monkeypatch.setenv(variable, f"http://127.0.0.1:{port}")
         with closing(open_store(url, api_key=SECRET, retry_s=0, timeout_s=5)) as store:
             build(store, POINTS)
         keys += points.keys
-    assert heard == b""
-    assert set(keys) == {SECRET}, "it does reach the server"
+    assert received == b""
+    assert set(keys) == {SECRET}, "the key reaches the server"
 
 
-def test_who_does_not_speak_grpc_is_not_told_the_key() -> None:
+def test_a_service_that_does_not_speak_grpc_does_not_get_the_key() -> None:
     with serving(LocalQdrant()) as url:
-        # The settings frame that an HTTP/2 server begins with.
-        hello = b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"
+        # The SETTINGS frame, with which an HTTP/2 server starts.
+        settings_frame = b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"
         with (
-            listening(hello, int(url.rsplit(":", 1)[1]) + 1) as (_, heard),
+            listening(settings_frame, int(url.rsplit(":", 1)[1]) + 1) as (_, received),
             closing(open_store(url, api_key=SECRET)) as store,
         ):
             assert store.aliases() == {}
-    assert heard
-    assert SECRET.encode() not in heard
+    assert received
+    assert SECRET.encode() not in received
 
 
 @pytest.mark.parametrize(
@@ -124,24 +126,24 @@ def test_who_does_not_speak_grpc_is_not_told_the_key() -> None:
         "http://qdrant.example.org[::1]:6333",
     ],
 )
-def test_urls_that_name_another_host_to_another_reader(url: str) -> None:
-    with pytest.raises(InvalidInput, match=r"can be read in two ways|no URL that can be read"):
+def test_urls_that_parsers_read_differently(url: str) -> None:
+    with pytest.raises(InvalidInput, match=r"is ambiguous|is not a valid URL"):
         open_store(url, api_key=SECRET)
 
 
 @pytest.mark.parametrize(
-    ("url", "said"),
+    ("url", "message"),
     [
-        (f"http://me:{SECRET}@localhost:port", "no URL that can be read"),
-        (f"http://me:{SECRET}/x@localhost:6333", "no URL that can be read"),
-        (f"http://me:{SECRET}@[::1", "no URL that can be read"),
-        (f"http://localhost:{SECRET}", "no URL that can be read"),
-        (f"HTTP://me:{SECRET}@localhost", "no credentials"),
-        (f"https://localhost/?api-key={SECRET}", "no credentials"),
+        (f"http://me:{SECRET}@localhost:port", "is not a valid URL"),
+        (f"http://me:{SECRET}/x@localhost:6333", "is not a valid URL"),
+        (f"http://me:{SECRET}@[::1", "is not a valid URL"),
+        (f"http://localhost:{SECRET}", "is not a valid URL"),
+        (f"HTTP://me:{SECRET}@localhost", "contains credentials"),
+        (f"https://localhost/?api-key={SECRET}", "contains credentials"),
         (f"qdrant://me:{SECRET}@localhost:6333", "begins with qdrant://"),
     ],
 )
-def test_urls_with_a_password(url: str, said: str) -> None:
-    with pytest.raises(InvalidInput, match=said) as caught:
+def test_urls_with_a_password(url: str, message: str) -> None:
+    with pytest.raises(InvalidInput, match=message) as caught:
         open_store(url)
     assert SECRET not in "".join(traceback.format_exception(caught.value))

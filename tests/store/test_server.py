@@ -1,4 +1,4 @@
-"""Servers that are down, old, locked or strange; what is refused before one is asked."""
+"""Servers that are down, old, locked or not Qdrant; and URLs that are refused at once."""
 
 import json
 import re
@@ -21,29 +21,29 @@ from titles import ALIAS, COUNT, POINTS, build, encoder_info, metadata
 from jobsearch.errors import InvalidInput, StoreError, StoreUnavailable
 from jobsearch.store import open_store
 from jobsearch.store.metadata import build_name
-from jobsearch.store.server.errors import store_error_for
+from jobsearch.store.server.errors import map_client_error
 from jobsearch.store.server.store import ServerStore
-from jobsearch.types import FILTER_FIELDS, Filters
+from jobsearch.types import FILTER_FIELDS
 
 
 @pytest.fixture
 def closed_port() -> Iterator[int]:
-    """A loopback port that nobody listens on, and nobody else takes."""
+    """A loopback port that is reserved, but that nobody listens on."""
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))
         yield bound.getsockname()[1]
 
 
-def test_nobody_answers(closed_port: int) -> None:
+def test_no_server(closed_port: int) -> None:
     url = f"http://127.0.0.1:{closed_port}"
     with pytest.raises(StoreUnavailable) as caught:
         open_store(url, api_key="secret")
-    said = str(caught.value)
+    message = str(caught.value)
     assert caught.value.exit_code == 3
-    assert url in said
-    assert "docker compose up -d" in said
-    assert "secret" not in said
-    assert "\n" not in said
+    assert url in message
+    assert "docker compose up -d" in message
+    assert "secret" not in message
+    assert "\n" not in message
 
 
 def test_a_server_that_goes_away() -> None:
@@ -73,13 +73,13 @@ def test_a_server_that_hangs() -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "said"),
+    ("status", "message"),
     [
-        (401, "refuses the API key: set JOBSEARCH_API_KEY"),
-        (403, 'does not let the API key do this ("Invalid API key or JWT"): '),
+        (401, "rejects the API key: set `api_key` (JOBSEARCH_API_KEY)"),
+        (403, 'does not allow this request with the API key ("Invalid API key or JWT"): '),
     ],
 )
-def test_a_wrong_key(status: int, said: str) -> None:
+def test_a_wrong_key(status: int, message: str) -> None:
     local = LocalQdrant()
 
     def locked(method: str, path: str, body: Any) -> Answer:
@@ -89,16 +89,16 @@ def test_a_wrong_key(status: int, said: str) -> None:
 
     with serving(locked) as url, pytest.raises(StoreError) as caught:
         open_store(url, api_key="wrong")
-    assert str(caught.value).startswith(f"the server at {url} {said}"), caught.value
+    assert str(caught.value).startswith(f"the server at {url} {message}"), caught.value
     assert caught.value.exit_code == 1
 
 
-def test_a_key_that_may_only_read() -> None:
+def test_a_read_only_key() -> None:
     local = LocalQdrant()
-    asked: list[tuple[str, str]] = []
+    requests: list[tuple[str, str]] = []
 
     def read_only(method: str, path: str, body: Any) -> Answer:
-        asked.append((method, path))
+        requests.append((method, path))
         if method == "GET" or re.search(r"/points(/query|/query/batch|/scroll|/count)?$", path):
             return local(method, path, body)
         return 403, {"status": {"error": "Forbidden: Global manage access is required"}}
@@ -112,12 +112,11 @@ def test_a_key_that_may_only_read() -> None:
         assert store.count(ALIAS) == COUNT
         assert sum(len(points) for points in store.scroll(ALIAS)) == COUNT
         assert store.verify(ALIAS) == []
-        assert not [each for each in asked if each[0] not in ("GET", "POST")]
+        assert not [each for each in requests if each[0] not in ("GET", "POST")]
         for write in (
             lambda: build(store, POINTS),
             lambda: store.drop(name),
             lambda: store.rollback(ALIAS),
-            lambda: store.delete(ALIAS, Filters(kinds=("preferred",))),
         ):
             with pytest.raises(StoreError):
                 write()
@@ -148,7 +147,7 @@ def test_a_recent_server(version: str) -> None:
 
 
 @pytest.mark.parametrize("answer", [(500, {"status": {"error": "out of\nmemory"}}), (418, "tea")])
-def test_a_server_in_trouble(answer: Answer) -> None:
+def test_a_server_with_errors(answer: Answer) -> None:
     with (
         serving(lambda *request: answer) as url,
         pytest.raises(StoreError, match=rf"the server at {url} answered {answer[0]}") as caught,
@@ -166,26 +165,26 @@ def test_something_else_than_qdrant() -> None:
 
 
 @pytest.mark.parametrize(
-    ("url", "key", "said"),
+    ("url", "key", "message"),
     [
         ("http://qdrant.example.org:6333", "key", "unencrypted to qdrant.example.org"),
         ("http://10.0.0.7:6333", "key", "unencrypted to 10.0.0.7"),
         ("http://localhost.example.org", "key", "unencrypted to localhost.example.org"),
         ("http://127.0.0.1.example.org", "key", "unencrypted to 127.0.0.1.example.org"),
-        ("http://me:secret@localhost:6333", None, "no credentials"),
-        ("https://localhost:6333/?api-key=secret", None, "no credentials"),
-        ("http://", None, "names no host"),
-        ("http://localhost:port", None, "is no URL"),
-        ("http://[::1", None, "is no URL"),
+        ("http://me:secret@localhost:6333", None, "contains credentials"),
+        ("https://localhost:6333/?api-key=secret", None, "contains credentials"),
+        ("http://", None, "has no host"),
+        ("http://localhost:port", None, "is not a valid URL"),
+        ("http://[::1", None, "is not a valid URL"),
     ],
 )
-def test_urls_that_are_not_asked(url: str, key: str | None, said: str) -> None:
-    with pytest.raises(InvalidInput, match=said) as caught:
+def test_urls_that_are_refused(url: str, key: str | None, message: str) -> None:
+    with pytest.raises(InvalidInput, match=message) as caught:
         open_store(url, api_key=key)
     assert "secret" not in str(caught.value)
 
 
-def test_a_key_may_travel_on_this_machine() -> None:
+def test_an_unencrypted_key_is_allowed_on_this_machine() -> None:
     with warnings.catch_warnings(), serving_grpc() as (url, points):
         warnings.simplefilter("error")
         with closing(open_store(url, api_key="key")) as store:
@@ -194,7 +193,7 @@ def test_a_key_may_travel_on_this_machine() -> None:
 
 
 @pytest.mark.parametrize("exact", [True, False])
-def test_whether_every_point_is_compared(exact: bool) -> None:
+def test_exact_is_passed_to_the_server(exact: bool) -> None:
     local = LocalQdrant()
     with serving(local) as url, closing(open_store(url)) as store:
         build(store, POINTS)
@@ -211,7 +210,7 @@ def test_every_filter_field_is_indexed_before_the_data() -> None:
         assert tuple(local.indexed[name]) == FILTER_FIELDS
 
 
-def test_collections_of_others_are_left_alone() -> None:
+def test_collections_of_other_programs_are_ignored() -> None:
     local = LocalQdrant()
     params = models.VectorParams(size=3, distance=models.Distance.DOT)
     local.client.create_collection("songs", vectors_config=params)
@@ -227,13 +226,13 @@ def test_collections_of_others_are_left_alone() -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "said"),
+    ("status", "message"),
     [
         (models.CollectionStatus.YELLOW, "reports .* as yellow"),
         (models.CollectionStatus.RED, "reports .* as red"),
     ],
 )
-def test_an_index_that_is_never_ready(status: models.CollectionStatus, said: str) -> None:
+def test_an_index_that_is_never_ready(status: models.CollectionStatus, message: str) -> None:
     local, ready = LocalQdrant(), False
 
     def busy(method: str, path: str, body: Any) -> Answer:
@@ -247,7 +246,7 @@ def test_an_index_that_is_never_ready(status: models.CollectionStatus, said: str
         store = ServerStore(client, client, url, local=False, index_timeout_s=0.3)
         store.create(name, metadata(COUNT))
         store.upsert(name, POINTS)
-        with pytest.raises(StoreError, match=said):
+        with pytest.raises(StoreError, match=message):
             store.finish(name, metadata(COUNT))
         ready = True
         store.finish(name, metadata(COUNT))
@@ -255,7 +254,7 @@ def test_an_index_that_is_never_ready(status: models.CollectionStatus, said: str
 
 
 class Refused(grpc.RpcError, grpc.Call):  # type: ignore[misc]
-    """What gRPC raises: an error that is a call."""
+    """An error as gRPC raises it, which is also a call."""
 
     def __init__(self, code: grpc.StatusCode) -> None:
         self._code = code
@@ -264,33 +263,39 @@ class Refused(grpc.RpcError, grpc.Call):  # type: ignore[misc]
         return self._code
 
     def details(self) -> str:
-        return "said\nso"
+        return "details\nhere"
 
 
 Refused.__abstractmethods__ = frozenset()  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(
-    ("error", "kind", "said"),
+    ("error", "kind", "message"),
     [
         (Refused(grpc.StatusCode.UNAVAILABLE), StoreUnavailable, "no Qdrant answers at URL"),
         (Refused(grpc.StatusCode.DEADLINE_EXCEEDED), StoreUnavailable, "(DEADLINE_EXCEEDED)"),
-        (Refused(grpc.StatusCode.UNAUTHENTICATED), StoreError, "refuses the API key"),
-        (Refused(grpc.StatusCode.PERMISSION_DENIED), StoreError, "does not let the API key"),
-        (Refused(grpc.StatusCode.INTERNAL), StoreError, "said so"),
+        (Refused(grpc.StatusCode.UNAUTHENTICATED), StoreError, "rejects the API key"),
+        (
+            Refused(grpc.StatusCode.PERMISSION_DENIED),
+            StoreError,
+            "does not allow this request",
+        ),
+        (Refused(grpc.StatusCode.INTERNAL), StoreError, "details here"),
         (ResourceExhaustedResponse("slow down", 3), StoreUnavailable, "slow down"),
-        (json.JSONDecodeError("Expecting value", "", 0), StoreError, "is no Qdrant"),
+        (json.JSONDecodeError("Expecting value", "", 0), StoreError, "is not valid for Qdrant"),
         (UnexpectedResponse(507, "", b"disk\nfull", None), StoreError, "507: disk full"),  # type: ignore[arg-type]
     ],
     ids=str,
 )
-def test_the_clients_errors_are_ours(error: Exception, kind: type[StoreError], said: str) -> None:
-    mapped = store_error_for(error, "URL")
+def test_errors_of_the_client_are_mapped(
+    error: Exception, kind: type[StoreError], message: str
+) -> None:
+    mapped = map_client_error(error, "URL")
     assert type(mapped) is kind
-    assert said in str(mapped)
+    assert message in str(mapped)
 
 
-def test_another_client_may_go_on_with_a_build() -> None:
+def test_another_client_may_resume_a_build() -> None:
     with (
         serving(LocalQdrant()) as url,
         closing(open_store(url)) as one,
@@ -303,8 +308,8 @@ def test_another_client_may_go_on_with_a_build() -> None:
         assert one.verify(name) == []
 
 
-def test_other_errors_stay_what_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert store_error_for(ValueError("a bug"), "URL") is None
+def test_other_errors_are_not_mapped(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert map_client_error(ValueError("a bug"), "URL") is None
     client = QdrantClient(":memory:")
     with closing(ServerStore(client, client, ":memory:", local=True)) as store:
         monkeypatch.setattr(client, "get_aliases", lambda: 1 / 0)
@@ -319,7 +324,7 @@ def test_memory_needs_no_server() -> None:
         assert store.count(ALIAS) == COUNT
 
 
-def test_points_go_by_grpc_where_it_is_spoken() -> None:
+def test_points_are_sent_by_grpc_if_possible() -> None:
     with serving_grpc() as (url, points), closing(open_store(url)) as store:
         build(store, POINTS)
         assert store.verify(ALIAS) == []
@@ -327,7 +332,7 @@ def test_points_go_by_grpc_where_it_is_spoken() -> None:
 
 
 def test_another_service_on_the_grpc_port_is_not_used() -> None:
-    # Whoever listens on the next port does not speak gRPC, so vectors go by REST.
+    # The service on the next port does not speak gRPC, so vectors are sent by REST.
     for _ in range(20):
         with serving(LocalQdrant()) as url, socket.socket() as other:
             try:
@@ -340,4 +345,4 @@ def test_another_service_on_the_grpc_port_is_not_used() -> None:
                 build(store, POINTS)
                 assert store.count(ALIAS) == COUNT
             return
-    pytest.skip("no two ports in a row are free")
+    pytest.skip("no two consecutive ports are free")

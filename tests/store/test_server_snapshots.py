@@ -1,4 +1,4 @@
-"""Snapshots that a server makes itself: fetched, kept, given back; what is refused on the way."""
+"""Native snapshots of a server: saved, restored, and refused."""
 
 import errno
 import hashlib
@@ -43,7 +43,7 @@ def restore(url: str, path: Path, **how: Any) -> str:
 
 @pytest.fixture(params=["rest", "server"])
 def url(request: pytest.FixtureRequest) -> Iterator[str]:
-    """A stand-in with a build of titles.POINTS behind titles.ALIAS, and a real server."""
+    """A stand-in and a real server, each with titles.POINTS in a build of titles.ALIAS."""
     with ExitStack() as stack:
         if request.param == "rest":
             location = stack.enter_context(serving(LocalQdrant()))
@@ -63,7 +63,7 @@ def contents(store: Store, name: str) -> dict[str, tuple[Any, ...]]:
     }
 
 
-def test_there_and_back(url: str, tmp_path: Path) -> None:
+def test_save_and_restore(url: str, tmp_path: Path) -> None:
     path = tmp_path / "en.snapshot"
     with closing(open_server_snapshots(url)) as snapshots, closing(open_store(url)) as store:
         saved = write_server_snapshot(store, snapshots, ALIAS, path)
@@ -92,7 +92,7 @@ def test_there_and_back(url: str, tmp_path: Path) -> None:
         [[hit]] = store.query(ALIAS, VECTORS[:1], limit=1)
         assert hit.id == POINTS.ids[0]
         for name in (first, second):
-            assert snapshots._ask("GET", f"/collections/{name}/snapshots") == []
+            assert snapshots._request("GET", f"/collections/{name}/snapshots") == []
         assert store.rollback(ALIAS) == first
 
 
@@ -116,19 +116,22 @@ def test_by_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 @pytest.mark.parametrize(
     "words", [("snapshot", ALIAS, "made.snapshot", "--native"), ("restore", "given.snapshot")]
 )
-def test_a_folder_has_none(
+def test_an_embedded_store_has_no_native_snapshots(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "given.snapshot").write_bytes(archive({"config.json": {}}))
     refused = run("collections", *words)
     assert refused.exit_code == 2
-    assert "is no Qdrant server, which alone makes and takes snapshots" in refused.stderr
+    assert (
+        "is not a Qdrant server, and only a server saves and restores native snapshots"
+        in refused.stderr
+    )
 
 
 @pytest.fixture
 def local() -> LocalQdrant:
-    """A stand-in with a build of titles.POINTS behind titles.ALIAS."""
+    """A stand-in with titles.POINTS in a build of titles.ALIAS."""
     local = LocalQdrant()
     with serving(local) as url, closing(open_store(url)) as store:
         build(store, POINTS)
@@ -142,14 +145,14 @@ def test_a_cluster_is_refused(local: LocalQdrant, tmp_path: Path) -> None:
     given.write_bytes(claiming(ALIAS))
     with serving(local) as url:
         for use in (lambda: save(url, ALIAS, tmp_path / "en"), lambda: restore(url, given)):
-            with pytest.raises(StoreError, match=r"is a cluster of 3 nodes.*without --native"):
+            with pytest.raises(StoreError, match=r"is a cluster of 3 nodes.*without `native`"):
                 use()
     assert local.snapshots == {}
     assert [each.name for each in tmp_path.iterdir()] == ["given.snapshot"]
 
 
 def claiming(alias: object, **other: object) -> bytes:
-    """A file that says this of the collection it was made of."""
+    """A snapshot with these metadata of its collection."""
     kept = {**metadata(COUNT).as_dict(), "status": "ready", "alias": alias, **other}
     return archive({"config.json": {"metadata": kept}, "0/points": []})
 
@@ -169,27 +172,27 @@ def claiming(alias: object, **other: object) -> bytes:
         (None, "en"),
     ],
 )
-def test_names_that_lead_elsewhere(
+def test_names_that_would_change_the_url(
     local: LocalQdrant, tmp_path: Path, alias: str | None, language: str
 ) -> None:
-    asked = []
+    requests = []
 
     def answer(method: str, path: str, body: Any) -> Answer:
-        asked.append(method)
+        requests.append(method)
         return local(method, path, body)
 
     path = tmp_path / "given"
     path.write_bytes(claiming(alias and alias.format(MODEL), language=language))
-    with serving(answer) as url, pytest.raises(StoreError, match="is no snapshot"):
+    with serving(answer) as url, pytest.raises(StoreError, match="is not a native snapshot"):
         restore(url, path)
-    assert set(asked) == {"GET"}
+    assert set(requests) == {"GET"}
 
 
-def test_a_name_is_one_part_of_a_path(local: LocalQdrant, tmp_path: Path) -> None:
-    asked = []
+def test_a_name_is_escaped_in_the_url(local: LocalQdrant, tmp_path: Path) -> None:
+    requests = []
 
     def answer(method: str, path: str, body: Any) -> Answer:
-        asked.append(path)
+        requests.append(path)
         return local(method, path, body) if path == "/cluster" else (404, {})
 
     with (
@@ -198,13 +201,11 @@ def test_a_name_is_one_part_of_a_path(local: LocalQdrant, tmp_path: Path) -> Non
         pytest.raises(StoreError),
     ):
         snapshots.save("a/../b?c", tmp_path / "en")
-    assert asked == ["/cluster", "/collections/a%2F..%2Fb%3Fc/snapshots"]
+    assert requests == ["/cluster", "/collections/a%2F..%2Fb%3Fc/snapshots"]
 
 
 @pytest.mark.parametrize("kind", ["altered", "cut", "none", "foreign"])
-def test_what_arrives_broken_replaces_nothing(
-    local: LocalQdrant, tmp_path: Path, kind: str
-) -> None:
+def test_a_damaged_download_replaces_nothing(local: LocalQdrant, tmp_path: Path, kind: str) -> None:
     broken: dict[str, Callable[[bytes], Answer]] = {
         "altered": lambda data: (200, data[:600] + b"?" + data[601:]),
         "cut": lambda data: (200, data[:-1]),
@@ -220,64 +221,64 @@ def test_what_arrives_broken_replaces_nothing(
             del content["result"]["checksum"]
         return status, content
 
-    path, beside = tmp_path / "en", tmp_path / "en.sha256"
+    path, checksum_file = tmp_path / "en", tmp_path / "en.sha256"
     path.write_text("an earlier one")
-    beside.write_text("its checksum")
+    checksum_file.write_text("its checksum")
     with serving(answer) as url, pytest.raises(StoreError) as caught:
         save(url, ALIAS, path)
     assert isinstance(caught.value, StoreDamaged) == (kind in ("altered", "cut"))
-    assert (path.read_text(), beside.read_text()) == ("an earlier one", "its checksum")
+    assert (path.read_text(), checksum_file.read_text()) == ("an earlier one", "its checksum")
     assert len(list(tmp_path.iterdir())) == 2
     assert list(local.snapshots.values()) == [{}]
 
 
-def test_a_file_that_was_altered_since(local: LocalQdrant, tmp_path: Path) -> None:
+def test_a_file_that_was_altered(local: LocalQdrant, tmp_path: Path) -> None:
     path = tmp_path / "en"
     with serving(local) as url:
         save(url, ALIAS, path)
         data = bytearray(path.read_bytes())
         data[600] ^= 1
         path.write_bytes(data)
-        with pytest.raises(StoreDamaged, match=r"is not what en\.sha256 says"):
+        with pytest.raises(StoreDamaged, match=r"does not match en\.sha256"):
             restore(url, path)
         with closing(open_store(url)) as store:
             assert len(store.collections()) == 1
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
-        (b"PAR1", "is no snapshot that a Qdrant server made"),
-        (claiming(None), "is no snapshot"),
+        (b"PAR1", "is not a native snapshot of a jobsearch collection"),
+        (claiming(None), "is not a native snapshot"),
         (archive({"0/points": []}), "it has no config.json"),
-        (archive({"config.json": []}), "is no snapshot"),
+        (archive({"config.json": []}), "is not a native snapshot"),
         (archive({"config.json": {}}), "'metadata'"),
-        (archive({"config.json": {"metadata": None}}), "is no snapshot"),
+        (archive({"config.json": {"metadata": None}}), "is not a native snapshot"),
         (archive({"config.json": "x" * 4_000_000}), "it has no config.json"),
         (archive({"config.json": {"metadata": {}}}), "metadata of version None"),
-        (archive({"config.json": 0}).replace(b"0\0", b"[\0", 1), "is no snapshot"),
+        (archive({"config.json": 0}).replace(b"0\0", b"[\0", 1), "is not a native snapshot"),
     ],
 )
-def test_files_that_are_none(tmp_path: Path, content: bytes, said: str) -> None:
+def test_files_that_are_not_snapshots(tmp_path: Path, content: bytes, message: str) -> None:
     path = tmp_path / "given"
     path.write_bytes(content)
-    with pytest.raises((StoreError, CollectionMismatch), match=said) as caught:
+    with pytest.raises((StoreError, CollectionMismatch), match=message) as caught:
         read_snapshot(path)
     assert str(path) in str(caught.value)
 
 
-def test_a_config_that_nests_without_end(tmp_path: Path) -> None:
+def test_a_deeply_nested_config(tmp_path: Path) -> None:
     nested: Any = []
     for _ in range(400):
         nested = [nested]
     deep = json.dumps(nested)
     path = tmp_path / "given"
     path.write_bytes(archive({"config.json": deep * 40}).replace(b'"[', b"[[", 1))
-    with pytest.raises(StoreError, match="is no snapshot"):
+    with pytest.raises(StoreError, match="is not a native snapshot"):
         read_snapshot(path)
 
 
-def test_a_build_that_was_not_complete(local: LocalQdrant, tmp_path: Path) -> None:
+def test_an_incomplete_build(local: LocalQdrant, tmp_path: Path) -> None:
     with serving(local) as url:
         with closing(open_store(url)) as store:
             begun = build_name(ALIAS, metadata(0).encoder)
@@ -292,7 +293,7 @@ def test_a_build_that_was_not_complete(local: LocalQdrant, tmp_path: Path) -> No
             restore(url, given)
 
 
-def test_the_corpus_of_a_benchmark_stays_one(tmp_path: Path) -> None:
+def test_the_corpus_of_a_benchmark_keeps_its_alias(tmp_path: Path) -> None:
     encoder = metadata(COUNT).encoder
     alias = alias_name("eval-melo", "en", encoder.model, "pretrained")
     name = build_name(alias, encoder)
@@ -307,16 +308,16 @@ def test_the_corpus_of_a_benchmark_stays_one(tmp_path: Path) -> None:
             assert store.aliases() == {alias: made}
 
 
-def test_files_beside_it(local: LocalQdrant, tmp_path: Path) -> None:
+def test_the_checksum_file(local: LocalQdrant, tmp_path: Path) -> None:
     path = tmp_path / os.fsdecode(b"n\xe4me")
-    beside = path.with_name(f"{path.name}.sha256")
+    checksum_file = path.with_name(f"{path.name}.sha256")
     with serving(local) as url:
         save(url, ALIAS, path)
-        assert beside.read_bytes().endswith(b"  n\xe4me\n")
+        assert checksum_file.read_bytes().endswith(b"  n\xe4me\n")
         restore(url, path)
-        beside.unlink()
+        checksum_file.unlink()
         restore(url, path)
-        beside.mkdir()
+        checksum_file.mkdir()
         with pytest.raises(StoreError, match="cannot be read"):
             restore(url, path)
 
@@ -334,11 +335,11 @@ def test_a_checksum_that_cannot_be_written(
         monkeypatch.setattr(Path, "write_bytes", full)
         with pytest.raises(StoreError, match=r"en\.sha256 cannot be written"):
             save(url, ALIAS, path)
-    # That of the file before would say that this one was altered.
+    # The checksum of the previous file would not match the new one.
     assert [each.name for each in tmp_path.iterdir()] == ["en"]
 
 
-def test_a_place_that_cannot_be_written_is_found_out_first(local: LocalQdrant) -> None:
+def test_a_path_that_cannot_be_written_fails_before_the_snapshot(local: LocalQdrant) -> None:
     with serving(local) as url, pytest.raises(StoreError, match="cannot be written"):
         save(url, ALIAS, Path("/dev/null/en"))
     assert local.snapshots == {}
@@ -351,7 +352,7 @@ def test_archives_that_python_cannot_read(tmp_path: Path) -> None:
         member.pax_headers = {"GNU.sparse.map": "a"}
         writer.addfile(member)
     assert not is_server_snapshot(path)
-    with pytest.raises(StoreError, match="is no snapshot"):
+    with pytest.raises(StoreError, match="is not a native snapshot"):
         read_snapshot(path)
 
 
@@ -364,13 +365,13 @@ def test_archives_that_python_cannot_read(tmp_path: Path) -> None:
         ("https://h:1/p", "https://h:1/p/"),
     ],
 )
-def test_where_it_asks(url: str, base: str) -> None:
+def test_the_base_url(url: str, base: str) -> None:
     with closing(open_server_snapshots(url)) as snapshots:
         assert str(snapshots._http.base_url) == base
 
 
 @pytest.mark.parametrize("fault", ["refused", "gateway", "fewer", "other", "swap"])
-def test_a_restore_that_fails_leaves_what_was_there(
+def test_a_failed_restore_keeps_the_live_collection(
     local: LocalQdrant, tmp_path: Path, fault: str
 ) -> None:
     path = tmp_path / "en"
@@ -401,7 +402,7 @@ def test_a_restore_that_fails_leaves_what_was_there(
             assert (left.aliases, left.points) == ((ALIAS,), COUNT)
 
 
-def test_a_server_that_does_not_answer_any_more(local: LocalQdrant, tmp_path: Path) -> None:
+def test_a_server_that_stops_answering(local: LocalQdrant, tmp_path: Path) -> None:
     path = tmp_path / "en"
     with serving(local) as url:
         save(url, ALIAS, path)
@@ -415,18 +416,18 @@ def test_a_server_that_does_not_answer_any_more(local: LocalQdrant, tmp_path: Pa
     with serving(answer) as url:
         with pytest.raises(StoreUnavailable, match="is not known"):
             restore(url, path, retry_s=0)
-        # The swap was carried out, so that nothing may be deleted.
+        # The server carried out the swap, so no build may be deleted.
         with closing(open_store(url)) as store:
             assert store.count(ALIAS) == COUNT
             assert len(store.collections()) == 2
 
 
-def test_answers_that_no_qdrant_gives(tmp_path: Path) -> None:
+def test_answers_that_are_not_valid_for_qdrant(tmp_path: Path) -> None:
     for nonsense in ([], {}, {"result": None}, {"result": {"peers": 3}}):
         with (
-            serving(lambda *_, said=nonsense: (200, said)) as url,
+            serving(lambda *_, message=nonsense: (200, message)) as url,
             closing(open_server_snapshots(url)) as snapshots,
-            pytest.raises(StoreError, match="is no Qdrant, or a broken one"),
+            pytest.raises(StoreError, match="is not valid for Qdrant"),
         ):
             snapshots.save("name", tmp_path / "en")
     assert list(tmp_path.iterdir()) == []

@@ -1,4 +1,4 @@
-"""The embedded engine does what the store counts on."""
+"""The embedded engine behaves as the store expects."""
 
 import shutil
 import tempfile
@@ -24,29 +24,34 @@ def filled(path: Path, exact_up_to: int) -> Shard:
     return Shard(path, DIM, exact_up_to=exact_up_to, new=False)
 
 
+def indexed(shard: Shard) -> int:
+    """Number of vectors in the approximate index."""
+    return shard._shard.info().indexed_vectors_count
+
+
 def test_few_points_get_no_index(tmp_path: Path) -> None:
     shard = filled(tmp_path / "0", MANY)
-    assert (shard.count(), shard.indexed) == (MANY, 0)
+    assert (shard.count(), indexed(shard)) == (MANY, 0)
 
 
-def test_many_points_get_one_and_exact_goes_round_it(tmp_path: Path) -> None:
+def test_many_points_get_an_index_and_exact_queries_bypass_it(tmp_path: Path) -> None:
     shard = filled(tmp_path / "0", 500)
-    assert (shard.count(), shard.indexed) == (MANY, MANY)
-    asked = unit_vectors(20, seed=1)
-    exact = shard.query(asked, 10, None, exact=True)
-    by_hand = np.argsort(-(asked @ POINTS.vectors.T), axis=1)[:, :10]
+    assert (shard.count(), indexed(shard)) == (MANY, MANY)
+    queries = unit_vectors(20, seed=1)
+    exact = shard.query(queries, 10, None, exact=True)
+    by_hand = np.argsort(-(queries @ POINTS.vectors.T), axis=1)[:, :10]
     assert [[p.id for p in row] for row in exact] == [
         [POINTS.ids[i] for i in row] for row in by_hand
     ]
-    # The index may lose a few of the ten nearest, not many.
-    rough = shard.query(asked, 10, None, exact=False)
+    # The index may miss a few of the ten nearest points.
+    rough = shard.query(queries, 10, None, exact=False)
     shared = [len({p.id for p in a} & {p.id for p in b}) for a, b in zip(rough, exact, strict=True)]
     assert sum(shared) >= 180
     assert shard.count() == sum(len(part) for part in shard.scroll(None, 300))
 
 
 @pytest.mark.parametrize("exact_up_to", [500, MANY], ids=["index", "no index"])
-def test_a_sealed_folder_does_not_change_any_more(tmp_path: Path, exact_up_to: int) -> None:
+def test_reading_does_not_change_a_sealed_folder(tmp_path: Path, exact_up_to: int) -> None:
     shard = filled(tmp_path / "0", exact_up_to)
     shard.close()
     sealed = checksums(tmp_path / "0")
@@ -58,7 +63,9 @@ def test_a_sealed_folder_does_not_change_any_more(tmp_path: Path, exact_up_to: i
         assert checksums(tmp_path / "0") == sealed
 
 
-def test_a_full_disk_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_collection_on_a_full_disk_can_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     filled(tmp_path / "disk" / "0", MANY).close()
     usage, real, tried = shutil.disk_usage(tmp_path), edge.EdgeShard.load, []
 
@@ -81,7 +88,7 @@ def test_a_full_disk_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert tried == [tmp_path / "disk", tmp_path / "disk", Path(tempfile.gettempdir())]
 
 
-def test_errors_of_the_engine_are_ours(tmp_path: Path) -> None:
+def test_errors_of_the_engine_are_mapped(tmp_path: Path) -> None:
     shard = Shard(tmp_path / "0", DIM, exact_up_to=100, new=True)
     with pytest.raises(
         StoreError, match=r"searching .* failed .*expected dim: 16, got 3"
@@ -93,6 +100,6 @@ def test_errors_of_the_engine_are_ours(tmp_path: Path) -> None:
         shard.count()
     with pytest.raises(StoreError, match="opening"):
         Shard(tmp_path / "none", DIM, exact_up_to=100, new=False)
-    # A bug of ours is not made to look like one of the engine's.
+    # A bug of ours is not reported as an error of the engine.
     with pytest.raises(TypeError):
         shard.query(np.ones((1, DIM), np.float32), "ten", None, exact=True)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""Servers that are asked through TLS: whose certificate is trusted, and what is told to others."""
+"""TLS: a trusted certificate works, and an untrusted server does not get the key."""
 
 import os
 import shutil
@@ -10,8 +10,8 @@ import pytest
 from grpc_server import serving_grpc
 from titles import COUNT
 
-# What reads the authorities to trust does so once a process.
-ASK = """
+# A process reads the trusted authorities once, so each test needs a process of its own.
+USE_STORE = """
 import sys
 from contextlib import closing
 from jobsearch.errors import StoreError
@@ -34,9 +34,9 @@ except StoreError as error:
 
 @pytest.fixture(scope="module")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a certificate for localhost that signs itself, and its key."""
+    """A folder with a self-signed certificate for localhost, and its key."""
     if shutil.which("openssl") is None:
-        pytest.skip("there is no openssl to make a certificate")
+        pytest.skip("openssl, which makes the certificate, is not available")
     folder = tmp_path_factory.mktemp("authority")
     subprocess.run(
         [
@@ -49,35 +49,35 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def ask(host: str, url: str, trusted: Path | None) -> str:
+def run_store(host: str, url: str, trusted: Path | None) -> str:
     env = {k: v for k, v in os.environ.items() if not k.lower().endswith("_proxy")}
     if trusted:
         env |= {
             "SSL_CERT_FILE": str(trusted),
             "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH": str(trusted),
         }
-    asked = url.replace("127.0.0.1", host)
-    command = [sys.executable, "-c", ASK, asked, str(Path(__file__).parent)]
+    target = url.replace("127.0.0.1", host)
+    command = [sys.executable, "-c", USE_STORE, target, str(Path(__file__).parent)]
     done = subprocess.run(command, env=env, capture_output=True, text=True, check=True)
     return done.stdout
 
 
-def test_a_server_that_is_trusted(authority: Path) -> None:
+def test_a_trusted_server(authority: Path) -> None:
     certificate = authority / "certificate.pem"
     with serving_grpc(certificate, authority / "key.pem") as (url, points):
         assert url.startswith("https://")
-        assert ask("localhost", url, certificate) == f"{COUNT} points\nand snapshots\n"
+        assert run_store("localhost", url, certificate) == f"{COUNT} points\nand snapshots\n"
     assert {"upsert", "query"} <= set(points.calls)
     assert set(points.keys) == {"secret"}
 
 
 @pytest.mark.parametrize(("host", "trusted"), [("localhost", False), ("127.0.0.1", True)])
-def test_one_that_is_not(authority: Path, host: str, trusted: bool) -> None:
+def test_an_untrusted_server(authority: Path, host: str, trusted: bool) -> None:
     certificate = authority / "certificate.pem"
     with serving_grpc(certificate, authority / "key.pem") as (url, points):
-        said = ask(host, url, certificate if trusted else None)
-    assert said.startswith(f"StoreUnavailable the certificate of https://{host}:")
-    assert "is not trusted" in said
-    assert "set SSL_CERT_FILE" in said
-    assert "secret" not in said
+        output = run_store(host, url, certificate if trusted else None)
+    assert output.startswith(f"StoreUnavailable the certificate of https://{host}:")
+    assert "is not trusted" in output
+    assert "set SSL_CERT_FILE" in output
+    assert "secret" not in output
     assert points.calls == []

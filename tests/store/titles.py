@@ -1,4 +1,4 @@
-"""Small builds of invented titles, the same for every engine."""
+"""Small builds of invented titles for the tests of all engines."""
 
 import uuid
 from contextlib import closing
@@ -14,7 +14,7 @@ from jobsearch.vectors import Vectors
 DIM = 16
 COUNT = 60
 
-#: Of this run's own, so that a server that is shared is left as it was.
+#: A model name of this test run only, so that tests can clean up a shared server.
 MODEL = f"tiny-{uuid.uuid4().hex[:8]}"
 
 
@@ -73,7 +73,7 @@ def build(
     live: bool = True,
     storage: VectorStorage = VectorStorage(),
 ) -> str:
-    """A finished build of these points, and the alias moved to it; returns its name."""
+    """Build a collection of these points, move the alias to it, and return its name."""
     dim = points.vectors.shape[1]
     name = build_name(alias_for(model), encoder_info(model, dim))
     described = replace(metadata(len(points), model, dim), storage=storage)

@@ -1,1 +1,1 @@
-"""Qdrant's engine in this process: collections in a folder."""
+"""The embedded store: collections in a folder, with Qdrant's engine as a library."""

@@ -1,4 +1,4 @@
-"""The engine's files, which are mostly holes: checksums, damage, and copies without the holes."""
+"""The engine's files, which are mostly holes: checksums, damage, and sparse copies."""
 
 import errno
 import logging
@@ -12,10 +12,10 @@ from tempfile import TemporaryDirectory, gettempdir
 
 from jobsearch.errors import StoreError
 
-#: Where the engine keeps its points, in the collection's folder.
+#: Folder with the engine's points, inside the collection's folder.
 SEGMENTS = "segments"
 
-#: Path inside the collection's folder -> size in bytes and CRC-32.
+#: Path inside the collection's folder -> (size in bytes, CRC-32).
 Files = Mapping[str, tuple[int, int]]
 
 _logger = logging.getLogger(__name__)
@@ -24,8 +24,8 @@ _BLOCK_BYTES = 1 << 16
 _ZEROS = bytes(_BLOCK_BYTES)
 
 
-def blocks(path: Path) -> Iterator[tuple[int, bytes]]:
-    """The blocks of a file that are not all zeros, each with the place where it begins."""
+def nonzero_blocks(path: Path) -> Iterator[tuple[int, bytes]]:
+    """Iterate over the blocks of a file that are not all zeros, as (offset, content)."""
     with path.open("rb", buffering=0) as file:
         start = _next_data(file.fileno(), 0)
         while start is not None:
@@ -37,7 +37,7 @@ def blocks(path: Path) -> Iterator[tuple[int, bytes]]:
 
 
 def _next_data(file: int, start: int) -> int | None:
-    """The first block from ``start`` on that may hold data; None if none does."""
+    """Return the offset of the next block, at or after ``start``, with data; None at the end."""
     try:
         return os.lseek(file, start, os.SEEK_DATA) // _BLOCK_BYTES * _BLOCK_BYTES
     except OSError as error:
@@ -47,14 +47,15 @@ def _next_data(file: int, start: int) -> int | None:
 
 
 def checksums(folder: Path) -> dict[str, tuple[int, int]]:
-    """Sizes and CRC-32s of all files below ``folder``."""
-    files = (path for path in sorted(folder.rglob("*")) if path.is_file())
-    found = {str(path.relative_to(folder)): path for path in files}
-    return {name: (path.stat().st_size, _crc32(path)) for name, path in found.items()}
+    """Return the size and the CRC-32 of every file below ``folder``, by its path inside it."""
+    return {
+        str(path.relative_to(folder)): (path.stat().st_size, _crc32(path))
+        for path in sorted(_files(folder))
+    }
 
 
-def damage(folder: Path, files: Files) -> list[str]:
-    """What differs between the files below ``folder`` and what was sealed; empty if nothing."""
+def find_damage(folder: Path, files: Files) -> list[str]:
+    """Compare the files below ``folder`` with the sealed ``files`` and return the differences."""
     problems: list[str] = []
     for name, (size, _) in files.items():
         path = folder / name
@@ -62,8 +63,8 @@ def damage(folder: Path, files: Files) -> list[str]:
             problems.append(f"{path} is missing")
         elif path.stat().st_size != size:
             problems.append(f"{path} has {path.stat().st_size:,} bytes, {size:,} expected")
-    problems += _strangers(folder, files)
-    # Reading everything pays only if that is all in order.
+    problems += _unknown_segments(folder, files)
+    # Checksums need the content of all files, so the cheap checks come first.
     return problems or [
         f"{folder / name} was altered (its checksum differs)"
         for name, (_, crc) in files.items()
@@ -71,31 +72,31 @@ def damage(folder: Path, files: Files) -> list[str]:
     ]
 
 
-def _strangers(folder: Path, files: Files) -> list[str]:
-    """Segments that were not sealed: the engine would answer from them too."""
+def _unknown_segments(folder: Path, files: Files) -> list[str]:
+    """Report segments that were not sealed: the engine would search them, too."""
     sealed = {Path(name).parts[:2] for name in files}
-    there = (folder / SEGMENTS).iterdir() if (folder / SEGMENTS).is_dir() else ()
+    segments = (folder / SEGMENTS).iterdir() if (folder / SEGMENTS).is_dir() else ()
     return [
-        f"{path} is not part of it"
-        for path in sorted(there)
+        f"{path} is not part of the collection"
+        for path in sorted(segments)
         if path.is_dir() and path.relative_to(folder).parts not in sealed
     ]
 
 
 def _crc32(path: Path) -> int:
-    """CRC-32 over the blocks that are not all zeros, and where they stand.
+    """Return the CRC-32 over the offsets and contents of the blocks that are not all zeros.
 
-    The engine lays its files out in 32 MB pieces that are mostly holes, so they are skipped; a
-    copy of the file without holes has the same sum.
+    The engine allocates its files in pieces of 32 MB that are mostly holes, so blocks of zeros are
+    skipped. A copy of the file without holes has the same checksum.
     """
     crc = 0
-    for start, block in blocks(path):
+    for start, block in nonzero_blocks(path):
         crc = zlib.crc32(block, zlib.crc32(start.to_bytes(8, "little"), crc))
     return crc
 
 
-def may_only_be_read(folder: Path) -> bool:
-    """Whether there are files below ``folder`` that this user may read but not write."""
+def has_read_only_files(folder: Path) -> bool:
+    """Whether this user may read but not write any of the files below ``folder``."""
     files = _files(folder)
     return any(os.access(file, os.R_OK) and not os.access(file, os.W_OK) for file in files)
 
@@ -106,38 +107,38 @@ def _files(folder: Path) -> list[Path]:
 
 @contextmanager
 def writable_copy(folder: Path) -> Iterator[Path]:
-    """Give a temporary folder with a copy of ``folder`` in it; it is deleted afterwards.
+    """Yield a temporary folder that contains a copy of ``folder``, and delete it afterwards.
 
-    Files of the copy that are open then last until they are closed, or the process ends.
+    Files of the copy that are still open remain usable until they are closed.
 
     Raises:
-        StoreError: there is no room for it.
+        StoreError: the disk with temporary files has no room for the copy.
     """
-    place = Path(gettempdir())
-    # Holes count: where the temporary folder is in memory, reading one fills it.
+    temporary = Path(gettempdir())
+    # Holes count: in a temporary folder in memory, reading a hole allocates it.
     needed = sum(file.stat().st_size for file in _files(folder))
-    if shutil.disk_usage(place).free < needed:
-        raise _no_room(folder, place, needed)
+    if shutil.disk_usage(temporary).free < needed:
+        raise _no_room_error(folder, temporary, needed)
     _logger.info(
-        "%s may only be read: searching a copy in %s (%s MB at most)",
+        "%s is read-only: searching a copy in %s (at most %s MB)",
         folder,
-        place,
+        temporary,
         f"{needed >> 20:,}",
     )
-    with TemporaryDirectory(prefix="load-", dir=place) as own:
+    with TemporaryDirectory(prefix="load-", dir=temporary) as private:
         try:
-            _copy(folder, Path(own) / folder.name)
+            _copy(folder, Path(private) / folder.name)
         except OSError as error:
             if error.errno == errno.ENOSPC:
-                raise _no_room(folder, place, needed) from error
+                raise _no_room_error(folder, temporary, needed) from error
             raise
-        yield Path(own)
+        yield Path(private)
 
 
-def _no_room(folder: Path, place: Path, needed: int) -> StoreError:
+def _no_room_error(folder: Path, temporary: Path, needed: int) -> StoreError:
     return StoreError(
-        f"{folder} may only be read, so a copy is searched, which {place} has no room for "
-        f"({needed >> 20:,} MB): make room there, or set TMPDIR to a folder that has it"
+        f"{folder} is read-only and must be copied to be searched, but {temporary} has no room for "
+        f"the copy ({needed >> 20:,} MB): make room, or set TMPDIR to a folder on another disk"
     )
 
 
@@ -149,6 +150,6 @@ def _copy(folder: Path, target: Path) -> None:
         else:
             with (target / path.name).open("xb") as copy:
                 copy.truncate(path.stat().st_size)
-                for start, block in blocks(path):
+                for start, block in nonzero_blocks(path):
                     copy.seek(start)
                     copy.write(block)

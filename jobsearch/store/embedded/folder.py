@@ -1,4 +1,4 @@
-"""The folder of an embedded store: its manifest, its lock, its space, and what may go wrong."""
+"""The folder of an embedded store: manifest, lock, disk space, and errors of the file system."""
 
 import errno
 import shutil
@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from jobsearch.errors import StoreDamaged, StoreError
-from jobsearch.files import hold
-from jobsearch.store.embedded.engine_files import damage
+from jobsearch.errors import StoreDamaged, StoreError, StoreLocked
+from jobsearch.files import file_lock
+from jobsearch.store.embedded.engine_files import find_damage
 from jobsearch.store.embedded.manifest import (
     COLLECTIONS,
     LOCKS,
@@ -19,12 +19,12 @@ from jobsearch.store.embedded.manifest import (
     write_manifest,
 )
 
-# The engine writes through memory maps, where a full disk ends the process; so space is asked for
-# beforehand: what the engine lays out at once, and what payloads and their indexes take a point.
-_RESERVE_BYTES = 32 << 20
+# The engine writes through memory maps, and a full disk would kill the process. So each write first
+# checks the free space: for the engine's next allocation, and for payload and indexes per point.
+_ALLOCATION_BYTES = 32 << 20
 _PAYLOAD_BYTES = 2048
 
-# Given up on a full disk, where not even a list of less could be written otherwise.
+# A file that is deleted on a full disk, to make room for a new manifest after a deletion.
 _RESERVE = "reserve"
 _RESERVE_FILE_BYTES = 1 << 20
 
@@ -34,38 +34,38 @@ class StoreFolder:
 
     Args:
         path: the folder; it need not exist before the first change.
-        lock_timeout_s: how long to wait for another process that changes the store.
+        lock_timeout_s: how long to wait while another process changes the store.
     """
 
     def __init__(self, path: Path, lock_timeout_s: float) -> None:
         self.path = path
         self._lock_timeout_s = lock_timeout_s
-        self._read: tuple[object, Manifest] = (None, Manifest())
+        self._cached: tuple[object, Manifest] = (None, Manifest())
 
     def manifest(self) -> Manifest:
-        """What the store holds now; nothing if there is no store yet.
+        """Return the current manifest; an empty one if there is no store yet.
 
         Raises:
-            StoreDamaged: the manifest is unreadable or lost.
-            StoreError: the path is something else than a store.
+            StoreDamaged: the manifest is unreadable or missing.
+            StoreError: the path is not a store.
         """
         with self.os_errors():
             path = self.path / MANIFEST
             try:
                 stat = path.stat()
                 state = (stat.st_mtime_ns, stat.st_ino, stat.st_size)
-                if self._read[0] != state:
-                    self._read = (state, read_manifest(path))
+                if self._cached[0] != state:
+                    self._cached = (state, read_manifest(path))
             except (FileNotFoundError, NotADirectoryError):
                 self._check_vacant()
-                self._read = (None, Manifest())
-            return self._read[1]
+                self._cached = (None, Manifest())
+            return self._cached[1]
 
     def _check_vacant(self) -> None:
         if not self.path.exists():
             return
         if not self.path.is_dir():
-            raise StoreError(f"{self.path} is a file: give --store a folder or a URL")
+            raise StoreError(f"{self.path} is a file: set `store` to a folder or a URL")
         names = {entry.name for entry in self.path.iterdir()}
         if COLLECTIONS in names and LOCKS in names:
             raise StoreDamaged(
@@ -74,25 +74,25 @@ class StoreFolder:
             )
         if names - {LOCKS, _RESERVE, f"{MANIFEST}.new"}:
             raise StoreError(
-                f"{self.path} holds other files and is no store of jobsearch: "
-                "give --store an empty or a new folder"
+                f"{self.path} contains other files and is not a jobsearch store: "
+                "set `store` to an empty or a new folder"
             )
 
     @contextmanager
     def changing(self) -> Iterator[Manifest]:
-        """Hold the store's lock; gives the manifest, which :meth:`write` may then replace.
+        """Lock the store for changes and yield its manifest, which :meth:`write` replaces.
 
         Raises:
-            StoreLocked: another process held it for too long.
+            StoreLocked: another process held the lock for ``lock_timeout_s``.
         """
         with self.os_errors():
             self.manifest()
             lock = self.path / LOCKS / "store.lock"
-            with hold(lock, f"the store {self.path}", self._lock_timeout_s):
+            with file_lock(lock, f"the store {self.path}", self._lock_timeout_s, StoreLocked):
                 yield self.manifest()
 
     def write(self, manifest: Manifest) -> None:
-        """Replace the manifest, on a full disk too; only within :meth:`changing`."""
+        """Replace the manifest, even on a full disk; call it only within :meth:`changing`."""
         reserve = self.path / _RESERVE
         try:
             write_manifest(self.path / MANIFEST, manifest)
@@ -106,17 +106,17 @@ class StoreFolder:
                 reserve.write_bytes(bytes(_RESERVE_FILE_BYTES))
 
     def lock_path(self, alias: str) -> Path:
-        """The lock of the builds for an alias."""
+        """Return the path of the lock file for builds of an alias."""
         return self.path / LOCKS / f"build-{alias}.lock"
 
-    def shard(self, name: str, generation: int) -> Path:
-        """The engine's folder for one generation of a collection."""
+    def shard_path(self, name: str, generation: int) -> Path:
+        """Return the engine's folder for one generation of a collection."""
         return self.path / COLLECTIONS / name / str(generation)
 
     def check_files(self, name: str, entry: CollectionEntry) -> None:
-        """Raise ``StoreDamaged`` unless the files of a collection are as they were sealed."""
+        """Raise ``StoreDamaged`` if the files of a collection differ from the sealed ones."""
         with self.os_errors():
-            problems = damage(self.shard(name, entry.generation), entry.files)
+            problems = find_damage(self.shard_path(name, entry.generation), entry.files)
         if problems:
             more = f" and {len(problems) - 1} more" if len(problems) > 1 else ""
             raise StoreDamaged(
@@ -125,27 +125,27 @@ class StoreFolder:
             )
 
     def remove(self, name: str) -> None:
-        """Delete the files of a collection that the manifest lacks by now."""
+        """Delete the files of a collection that is no longer in the manifest."""
         shutil.rmtree(self.path / COLLECTIONS / name, ignore_errors=True)
 
     def leftovers(self, manifest: Manifest, prefix: str) -> list[str]:
-        """Folders of collections whose names begin with ``prefix`` that the manifest lacks."""
-        there = (self.path / COLLECTIONS).glob(f"{prefix}*")
-        return [path.name for path in there if path.name not in manifest.collections]
+        """Return the collection folders that start with ``prefix`` and are not in the manifest."""
+        folders = (self.path / COLLECTIONS).glob(f"{prefix}*")
+        return [path.name for path in folders if path.name not in manifest.collections]
 
     def require_space(self, points: int, dim: int) -> None:
-        """Raise ``StoreError`` unless this many points more fit on the disk."""
-        needed = points * (dim * 4 + _PAYLOAD_BYTES) + _RESERVE_BYTES
+        """Raise ``StoreError`` unless the disk has room for this many additional points."""
+        needed = points * (dim * 4 + _PAYLOAD_BYTES) + _ALLOCATION_BYTES
         free = shutil.disk_usage(self.path).free
         if free < needed:
             raise StoreError(
                 f"the disk of {self.path} is almost full: {free >> 20:,} MB are free, "
-                f"{needed >> 20:,} MB needed: make room or give --store a folder on another disk"
+                f"{needed >> 20:,} MB needed: make room, or set `store` to a folder on another disk"
             )
 
     @contextmanager
     def os_errors(self) -> Iterator[None]:
-        """Turn the operating system's refusals into errors that name the store."""
+        """Turn ``OSError`` into a ``StoreError`` that names the file and the store."""
         try:
             yield
         except OSError as error:
@@ -153,9 +153,9 @@ class StoreFolder:
             if error.errno == errno.ENOSPC:
                 message = f"the disk is full, {where} could not be written: make room"
             elif error.errno == errno.EROFS:
-                message = f"{where} is read-only: give --store a folder that can be written to"
+                message = f"{where} is read-only: set `store` to a folder that can be written to"
             elif isinstance(error, PermissionError):
-                message = f"no permission for {where}: give --store a folder of your own"
+                message = f"no permission for {where}: set `store` to a folder of your own"
             else:
                 message = f"{where} could not be used: {error.strerror or error}"
             raise StoreError(f"{message} (store {self.path})") from error

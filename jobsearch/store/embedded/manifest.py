@@ -1,4 +1,4 @@
-"""The manifest of an embedded store: what its folders hold, replaced as a whole or not at all.
+"""The manifest of an embedded store lists its collections and aliases; it is replaced atomically.
 
     <store>/manifest.json
     <store>/collections/<physical name>/<generation>/    the engine's files
@@ -24,9 +24,9 @@ from jobsearch.files import put_in_place
 from jobsearch.store.embedded.engine_files import Files
 from jobsearch.store.lifecycle import (
     check_expected,
-    no_build_before,
-    not_complete,
-    not_found,
+    incomplete_build_error,
+    no_previous_build_error,
+    not_found_error,
 )
 from jobsearch.store.metadata import CollectionMetadata, alias_of, check_name
 
@@ -38,12 +38,13 @@ LOCKS = "locks"
 
 @dataclass(frozen=True, slots=True)
 class CollectionEntry:
-    """One collection.
+    """One collection in the manifest.
 
     Args:
-        metadata: as :meth:`CollectionMetadata.as_dict` gives it.
-        generation: number of the folder that holds it; a delete writes the next one.
-        files: the sealed files; empty while the collection is being built.
+        metadata: output of :meth:`CollectionMetadata.as_dict`.
+        generation: number of the folder with its files; always 0 in new collections, but stores of
+            earlier versions have higher ones.
+        files: sizes and checksums of the sealed files; empty while the collection is being built.
     """
 
     metadata: Mapping[str, Any]
@@ -52,36 +53,36 @@ class CollectionEntry:
 
     @property
     def ready(self) -> bool:
-        """Whether its build was finished."""
+        """Whether its build is finished."""
         return self.metadata.get("status") == "ready"
 
     def parsed(self) -> CollectionMetadata:
-        """The metadata, read.
+        """Parse the metadata.
 
         Raises:
-            CollectionMismatch: another version wrote it.
+            CollectionMismatch: the metadata cannot be read, or has another schema version.
         """
         return CollectionMetadata.from_dict(self.metadata)
 
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What a store holds. Changes make a new manifest."""
+    """The collections and aliases of a store. Immutable: changes return a new manifest."""
 
     collections: Mapping[str, CollectionEntry] = field(default_factory=dict)
     aliases: Mapping[str, str] = field(default_factory=dict)
 
     def with_collection(self, name: str, entry: CollectionEntry) -> "Manifest":
-        """With this entry added or replaced."""
+        """Return a manifest with this entry added or replaced."""
         return replace(self, collections={**self.collections, name: entry})
 
     def without_collections(self, *names: str) -> "Manifest":
-        """Without these collections."""
+        """Return a manifest without these collections."""
         left = {n: entry for n, entry in self.collections.items() if n not in names}
         return replace(self, collections=left)
 
     def with_alias(self, alias: str, name: str) -> "Manifest":
-        """With the alias set."""
+        """Return a manifest in which ``alias`` points at ``name``."""
         return replace(self, aliases={**self.aliases, alias: name})
 
 
@@ -89,16 +90,17 @@ def read_manifest(path: Path) -> Manifest:
     """Read ``manifest.json``.
 
     Raises:
-        FileNotFoundError: there is none.
-        StoreDamaged: it cannot be read.
-        StoreError: a newer or older jobsearch wrote it.
+        FileNotFoundError: the file does not exist.
+        StoreDamaged: the content is not a valid manifest.
+        StoreError: another version of jobsearch wrote it, with another layout.
     """
     try:
         data = json.loads(path.read_bytes())
         if data["layout"] != LAYOUT:
             raise StoreError(
-                f"{path} has layout {data['layout']!r}, this jobsearch reads {LAYOUT}: use the "
-                "version that made it, or ingest the titles again with --store at another folder"
+                f"{path} has layout {data['layout']!r}, and this jobsearch reads layout {LAYOUT}: "
+                "use the version that wrote it, or set `store` to another folder and ingest the "
+                "titles again"
             )
         collections = {
             check_name(name): CollectionEntry(
@@ -120,7 +122,7 @@ def read_manifest(path: Path) -> Manifest:
 
 
 def write_manifest(path: Path, manifest: Manifest) -> None:
-    """Replace ``manifest.json``: readers see the old one or the new one, also after a crash."""
+    """Replace ``manifest.json`` atomically: readers see the old or the new one, even in a crash."""
     data = {
         "layout": LAYOUT,
         "collections": {
@@ -135,23 +137,23 @@ def write_manifest(path: Path, manifest: Manifest) -> None:
     put_in_place(fresh, path)
 
 
-def swapped(
+def with_alias_swapped(
     manifest: Manifest, alias: str, name: str, *, expected: str | None, location: str
 ) -> tuple[Manifest, list[str]]:
-    """The manifest with ``alias`` at ``name``, and the collections that it lacks therefore.
+    """Return the manifest with ``alias`` at ``name``, and the names of the builds removed from it.
 
-    Kept are ``name`` and the build that it replaces; older ones go.
+    ``name`` and the build that it replaces stay; older finished builds for the alias are removed.
     """
     current = manifest.aliases.get(alias)
     check_expected(alias, current, expected)
     if name not in manifest.collections:
-        raise not_found(name, location, manifest.aliases)
+        raise not_found_error(name, location, manifest.aliases)
     if not manifest.collections[name].ready:
-        raise not_complete(name)
+        raise incomplete_build_error(name)
     if current == name:
         return manifest, []
-    moved = _remember(manifest, name, current or "").with_alias(alias, name)
-    # Whatever their names say of their age: the clock may have been set back.
+    moved = _with_previous(manifest, name, current or "").with_alias(alias, name)
+    # Names are not compared by time: the clock may have been set back.
     kept = {name, current, *moved.aliases.values()}
     old = [
         n
@@ -161,18 +163,20 @@ def swapped(
     return moved.without_collections(*old), old
 
 
-def rolled_back(manifest: Manifest, alias: str, *, location: str) -> tuple[Manifest, str]:
-    """The manifest with ``alias`` at the build before, and that build's name."""
+def with_alias_rolled_back(
+    manifest: Manifest, alias: str, *, location: str
+) -> tuple[Manifest, str]:
+    """Return the manifest with ``alias`` at its previous build, and that build's name."""
     if alias not in manifest.aliases:
-        raise not_found(alias, location, manifest.aliases)
+        raise not_found_error(alias, location, manifest.aliases)
     current = manifest.aliases[alias]
     previous = manifest.collections[current].metadata.get("previous", "")
     if previous not in manifest.collections:
-        raise no_build_before(alias, current)
-    return _remember(manifest, previous, current).with_alias(alias, previous), previous
+        raise no_previous_build_error(alias, current)
+    return _with_previous(manifest, previous, current).with_alias(alias, previous), previous
 
 
-def _remember(manifest: Manifest, name: str, previous: str) -> Manifest:
+def _with_previous(manifest: Manifest, name: str, previous: str) -> Manifest:
     entry = manifest.collections[name]
     return manifest.with_collection(
         name, replace(entry, metadata={**entry.metadata, "previous": previous})

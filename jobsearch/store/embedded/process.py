@@ -1,12 +1,12 @@
-"""Shards that are being built, in a process of the engine's own.
+"""Builds of shards in a child process that runs the engine.
 
-Making points and taking them in both hold Python's lock: in the process that encodes titles they
-would hold up the encoding. And the engine writes through memory maps, where a full disk ends the
-process: here that is a child, and its parent goes on with an error that says so.
+There are two reasons. The engine holds Python's global lock while it converts and stores points,
+which would delay the encoding of titles in the same process. And the engine writes through memory
+maps, where a full disk kills the process: here it kills the child, and the parent reports an error.
 
-One child serves all builds of a process, a request at a time, over two pipes. It is started when a
-build begins (anew, if it died), ends when its parent does (on Linux at once, elsewhere when the
-request under way is done), and reads nothing but what its parent sends.
+One child serves all builds of its parent, one request at a time, over two pipes. It starts with the
+first build, and again if it died. It ends with its parent: on Linux at once, elsewhere after the
+current request. It reads only what its parent sends.
 """
 
 import atexit
@@ -30,8 +30,8 @@ from jobsearch.store.protocol import PointBatch, ScoredPoint
 from jobsearch.types import Filters, VectorStorage
 from jobsearch.vectors import Vectors
 
-# Ctrl-C reaches every process of a terminal: what it ends is for the parent to say. A start by
-# multiprocessing would import the parent's main script a second time.
+# Ctrl-C reaches every process of a terminal; the child ignores it, so that the parent decides what
+# ends. multiprocessing is not used, as it would import the parent's main script a second time.
 _CHILD = (
     "import signal, sys; signal.signal(signal.SIGINT, signal.SIG_IGN); "
     "parent, *rest = sys.argv[1:]; sys.path[:] = rest; "
@@ -41,122 +41,114 @@ _PR_SET_PDEATHSIG = 1
 
 
 class ShardWriter:
-    """A new collection in the folder ``path``: a :class:`Shard` in the engine's process.
+    """A new collection in the folder ``path``: a :class:`Shard` in the child process.
 
-    All methods raise ``StoreError`` if that process died; what was being built is lost then.
+    All methods raise ``StoreError`` if the child died; the build is lost in that case.
 
     Args:
-        path: its folder, made here.
+        path: folder of the collection; it is created.
         dim: length of the vectors.
-        exact_up_to: number of points up to which no index is built.
-        storage: how the vectors are kept.
+        exact_up_to: up to this number of points, no index is built.
+        storage: storage format of the vectors.
     """
 
     def __init__(
         self, path: Path, dim: int, *, exact_up_to: int, storage: VectorStorage = VectorStorage()
     ) -> None:
-        # The process may have been started in another working directory.
+        # The child may have another working directory.
         self.path = path.absolute()
         self.dim = dim
         self._engine = EngineProcess.running()
-        self._ask("create", dim, exact_up_to=exact_up_to, storage=storage)
+        self._call("create", dim, exact_up_to=exact_up_to, storage=storage)
 
-    def _ask(self, method: str, *args: Any, **options: Any) -> Any:
-        return self._engine.ask(self.path, method, *args, **options)
+    def _call(self, method: str, *args: Any, **options: Any) -> Any:
+        return self._engine.call(self.path, method, *args, **options)
 
     def upsert(self, points: PointBatch) -> None:
-        """Add or replace checked points."""
-        self._ask("upsert", points)
-
-    def delete(self, filters: Filters) -> None:
-        """Delete the points that pass the filter."""
-        self._ask("delete", filters)
-
-    def ids(self, filters: Filters) -> set[str]:
-        """The ids of the points that pass the filter."""
-        return cast(set[str], self._ask("ids", filters))
+        """Add or replace points that are already checked."""
+        self._call("upsert", points)
 
     def count(self, filters: Filters | None = None) -> int:
-        """Exact number of points that pass the filter."""
-        return cast(int, self._ask("count", filters))
+        """Count the points that pass the filter; the number is exact."""
+        return cast(int, self._call("count", filters))
 
     def query(
         self, vectors: Vectors, depth: int, filters: Filters | None, *, exact: bool
     ) -> list[list[ScoredPoint]]:
-        """The ``depth`` nearest points to each vector, as the engine orders them."""
-        found = self._ask("query", vectors, depth, filters, exact=exact)
-        return cast(list[list[ScoredPoint]], found)
+        """Return the ``depth`` nearest points to each vector, in the engine's order."""
+        points = self._call("query", vectors, depth, filters, exact=exact)
+        return cast(list[list[ScoredPoint]], points)
 
     def scroll(self, filters: Filters | None, batch_size: int) -> Iterator[PointBatch]:
-        """All points that pass the filter, sorted by id."""
-        return iter(cast(Sequence[PointBatch], self._ask("scroll", filters, batch_size)))
+        """Iterate over the points that pass the filter, sorted by id."""
+        return iter(cast(Sequence[PointBatch], self._call("scroll", filters, batch_size)))
 
     def seal(self) -> None:
         """Build the index, write everything to disk and close; see :meth:`Shard.seal`."""
-        self._ask("seal")
+        self._call("seal")
 
     def close(self) -> None:
-        """Give it up and release its files."""
-        # If the process died it holds nothing any more.
+        """Abandon the build and release its files."""
+        # If the child died, its files are already released.
         with suppress(StoreError):
-            self._ask("close")
+            self._call("close")
 
 
 class EngineProcess:
-    """The child, seen from its parent."""
+    """The parent's handle of the child process."""
 
     _shared: ClassVar["EngineProcess | None"] = None
     _starting: ClassVar[threading.Lock] = threading.Lock()
 
     @classmethod
     def running(cls) -> "EngineProcess":
-        """The child of this process; starts one if there is none, and does not wait for it."""
+        """Return this process's child; start one if needed, without waiting for it."""
         with cls._starting:
             if cls._shared is None or cls._shared._process.poll() is not None:
                 cls._shared = cls()
             return cls._shared
 
     def __init__(self) -> None:
-        self._asking = threading.Lock()
+        self._calling = threading.Lock()
         started: Future[subprocess.Popen[bytes]] = Future()
-        # It ends with the thread that started it, so that one stays.
-        threading.Thread(target=_attend, args=(started,), daemon=True).start()
+        # On Linux the child ends with the thread that started it: keep it alive.
+        threading.Thread(target=_run_child, args=(started,), daemon=True).start()
         self._process = started.result()
         self._requests = cast(IO[bytes], self._process.stdin)
         self._answers = cast(IO[bytes], self._process.stdout)
         atexit.register(self._end)
 
-    def ask(self, path: Path, method: str, *args: Any, **options: Any) -> Any:
-        """Have a method of the shard in ``path`` called, and give or raise what that did.
+    def call(self, path: Path, method: str, *args: Any, **options: Any) -> Any:
+        """Call a method of a shard in the child; return its result or raise its error.
 
         Raises:
-            StoreError: the process died.
+            StoreError: the child died.
         """
         request = pickle.dumps((path, method, args, options), protocol=5)
-        with self._asking:
+        with self._calling:
             try:
                 self._requests.write(request)
                 self._requests.flush()
                 failed, answer = pickle.load(self._answers)  # noqa: S301
             except (OSError, ValueError, EOFError, pickle.UnpicklingError) as error:
-                raise self._death(path) from error
+                raise self._death_error(path) from error
             except BaseException:
-                # Interrupted: the answer that is still to come must not be taken for the next one.
+                # Interrupted: the pending answer must not be taken for the next one.
                 self._end()
                 raise
         if failed:
             raise answer
         return answer
 
-    def _death(self, path: Path) -> StoreError:
+    def _death_error(self, path: Path) -> StoreError:
         with suppress(OSError):
             self._requests.close()
         code = self._process.wait()
         self._end()
         how = f"signal {-code}" if code < 0 else f"exit status {code}"
         return StoreError(
-            f"the embedded engine died ({how}) while {path} was being built: look whether the disk "
-            "or the memory is full, then ingest again"
+            f"the embedded engine died ({how}) while {path} was being built: check whether the "
+            "disk or the memory is full, then ingest again"
         )
 
     def _end(self) -> None:
@@ -167,8 +159,8 @@ class EngineProcess:
         self._answers.close()
 
 
-def _attend(started: "Future[subprocess.Popen[bytes]]") -> None:
-    """Start the child and wait for its end."""
+def _run_child(started: "Future[subprocess.Popen[bytes]]") -> None:
+    """Start the child and wait until it ends."""
     try:
         child = subprocess.Popen(  # noqa: S603 # our own interpreter and code
             [sys.executable, "-c", _CHILD, str(os.getpid()), *sys.path],
@@ -183,24 +175,28 @@ def _attend(started: "Future[subprocess.Popen[bytes]]") -> None:
 
 
 def main(parent: int) -> None:
-    """What the child of the process ``parent`` runs."""
+    """Run the child of the process ``parent``."""
     if sys.platform == "linux":
-        # No thread could watch: the engine keeps Python's lock for as long as it makes an index.
+        # A thread cannot watch the parent: the engine holds Python's lock while it builds an index.
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:
             os._exit(0)
-    # Whatever the engine prints must not come between the answers.
+    # Output that the engine prints must not mix with the answers.
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
-    # The parent may end at any time, in the middle of a request too.
+    # The parent may end at any time, even in the middle of a request.
     with suppress(OSError, EOFError, pickle.UnpicklingError):
         serve(sys.stdin.buffer, answers)
-    # Shards that are still open were given up: no time is spent on them.
+    # Exit at once: shards that are still open belong to abandoned builds.
     os._exit(0)
 
 
 def serve(requests: IO[bytes], answers: IO[bytes]) -> None:
-    """Answer requests in order until ``EOFError``: each with whether it failed, and the outcome."""
+    """Answer requests in order until ``EOFError``.
+
+    A request is pickled as (path, method, arguments, options), an answer as (failed, result or
+    error).
+    """
     shards: dict[Path, Shard] = {}
     while True:
         path, method, args, options = pickle.load(requests)  # noqa: S301
@@ -213,18 +209,18 @@ def serve(requests: IO[bytes], answers: IO[bytes]) -> None:
                 shard = shards.pop(path) if closing else shards[path]
                 outcome = getattr(shard, method)(*args, **options)
                 outcome = list(outcome) if isinstance(outcome, Iterator) else outcome
-        except BaseException as error:  # panics of the engine are no Exceptions
+        except BaseException as error:  # the engine's panics are not subclasses of Exception
             failed, outcome = True, _portable(error)
         pickle.dump((failed, outcome), answers, protocol=5)
         answers.flush()
 
 
 def _portable(error: BaseException) -> BaseException:
-    """The error as it can be sent, with where it happened."""
-    told = f"in the engine's process: {''.join(traceback.format_exception(error))}"
+    """Return the error, or a replacement that can be pickled, with its traceback as a note."""
+    note = f"in the engine's process: {''.join(traceback.format_exception(error))}"
     try:
-        sent: BaseException = pickle.loads(pickle.dumps(error))  # noqa: S301
+        copy: BaseException = pickle.loads(pickle.dumps(error))  # noqa: S301
     except Exception:
-        return RuntimeError(told)
-    sent.add_note(told)
-    return sent
+        return RuntimeError(note)
+    copy.add_note(note)
+    return copy

@@ -1,10 +1,10 @@
-"""One collection in the embedded engine: the only module that knows ``qdrant_edge``."""
+"""One collection in the embedded engine; the only module that imports ``qdrant_edge``."""
 
 import os
 import shutil
 import struct
 import uuid
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
@@ -15,7 +15,7 @@ import numpy as np
 import qdrant_edge as edge
 
 from jobsearch.errors import StoreError
-from jobsearch.store.embedded.engine_files import SEGMENTS, may_only_be_read, writable_copy
+from jobsearch.store.embedded.engine_files import SEGMENTS, has_read_only_files, writable_copy
 from jobsearch.store.protocol import PointBatch, ScoredPoint
 from jobsearch.store.ranking import (
     FILTERED_EF,
@@ -29,31 +29,31 @@ from jobsearch.store.ranking import (
 from jobsearch.types import FILTER_FIELDS, Filters, Quantization, VectorStorage
 from jobsearch.vectors import Vectors
 
-#: Written anew by the engine at every load, so it is neither sealed nor trusted.
+#: The engine rewrites this file at every load, so it is neither sealed nor checked.
 _CONFIG_FILE = "edge_config.json"
-# Far more than that takes, with its folder.
+# Upper bound of the size of this file and its folder.
 _CONFIG_BYTES = 1 << 20
 
-# Points at a time, read or written: those of the engine take several times their data.
-_POINTS = 1000
+# Points per write: the engine's point objects are several times as large as their data.
+_WRITE_POINTS = 1000
 
 
 @contextmanager
-def _engine_errors(doing: str) -> Iterator[None]:
+def _engine_errors(action: str) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        # The engine raises plain exceptions, and panics, whose class cannot be imported.
+        # The engine raises plain Exception, and panics whose class cannot be imported.
         if type(error) is Exception or type(error).__name__ == "PanicException":
             reason = " ".join(str(error).split())
             raise StoreError(
-                f"{doing} failed in the embedded engine ({reason}): ingest the titles again"
+                f"{action} failed in the embedded engine ({reason}): ingest the titles again"
             ) from error
         raise
 
 
 def _edge_quantization(kind: Quantization) -> Any:
-    """What the index compares at first is kept in memory."""
+    """Build the quantisation config; the quantised vectors stay in memory."""
     if kind == "int8":
         return edge.ScalarQuantizationConfig(edge.ScalarType.Int8, always_ram=True)
     return edge.BinaryQuantizationConfig(always_ram=True) if kind == "binary" else None
@@ -63,12 +63,12 @@ class Shard:
     """An open collection of unit vectors of ``dim`` dimensions in the folder ``path``.
 
     Args:
-        path: its folder.
+        path: folder of the collection.
         dim: length of the vectors.
-        exact_up_to: number of points up to which no index is built: queries on so few compare
-            with all of them, which takes a few milliseconds and loses nothing.
-        storage: how the vectors are kept.
-        new: make it; otherwise load what is there.
+        exact_up_to: up to this number of points, no index is built: a query compares all points,
+            which takes a few milliseconds and is exact.
+        storage: storage format of the vectors.
+        new: create the collection; otherwise load the existing one.
     """
 
     def __init__(
@@ -82,8 +82,6 @@ class Shard:
     ) -> None:
         self.path = path
         self.dim = dim
-        self._exact_up_to = exact_up_to
-        self._storage = storage
         self._row = struct.Struct(f"={dim}f")
         self._config = edge.EdgeConfig(
             vectors=edge.EdgeVectorParams(
@@ -94,8 +92,9 @@ class Shard:
                     HNSW_M, HNSW_EF_CONSTRUCT, full_scan_kilobytes(dim)
                 ),
             ),
-            # Without a log points last once they are flushed: a build is finished or thrown away.
-            # It also lets several processes read the same files, and none of them changes one.
+            # Without a write-ahead log, points are durable after a flush; that is enough, since an
+            # unfinished build is deleted. And several processes can read the same files without
+            # changing them.
             wal_enabled=False,
             optimizers=edge.EdgeOptimizersConfig(
                 indexing_threshold=exact_up_to * dim * 4 // 1024 + 1, default_segment_number=1
@@ -115,14 +114,15 @@ class Shard:
                 self._shard = self._load()
 
     def _load(self) -> edge.EdgeShard:
-        """Load the files through a folder of this reader's own.
+        """Load the files through a temporary folder of this reader.
 
-        The engine writes its configuration where it loads from, so readers of one folder would have
-        to wait for one another; all else it only reads. The folder is beside the files, and in the
-        system's for temporary ones where that disk is full or that place may only be read. Files
-        that may only be read are copied there, since the engine opens them to write.
+        The engine writes its configuration to the folder it loads from and only reads the other
+        files. With a shared folder, readers would have to wait for one another, so each loads from
+        a temporary folder with a link to the segments. That folder is beside the collection's, or
+        among the system's temporary files if that disk is full or read-only. Read-only files are
+        copied, since the engine opens its files for writing.
         """
-        if may_only_be_read(self.path / SEGMENTS):
+        if has_read_only_files(self.path / SEGMENTS):
             with writable_copy(self.path / SEGMENTS) as copy:
                 return edge.EdgeShard.load(str(copy), self._config)
         beside = self.path.parent
@@ -133,52 +133,29 @@ class Shard:
                 raise
         return self._load_through(Path(gettempdir()))
 
-    def _load_through(self, place: Path) -> edge.EdgeShard:
-        with TemporaryDirectory(prefix="load-", dir=place) as own:
-            (Path(own) / SEGMENTS).symlink_to(self.path.absolute() / SEGMENTS)
-            return edge.EdgeShard.load(own, self._config)
+    def _load_through(self, parent: Path) -> edge.EdgeShard:
+        with TemporaryDirectory(prefix="load-", dir=parent) as private:
+            (Path(private) / SEGMENTS).symlink_to(self.path.absolute() / SEGMENTS)
+            return edge.EdgeShard.load(private, self._config)
 
     def _update(self, operation: edge.UpdateOperation) -> None:
         with _engine_errors(f"writing to {self.path}"):
             self._shard.update(operation)
 
     def upsert(self, points: PointBatch) -> None:
-        """Add or replace checked points."""
-        # The engine reads a tuple of floats in half the time that it takes for a row of an array.
+        """Add or replace points that are already checked."""
+        # The engine reads a tuple of floats twice as fast as a row of an array.
         vectors = self._row.iter_unpack(np.ascontiguousarray(points.vectors).data)
         rows: Any = zip(points.ids, vectors, points.payloads, strict=True)
-        found = (edge.Point(uuid.UUID(i), vector, payload) for i, vector, payload in rows)
-        while some := list(islice(found, _POINTS)):
-            self._update(edge.UpdateOperation.upsert_points(some))
-
-    def delete(self, filters: Filters) -> None:
-        """Delete the points that pass the filter."""
-        condition: Any = engine_filter(filters, edge)
-        self._update(edge.UpdateOperation.delete_points_by_filter(condition))
-
-    def ids(self, filters: Filters) -> set[str]:
-        """The ids of the points that pass the filter."""
-        return {i for points in self.scroll(filters, _POINTS) for i in points.ids}
-
-    def rewritten(self, path: Path, without: Set[str]) -> "Shard":
-        """A new collection in ``path`` with all points but those; not sealed yet."""
-        shutil.rmtree(path, ignore_errors=True)
-        copy = Shard(path, self.dim, exact_up_to=self._exact_up_to, storage=self._storage, new=True)
-        for points in self.scroll(None, _POINTS):
-            rows = [row for row, point_id in enumerate(points.ids) if point_id not in without]
-            kept = PointBatch(
-                [points.ids[row] for row in rows],
-                points.vectors[rows],
-                [points.payloads[row] for row in rows],
-            )
-            copy.upsert(kept)
-        return copy
+        converted = (edge.Point(uuid.UUID(i), vector, payload) for i, vector, payload in rows)
+        while chunk := list(islice(converted, _WRITE_POINTS)):
+            self._update(edge.UpdateOperation.upsert_points(chunk))
 
     def seal(self) -> None:
-        """Build the index if there are enough points for one, write everything to disk and close.
+        """Build the index if there are enough points, write everything to disk and close.
 
-        The first load after a write folds the engine's journals into its files, so that load is
-        done here: later ones change nothing, and the files can be compared with checksums.
+        The first load after a write merges the engine's journals into its files. This method does
+        that load, so that later loads change nothing and the files can be verified by checksum.
         """
         with _engine_errors(f"writing {self.path}"):
             self._shard.optimize()
@@ -187,13 +164,8 @@ class Shard:
             (self.path / _CONFIG_FILE).unlink()
             self._load().close()
 
-    @property
-    def indexed(self) -> int:
-        """Number of vectors in the approximate index."""
-        return self._shard.info().indexed_vectors_count
-
     def count(self, filters: Filters | None = None) -> int:
-        """Exact number of points that pass the filter."""
+        """Count the points that pass the filter; the number is exact."""
         with _engine_errors(f"counting in {self.path}"):
             return self._shard.count(
                 edge.CountRequest(exact=True, filter=engine_filter(filters, edge))
@@ -202,12 +174,12 @@ class Shard:
     def query(
         self, vectors: Vectors, depth: int, filters: Filters | None, *, exact: bool
     ) -> list[list[ScoredPoint]]:
-        """The ``depth`` nearest points to each vector, as the engine orders them."""
+        """Return the ``depth`` nearest points to each vector, in the engine's order."""
         condition = engine_filter(filters, edge)
-        rescored = edge.QuantizationSearchParams(rescore=True, oversampling=OVERSAMPLING)
+        rescore = edge.QuantizationSearchParams(rescore=True, oversampling=OVERSAMPLING)
         params = edge.SearchParams(
             exact=exact,
-            quantization=rescored,
+            quantization=rescore,
             hnsw_ef=FILTERED_EF if condition else None,
             acorn=edge.AcornSearchParams(enable=True) if condition else None,
         )
@@ -222,14 +194,14 @@ class Shard:
             for vector in vectors
         ]
         with _engine_errors(f"searching {self.path}"):
-            found = self._shard.query_batch(edge.QueryBatchRequest(requests))
+            answers = self._shard.query_batch(edge.QueryBatchRequest(requests))
         return [
             [ScoredPoint(str(p.id), cosine(p.score), p.payload or {}) for p in points]
-            for points in found
+            for points in answers
         ]
 
     def scroll(self, filters: Filters | None, batch_size: int) -> Iterator[PointBatch]:
-        """All points that pass the filter, sorted by id."""
+        """Iterate over the points that pass the filter, sorted by id."""
         condition = engine_filter(filters, edge)
         offset = None
         while True:
@@ -252,13 +224,13 @@ class Shard:
                 return
 
     def _matrix(self, records: Sequence[edge.Record]) -> Vectors:
-        # Rows come as lists of floats; packing them is the quickest way into an array.
+        # Each vector is a list of floats; packing them is the fastest conversion to an array.
         buffer = bytearray(self._row.size * len(records))
         for i, record in enumerate(records):
             self._row.pack_into(buffer, i * self._row.size, *record.vector)  # type: ignore[misc]
         return np.frombuffer(buffer, dtype=np.float32).reshape(-1, self.dim)
 
     def close(self) -> None:
-        """Release its files."""
+        """Release the files."""
         with _engine_errors(f"closing {self.path}"):
             self._shard.close()

@@ -1,27 +1,31 @@
-"""The embedded store: Qdrant's own engine, a folder a collection, a manifest beside them."""
+"""The embedded store: Qdrant's engine as a library, one folder per collection, and a manifest."""
 
-import shutil
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from jobsearch.errors import CollectionExists, StoreError
-from jobsearch.files import hold
-from jobsearch.store.embedded.engine_files import checksums, damage
+from jobsearch.errors import CollectionExists, StoreError, StoreLocked
+from jobsearch.files import file_lock
+from jobsearch.store.embedded.engine_files import checksums, find_damage
 from jobsearch.store.embedded.folder import StoreFolder
-from jobsearch.store.embedded.manifest import CollectionEntry, Manifest, rolled_back, swapped
+from jobsearch.store.embedded.manifest import (
+    CollectionEntry,
+    Manifest,
+    with_alias_rolled_back,
+    with_alias_swapped,
+)
 from jobsearch.store.embedded.process import ShardWriter
 from jobsearch.store.embedded.shard import Shard
 from jobsearch.store.lifecycle import (
     check_build,
+    check_build_name,
     check_count,
-    check_new,
     check_unused,
-    not_building,
-    not_complete,
-    not_found,
+    incomplete_build_error,
+    not_found_error,
+    not_writable_error,
 )
 from jobsearch.store.metadata import CollectionMetadata, alias_of, check_name
 from jobsearch.store.protocol import CollectionInfo, PointBatch, ScoredPoint
@@ -29,23 +33,23 @@ from jobsearch.store.ranking import check_points, check_vectors, rank
 from jobsearch.types import Filters
 from jobsearch.vectors import Vectors
 
-#: Collections up to this size get no approximate index: comparing a query with 50,000 points of
-#: 512 dimensions takes a few milliseconds and loses nothing, while building an index takes longer
-#: than everything else in an ingest.
+#: Collections up to this number of points get no approximate index: comparing a query with 50,000
+#: points of 512 dimensions takes a few milliseconds and is exact, while building an index takes
+#: longer than the rest of an ingest.
 EXACT_SCAN_MAX_POINTS = 50_000
 
 
 class EmbeddedStore:
     """A store in a folder. Implements :class:`jobsearch.store.protocol.Store`.
 
-    Any number of processes may read while one builds. A reader finds out by itself that an alias
-    was moved or titles were deleted, at its next call.
+    Any number of processes may read while one builds. If an alias moves, a reader notices at its
+    next call.
 
     Args:
-        path: the folder; made when something is first stored.
-        lock_timeout_s: how long to wait for a process that changes the store.
-        build_timeout_s: how long to wait for a process that builds for the same alias.
-        exact_scan_max_points: collections up to this size get no approximate index.
+        path: the folder; it is created with the first build.
+        lock_timeout_s: how long to wait while another process changes the store.
+        build_timeout_s: how long to wait while another process builds for the same alias.
+        exact_scan_max_points: collections up to this number of points get no approximate index.
     """
 
     def __init__(
@@ -61,41 +65,41 @@ class EmbeddedStore:
         self._exact_up_to = exact_scan_max_points
         self._building: dict[str, ShardWriter] = {}
         self._locked: set[str] = set()
-        self._open: dict[str, tuple[CollectionEntry, Shard]] = {}
+        self._open: dict[str, Shard] = {}
         self._opening = threading.RLock()
 
     @property
     def location(self) -> str:
-        """The folder, as it was given."""
+        """Path of the folder, as passed to the constructor."""
         return str(self._folder.path)
 
     def _find(self, name: str) -> tuple[str, CollectionEntry]:
         manifest = self._folder.manifest()
         physical = manifest.aliases.get(name, name)
         if physical not in manifest.collections:
-            raise not_found(name, self.location, manifest.aliases)
+            raise not_found_error(name, self.location, manifest.aliases)
         return physical, manifest.collections[physical]
 
     def _reader(self, name: str) -> Shard | ShardWriter:
         with self._opening:
-            found = self._find(name)
-            while found[0] not in self._building:
+            physical, entry = self._find(name)
+            while physical not in self._building:
                 try:
-                    return self._load(*found)
+                    return self._load(physical, entry)
                 except StoreError:
-                    # Another process may just have replaced it and taken its files away.
-                    replaced = self._find(name)
-                    if replaced == found:
+                    # Another process may just have replaced the build and deleted its files.
+                    current = self._find(name)
+                    if current == (physical, entry):
                         raise
-                    found = replaced
-            return self._building[found[0]]
+                    physical, entry = current
+            return self._building[physical]
 
     def _load(self, name: str, entry: CollectionEntry) -> Shard:
-        if name in self._open and self._open[name][0].generation == entry.generation:
-            return self._open[name][1]
+        if name in self._open:
+            return self._open[name]
         if not entry.ready:
-            raise not_complete(name)
-        # A damaged file can abort the process inside the engine, so the engine sees none.
+            raise incomplete_build_error(name)
+        # A damaged file can make the engine abort the process, so files are checked first.
         self._folder.check_files(name, entry)
         return self._open_sealed(name, entry)
 
@@ -103,40 +107,40 @@ class EmbeddedStore:
         metadata = entry.parsed()
         with self._folder.os_errors():
             shard = Shard(
-                self._folder.shard(name, entry.generation),
+                self._folder.shard_path(name, entry.generation),
                 metadata.encoder.dim,
                 exact_up_to=self._exact_up_to,
                 storage=metadata.storage,
                 new=False,
             )
-        there = self._folder.manifest().collections
-        if name not in there or there[name].generation != entry.generation:
-            # Its files were taken away meanwhile, and the engine opens what is left as if it were
-            # all. As long as the manifest has it, none is.
+        collections = self._folder.manifest().collections
+        if name not in collections:
+            # Another process is deleting the files, and the engine opens the remaining ones without
+            # an error. Files are only deleted after the manifest no longer lists the collection.
             shard.close()
             raise StoreError(f"collection {name} was replaced while it was opened: try again")
-        # Let go of what is no more; threads that still read it keep it alive.
-        self._open = {n: held for n, held in self._open.items() if n in there}
-        self._open[name] = (entry, shard)
+        # Forget deleted collections; threads that still read one keep it alive.
+        self._open = {n: opened for n, opened in self._open.items() if n in collections}
+        self._open[name] = shard
         return shard
 
     def describe(self, name: str) -> CollectionInfo:
-        """Look up one collection; the points of a build elsewhere count once it is finished."""
+        """Look up one collection; an unfinished build of another process has 0 points."""
         physical, entry = self._find(name)
         metadata = entry.parsed()
         if physical in self._building:
             points = self._building[physical].count()
         else:
             points = metadata.expected_points if entry.ready else 0
-        with_alias = sorted(a for a, target in self.aliases().items() if target == physical)
-        return CollectionInfo(physical, tuple(with_alias), metadata, points)
+        pointing = sorted(a for a, target in self.aliases().items() if target == physical)
+        return CollectionInfo(physical, tuple(pointing), metadata, points)
 
     def collections(self) -> list[CollectionInfo]:
-        """All collections, sorted by physical name."""
+        """List all collections, sorted by physical name."""
         return [self.describe(name) for name in sorted(self._folder.manifest().collections)]
 
     def aliases(self) -> dict[str, str]:
-        """Alias -> physical name."""
+        """Return a mapping of alias -> physical name."""
         return dict(self._folder.manifest().aliases)
 
     def query(
@@ -149,7 +153,7 @@ class EmbeddedStore:
         exact: bool = False,
         score_threshold: float | None = None,
     ) -> list[list[ScoredPoint]]:
-        """The nearest points to each row; see :meth:`Store.query`."""
+        """Find the points nearest to each query vector; see :meth:`Store.query`."""
         shard = self._reader(name)
         check_vectors(vectors, shard.dim)
         return rank(
@@ -160,28 +164,28 @@ class EmbeddedStore:
         )
 
     def count(self, name: str, filters: Filters | None = None) -> int:
-        """Exact number of points that pass the filter."""
+        """Count the points that pass the filter; the number is exact."""
         return self._reader(name).count(filters)
 
     def scroll(
         self, name: str, filters: Filters | None = None, *, batch_size: int = 1000
     ) -> Iterator[PointBatch]:
-        """All points that pass the filter, sorted by id."""
+        """Iterate over the points that pass the filter, sorted by id."""
         return self._reader(name).scroll(filters, batch_size)
 
     @property
     def upload_streams(self) -> int:
-        """One: the engine has one process."""
+        """1, since all builds share one child process."""
         return 1
 
     @contextmanager
     def build_lock(self, alias: str) -> Iterator[None]:
-        """Hold the right to build for ``alias``; clears away what a killed build left."""
-        path = self._folder.lock_path(check_name(alias))
-        with ExitStack() as held:
+        """Lock builds for ``alias``, and delete leftovers of killed builds."""
+        check_name(alias)
+        with ExitStack() as locks:
             with self._folder.os_errors():
                 self._folder.manifest()
-                held.enter_context(hold(path, f"a build of {alias}", self._build_timeout_s))
+                locks.enter_context(self._alias_lock(alias, self._build_timeout_s))
             with self._folder.changing() as manifest:
                 self._clear_leftovers(manifest, alias)
             self._locked.add(alias)
@@ -189,8 +193,13 @@ class EmbeddedStore:
                 yield
             finally:
                 self._locked.remove(alias)
-                # Opened to check the build: an ingest of many languages would keep them all mapped.
-                self._open = {n: held for n, held in self._open.items() if alias_of(n) != alias}
+                # Forget the build, which was opened for its check: an ingest of many languages
+                # would keep the files of all of them mapped.
+                self._open = {n: shard for n, shard in self._open.items() if alias_of(n) != alias}
+
+    def _alias_lock(self, alias: str, timeout_s: float) -> AbstractContextManager[None]:
+        path = self._folder.lock_path(alias)
+        return file_lock(path, f"the build of {alias}", timeout_s, StoreLocked)
 
     def _clear_leftovers(self, manifest: Manifest, alias: str) -> None:
         dead = [
@@ -205,17 +214,17 @@ class EmbeddedStore:
             self._folder.remove(name)
 
     def create(self, name: str, metadata: CollectionMetadata) -> None:
-        """Make an empty collection; see :meth:`Store.create`."""
-        check_new(name)
+        """Create an empty collection; see :meth:`Store.create`."""
+        check_build_name(name)
         dim = metadata.encoder.dim
         with self._folder.changing() as manifest:
             if name in manifest.collections or name in manifest.aliases:
-                raise CollectionExists(f"{self.location} has a collection {name} already")
+                raise CollectionExists(f"{self.location} already has a collection {name}")
             self._folder.require_space(0, dim)
             entry = CollectionEntry(replace(metadata, status="building").as_dict())
             self._folder.write(manifest.with_collection(name, entry))
             try:
-                path = self._folder.shard(name, 0)
+                path = self._folder.shard_path(name, entry.generation)
                 self._building[name] = ShardWriter(
                     path, dim, exact_up_to=self._exact_up_to, storage=metadata.storage
                 )
@@ -224,7 +233,7 @@ class EmbeddedStore:
                 raise
 
     def upsert(self, name: str, points: PointBatch) -> None:
-        """Add or replace points of a collection that this object is building."""
+        """Add or replace points of a build of this object; see :meth:`Store.upsert`."""
         shard = self._own_build(name)
         check_points(points, shard.dim)
         with self._folder.os_errors():
@@ -232,14 +241,14 @@ class EmbeddedStore:
             shard.upsert(points)
 
     def _own_build(self, name: str) -> ShardWriter:
-        # Asked first, since another builder may have cleared it away.
+        # Look it up first: another builder may have deleted the collection.
         _, entry = self._find(name)
         if name not in self._building:
-            raise not_building(name, ready=entry.ready)
+            raise not_writable_error(name, ready=entry.ready)
         return self._building[name]
 
     def finish(self, name: str, metadata: CollectionMetadata) -> None:
-        """End a build: index, flush, close, seal; see :meth:`Store.finish`."""
+        """Finish a build and record the checksums of its files; see :meth:`Store.finish`."""
         shard = self._own_build(name)
         counted = shard.count()
         check_count(name, counted, metadata.expected_points)
@@ -247,36 +256,13 @@ class EmbeddedStore:
             if counted > self._exact_up_to:
                 self._folder.require_space(counted, shard.dim)
             del self._building[name]
-            entry = _seal(shard, metadata, generation=0)
+            entry = _seal(shard, metadata)
         with self._folder.changing() as manifest:
             if name not in manifest.collections:
-                raise not_found(name, self.location, manifest.aliases)
+                raise not_found_error(name, self.location, manifest.aliases)
             self._folder.write(manifest.with_collection(name, entry))
             with self._opening:
                 self._open_sealed(name, entry)
-
-    def delete(self, name: str, filters: Filters) -> int:
-        """Delete points: those that stay are written anew, beside, and then take their place.
-
-        So readers are never in the middle of a change, and a crash leaves what was there.
-        """
-        if not filters.clauses():
-            raise ValueError("an empty filter would delete every title: use drop")
-        with self._folder.changing() as manifest:
-            shard = self._reader(name)
-            doomed = shard.ids(filters)
-            physical, entry = self._find(name)
-            if isinstance(shard, ShardWriter):
-                shard.delete(filters)
-            elif doomed:
-                self._folder.require_space(shard.count() - len(doomed), shard.dim)
-                generation = entry.generation + 1
-                copy = shard.rewritten(self._folder.shard(physical, generation), doomed)
-                left = replace(entry.parsed(), expected_points=copy.count())
-                fresh = _seal(copy, left, generation)
-                self._folder.write(manifest.with_collection(physical, fresh))
-                shutil.rmtree(shard.path, ignore_errors=True)
-        return len(doomed)
 
     def drop(self, name: str) -> None:
         """Delete a collection by its physical name.
@@ -284,14 +270,13 @@ class EmbeddedStore:
         Raises:
             StoreLocked: another process is building it.
         """
-        with self._folder.changing() as manifest, ExitStack() as held:
+        with self._folder.changing() as manifest, ExitStack() as locks:
             if name not in manifest.collections:
-                raise not_found(name, self.location, manifest.aliases)
+                raise not_found_error(name, self.location, manifest.aliases)
             check_unused(name, manifest.aliases)
             alias = alias_of(name)
             if not manifest.collections[name].ready and alias not in self._locked:
-                path = self._folder.lock_path(alias)
-                held.enter_context(hold(path, f"a build of {alias}", 0))
+                locks.enter_context(self._alias_lock(alias, timeout_s=0))
             self._forget(manifest.without_collections(name), [name])
 
     def _forget(self, manifest: Manifest, names: list[str]) -> None:
@@ -303,40 +288,39 @@ class EmbeddedStore:
             self._folder.remove(name)
 
     def swap_alias(self, alias: str, name: str, *, expected: str | None) -> None:
-        """Point ``alias`` at ``name`` and drop builds older than the one it replaces."""
+        """Point ``alias`` at ``name`` and delete older builds; see :meth:`Store.swap_alias`."""
         check_name(alias)
         with self._folder.changing() as manifest:
-            moved, old = swapped(manifest, alias, name, expected=expected, location=self.location)
-            self._forget(moved, old)
+            changed, old = with_alias_swapped(
+                manifest, alias, name, expected=expected, location=self.location
+            )
+            self._forget(changed, old)
 
     def rollback(self, alias: str) -> str:
-        """Point ``alias`` back at the build before, if its files are whole; returns its name."""
+        """Point ``alias`` at the previous build, if its files are intact; return its name."""
         with self._folder.changing() as manifest:
-            moved, previous = rolled_back(manifest, alias, location=self.location)
-            self._folder.check_files(previous, moved.collections[previous])
-            self._folder.write(moved)
+            changed, previous = with_alias_rolled_back(manifest, alias, location=self.location)
+            self._folder.check_files(previous, changed.collections[previous])
+            self._folder.write(changed)
         return previous
 
     def verify(self, name: str) -> list[str]:
-        """Check files, counts, vectors and searches; returns the problems found."""
+        """Check files, counts, vectors and queries, and return the problems found."""
         physical, entry = self._find(name)
         if not entry.ready:
             return ["its build is not complete"]
-        files = damage(self._folder.shard(physical, entry.generation), entry.files)
-        return files or check_build(self, physical)
+        damaged = find_damage(self._folder.shard_path(physical, entry.generation), entry.files)
+        return damaged or check_build(self, physical)
 
     def close(self) -> None:
-        """Release the files; a build that was not finished is lost."""
-        reading = [shard for _, shard in self._open.values()]
-        shards: list[Shard | ShardWriter] = [*self._building.values(), *reading]
+        """Release the files; unfinished builds of this object are lost."""
+        shards: list[Shard | ShardWriter] = [*self._building.values(), *self._open.values()]
         self._building, self._open = {}, {}
         for shard in shards:
             shard.close()
 
 
-def _seal(
-    shard: Shard | ShardWriter, metadata: CollectionMetadata, generation: int
-) -> CollectionEntry:
+def _seal(shard: ShardWriter, metadata: CollectionMetadata) -> CollectionEntry:
     shard.seal()
     ready = replace(metadata, status="ready")
-    return CollectionEntry(ready.as_dict(), generation, checksums(shard.path))
+    return CollectionEntry(ready.as_dict(), files=checksums(shard.path))

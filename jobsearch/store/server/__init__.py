@@ -1,1 +1,1 @@
-"""Collections on a Qdrant server, or in memory for small tests, through ``qdrant_client``."""
+"""The server store: collections on a Qdrant server, or in memory, through ``qdrant_client``."""

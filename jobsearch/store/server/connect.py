@@ -11,12 +11,12 @@ import httpx
 from qdrant_client import QdrantClient
 
 from jobsearch.errors import InvalidInput, JobSearchError, StoreError
-from jobsearch.store.server.errors import store_error_for
+from jobsearch.store.server.errors import map_client_error
 from jobsearch.store.server.snapshots import ServerSnapshots
 from jobsearch.store.server.store import ServerStore
 from jobsearch.types import Topology
 
-#: The first release that keeps metadata with a collection.
+#: The first release that stores metadata with a collection.
 MIN_SERVER = (1, 16)
 
 _DEFAULT_PORT = 6333
@@ -28,42 +28,41 @@ _GRPC_ANSWER_S = 2
 def connect(
     location: str, *, api_key: str | None, timeout_s: float, retry_s: float, topology: Topology
 ) -> ServerStore:
-    """Open the store of a server (``http(s)://host[:port]``, port 6333 if none) or ``:memory:``.
+    """Connect to a server, ``http(s)://host[:port]`` with default port 6333, or to ``:memory:``.
 
-    Vectors travel by gRPC if the port after the REST port speaks it and takes the key, as in a
-    default installation (6333 and 6334), else by REST; so they do if the URL has a path, which
-    gRPC knows nothing of.
+    Vectors are sent by gRPC if the port after the REST port speaks gRPC and accepts the key, as in
+    a default installation (6333 and 6334). Otherwise they are sent by REST, also if the URL has a
+    path, which gRPC does not support.
 
     Raises:
-        InvalidInput: the URL or the key cannot be used, or the key would travel unencrypted.
-        StoreUnavailable: nobody answers.
-        StoreError: the server is too old or refuses the key.
+        InvalidInput: the URL or the key is invalid, or the key would be sent unencrypted.
+        StoreUnavailable: the server does not answer.
+        StoreError: the server is too old or rejects the key.
     """
     if location == ":memory:":
         client = QdrantClient(":memory:")
         return ServerStore(client, client, ":memory:", local=True)
     url = _check_url(location, api_key)
-    where = _shown(url)
+    shown = _without_secrets(url)
     control = _client(location, url, api_key, timeout_s, prefer_grpc=False)
     try:
-        _check_server(control, where)
+        _check_server(control, shown)
     except Exception as error:
         control.close()
-        if isinstance(error, JobSearchError) or (mapped := store_error_for(error, where)) is None:
+        if isinstance(error, JobSearchError) or (mapped := map_client_error(error, shown)) is None:
             raise
         raise mapped from error
     bulk = _grpc_client(location, url, api_key, timeout_s) or control
-    return ServerStore(control, bulk, where, local=False, retry_s=retry_s, topology=topology)
+    return ServerStore(control, bulk, shown, local=False, retry_s=retry_s, topology=topology)
 
 
 def connect_snapshots(location: str, *, api_key: str | None, timeout_s: float) -> ServerSnapshots:
-    """The server's own snapshots; nothing is asked yet.
+    """Open the native snapshots of a server; no request is sent.
 
     Raises:
-        InvalidInput: the URL or the key cannot be used, or the key would travel unencrypted.
+        InvalidInput: the URL or the key is invalid, or the key would be sent unencrypted.
     """
     url = _check_url(location, api_key)
-    where = _shown(url)
     http = httpx.Client(
         base_url=(
             url if url.port else url._replace(netloc=f"{url.netloc}:{_DEFAULT_PORT}")
@@ -72,48 +71,51 @@ def connect_snapshots(location: str, *, api_key: str | None, timeout_s: float) -
         timeout=timeout_s,
         trust_env=not _is_direct(url),
     )
-    return ServerSnapshots(http, where)
+    return ServerSnapshots(http, _without_secrets(url))
 
 
-def _shown(url: SplitResult) -> str:
+def _without_secrets(url: SplitResult) -> str:
     return f"{url.scheme}://{url.netloc}{url.path}"
 
 
 def _check_url(location: str, api_key: str | None) -> SplitResult:
-    # Neither the URL nor the reason is shown where a password may be in it.
+    # Messages do not show a URL, or a parser's message, that may contain a password.
     try:
         url = urlsplit(location)
         host, _ = url.hostname, url.port
     except ValueError:
         raise InvalidInput(
-            "what was given as the store is no URL that can be read: write http://localhost:6333"
+            "`store` is not a valid URL: give one such as http://localhost:6333"
         ) from None
     if url.scheme not in ("http", "https"):
         raise InvalidInput(
-            f"the store's URL begins with {url.scheme}://, a server is asked by http:// or "
-            "https://: write http://localhost:6333"
+            f"`store` begins with {url.scheme}://, but a server's URL begins with http:// or "
+            "https://: give one such as http://localhost:6333"
         )
     if not host:
-        raise InvalidInput(f"the store {location!r} names no host: write http://localhost:6333")
+        raise InvalidInput(
+            f"`store` is {location!r}, which has no host: give a URL such as http://localhost:6333"
+        )
     if url.username or url.password or url.query:
         raise InvalidInput(
-            f"the store's URL on {host} must carry no credentials: set JOBSEARCH_API_KEY instead"
+            f"the URL of the store on {host} contains credentials: give `api_key` "
+            "(JOBSEARCH_API_KEY) instead"
         )
-    # What else reads the URL must find the host that is checked here.
+    # Other URL parsers must find the same host as this one, since its security is checked here.
     bare = f"[{host}]" if ":" in host else host
     if url.netloc.lower().removesuffix(f":{url.port}") != bare or url.path.startswith("//"):
         raise InvalidInput(
-            f"the store's URL on {host} can be read in two ways: write http://localhost:6333"
+            f"the URL of the store on {host} is ambiguous: give one such as http://localhost:6333"
         )
     if api_key and url.scheme == "http" and not _is_loopback(host):
         raise InvalidInput(
-            f"the API key would travel unencrypted to {host}: use https://, or no key"
+            f"`api_key` would be sent unencrypted to {host}: use https://, or no key"
         )
-    # The HTTP library would name the key in its complaint.
+    # The error message of the HTTP library would show the key.
     if api_key and not _HEADER_VALUE.fullmatch(api_key):
         raise InvalidInput(
-            "the API key has white space around it, a line end or a character that is not ASCII, "
-            "which no header can carry: set JOBSEARCH_API_KEY to the key alone"
+            "`api_key` (JOBSEARCH_API_KEY) contains outer white space, a line break or a character "
+            "outside ASCII, which an HTTP header cannot contain: give the key alone"
         )
     return url
 
@@ -126,7 +128,7 @@ def _is_loopback(host: str) -> bool:
 
 
 def _is_direct(url: SplitResult) -> bool:
-    """Whether no proxy may be asked: what one is told unencrypted has left this machine."""
+    """Whether to bypass proxies: the URL is unencrypted, so the key must not leave this machine."""
     return url.scheme == "http" and _is_loopback(url.hostname or "")
 
 
@@ -135,7 +137,7 @@ def _client(
 ) -> QdrantClient:
     direct = _is_direct(url)
     with warnings.catch_warnings():
-        # Refused above unless the server is on this machine.
+        # _check_url allows this only for a server on this machine.
         warnings.filterwarnings("ignore", message="Api key is used with an insecure connection")
         return QdrantClient(
             url=location,
@@ -144,7 +146,7 @@ def _client(
             prefer_grpc=prefer_grpc,
             api_key=api_key,
             timeout=max(1, round(timeout_s)),
-            # Its own check warns from a thread; _check_server raises.
+            # The client would only warn, from a thread; _check_server raises.
             check_compatibility=False,
             trust_env=not direct,
             grpc_options={"grpc.enable_http_proxy": 0} if direct else None,
@@ -159,11 +161,11 @@ def _check_server(client: QdrantClient, where: str) -> None:
         release = (0, 0)
     if release < MIN_SERVER:
         raise StoreError(
-            f"the server at {where} is Qdrant {version}, jobsearch needs "
-            f"{'.'.join(map(str, MIN_SERVER))} or newer: update it, `docker compose up -d` "
-            "starts a new one"
+            f"the server at {where} is Qdrant {version}, and jobsearch needs "
+            f"{'.'.join(map(str, MIN_SERVER))} or newer: update it, or start a new one with "
+            "`docker compose up -d`"
         )
-    # The version is told to everybody; this one asks for the key.
+    # The version needs no key; this request does.
     client.get_collections()
 
 
@@ -178,13 +180,13 @@ def _grpc_client(
             pass
     except OSError:
         return None
-    # The version is told to everybody; who does not speak gRPC is not told the key.
-    for key, ask in ((None, QdrantClient.info), (api_key, QdrantClient.get_collections)):
+    # The first request needs no key: a service that does not speak gRPC must not get the key.
+    for key, request in ((None, QdrantClient.info), (api_key, QdrantClient.get_collections)):
         probe = _client(location, url, key, _GRPC_ANSWER_S, prefer_grpc=True)
         try:
-            ask(probe)
+            request(probe)
         except grpc.RpcError:
-            # Something else listens there.
+            # Another service listens there.
             return None
         finally:
             probe.close()

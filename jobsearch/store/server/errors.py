@@ -1,10 +1,10 @@
-"""When a request to a Qdrant server is sent again: the one place that decides it.
+"""Errors of the Qdrant client: their mapping to jobsearch's errors, and retries.
 
-Every request that jobsearch sends may be repeated: points are replaced by their ids, and names of
-builds are used once. So what passes by itself (an answer that does not come, a connection that
-breaks, 408, 429 and the server's own failures) is waited out for a bounded time, with exponential
-back-off and full jitter (Brooker 2015, "Exponential Backoff And Jitter", AWS Architecture Blog).
-A refusal, any other 4xx, is final at once.
+Every request of jobsearch can be repeated safely: points are replaced by id, and names of builds
+are used once. Temporary failures (no answer, a broken connection, HTTP 408 and 429, and errors
+inside the server) are retried for a limited time, with exponential back-off and full jitter
+(Brooker 2015, "Exponential Backoff And Jitter", AWS Architecture Blog). Other HTTP 4xx answers are
+final.
 """
 
 import logging
@@ -24,65 +24,79 @@ from tenacity import (
 
 from jobsearch.errors import CollectionNotFound, StoreError, StoreUnavailable
 
-_KEY = (401, grpc.StatusCode.UNAUTHENTICATED)
-_PERMISSION = (403, grpc.StatusCode.PERMISSION_DENIED)
+_BAD_KEY = (401, grpc.StatusCode.UNAUTHENTICATED)
+_NO_PERMISSION = (403, grpc.StatusCode.PERMISSION_DENIED)
 _NOT_FOUND = (404, grpc.StatusCode.NOT_FOUND)
-_SILENT = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
-# It ran out of time; the others are what stands before a server says while that is away.
+_NO_ANSWER = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
+# 408 is the server's own timeout; a gateway in front of a server that is down sends the others.
 _BUSY = (408, 502, 503, 504)
 
 
-def store_error_for(error: Exception, where: str) -> StoreError | None:  # noqa: PLR0911
-    """The error of ours for one of the client's; None for one that is none of the server's.
+def map_client_error(error: Exception, where: str) -> StoreError | None:  # noqa: PLR0911
+    """Map an exception of the Qdrant client to a ``StoreError``; None if it is another exception.
 
-    ``where`` is the server's URL without secrets.
+    Args:
+        error: the exception.
+        where: URL of the server, without secrets.
     """
     if isinstance(error, ResponseHandlingException):
-        return _silence(str(error.source), where)
+        return _no_answer_error(str(error.source), where)
     if isinstance(error, QdrantException):
         return StoreUnavailable(f"the server at {where} is overloaded ({error}): try again later")
     if isinstance(error, JSONDecodeError):
-        return StoreError(f"what answers at {where} is no Qdrant, or a broken one: {error}")
+        return bad_answer_error(error, where)
     if isinstance(error, UnexpectedResponse):
-        return _refusal(error.status_code, error.content.decode(errors="replace"), where)
+        return _refusal_error(error.status_code, error.content.decode(errors="replace"), where)
     if isinstance(error, grpc.RpcError) and isinstance(error, grpc.Call):
         code = error.code()
-        if code in _SILENT:
-            return _silence(code.name, where)
-        return _refusal(code, error.details() or "", where)
-    # In memory the client has no other error for it.
+        if code in _NO_ANSWER:
+            return _no_answer_error(code.name, where)
+        return _refusal_error(code, error.details() or "", where)
+    # The client's local mode raises a ValueError for an unknown collection.
     if isinstance(error, ValueError) and str(error).endswith("not found"):
         return CollectionNotFound(str(error))
     return None
 
 
-def _silence(reason: str, where: str) -> StoreUnavailable:
-    if "CERTIFICATE_VERIFY_FAILED" in reason:
-        return StoreUnavailable(
-            f"the certificate of {where} is not trusted ({reason}): name the host as it does, or "
-            "set SSL_CERT_FILE to the file of the authority that signed it"
-        )
-    return StoreUnavailable(
-        f"no Qdrant answers at {where} ({reason}): start a server with `docker compose up -d`, "
-        "or use a folder with --store PATH"
+def bad_answer_error(error: Exception, where: str) -> StoreError:
+    """Return the error for an answer that Qdrant would not give."""
+    return StoreError(
+        f"the answer of {where} is not valid for Qdrant ({error}): "
+        "check that `store` is the URL of a Qdrant server"
     )
 
 
-def _refusal(code: int | grpc.StatusCode | None, said: str, where: str) -> StoreError:
-    said = " ".join(said.split())[:300]
+def _no_answer_error(reason: str, where: str) -> StoreUnavailable:
+    if "CERTIFICATE_VERIFY_FAILED" in reason:
+        return StoreUnavailable(
+            f"the certificate of {where} is not trusted ({reason}): use the host name in the "
+            "certificate, or set SSL_CERT_FILE to the file of the authority that signed it"
+        )
+    return StoreUnavailable(
+        f"no Qdrant answers at {where} ({reason}): start a server with `docker compose up -d`, "
+        "or set `store` to a folder"
+    )
+
+
+def _refusal_error(code: int | grpc.StatusCode | None, details: str, where: str) -> StoreError:
+    details = " ".join(details.split())[:300]
     if code in _BUSY:
         return StoreUnavailable(
-            f"the server at {where} is overloaded or restarting ({code}: {said}): try again later"
+            f"the server at {where} is overloaded or restarting ({code}: {details}): "
+            "try again later"
         )
-    if code in _KEY:
-        return StoreError(f"the server at {where} refuses the API key: set JOBSEARCH_API_KEY")
-    if code in _PERMISSION:
+    if code in _BAD_KEY:
         return StoreError(
-            f"the server at {where} does not let the API key do this ({said}): set "
-            "JOBSEARCH_API_KEY to one that may read, to search, or write, to ingest"
+            f"the server at {where} rejects the API key: set `api_key` (JOBSEARCH_API_KEY)"
         )
-    answer = f"the server at {where} answered {code}: {said}"
-    return CollectionNotFound(answer) if code in _NOT_FOUND else StoreError(answer)
+    if code in _NO_PERMISSION:
+        return StoreError(
+            f"the server at {where} does not allow this request with the API key ({details}): set "
+            "`api_key` (JOBSEARCH_API_KEY) to a key with read access to search, or with write "
+            "access to ingest"
+        )
+    message = f"the server at {where} answered {code}: {details}"
+    return CollectionNotFound(message) if code in _NOT_FOUND else StoreError(message)
 
 
 _logger = logging.getLogger(__name__)
@@ -94,32 +108,33 @@ _TEMPORARY_CODES = (
     grpc.StatusCode.INTERNAL,
     grpc.StatusCode.ABORTED,
     grpc.StatusCode.CANCELLED,
-    # What a server answers by REST as 500, such as a replica that is not ready.
+    # Failures that REST reports as 500, for example a replica that is not ready.
     grpc.StatusCode.FAILED_PRECONDITION,
 )
-# A server that ran out of time answers 408, also while copies on other nodes are not reached.
-_TIMEOUT, _TOO_MANY, _SERVER_FAILED, _NOT_IMPLEMENTED = 408, 429, 500, 501
+# A server answers 408 when it runs out of time, also while replicas on other nodes are unreachable.
+_TIMEOUT, _TOO_MANY_REQUESTS, _SERVER_ERROR, _NOT_IMPLEMENTED = 408, 429, 500, 501
 
 
 def retrying(retry_s: float) -> Retrying:
-    """Calls what it is given, again and again while that fails in passing.
+    """Return a caller that repeats a request while it fails temporarily.
 
-    A wait that would end later than ``retry_s`` seconds after the first failure is not begun;
-    ``Retry-After`` lengthens one. So a call that timed out is made once more at least. The last
-    error is raised as it is.
+    It stops when the next pause would end later than ``retry_s`` seconds after the first failure,
+    and raises the last error unchanged. A ``Retry-After`` header lengthens a pause. The duration of
+    the first request does not count, so a request that timed out is repeated at least once.
     """
     return Retrying(
         retry=retry_if_exception(is_temporary),
-        wait=_wait,
+        wait=_pause_s,
         stop=_stop_after(retry_s),
-        before_sleep=_tell,
+        before_sleep=_log_retry,
         reraise=True,
     )
 
 
 def _stop_after(retry_s: float) -> Callable[[RetryCallState], bool]:
     def stop(state: RetryCallState) -> bool:
-        # There is one state a call, and none of tenacity's own limits leaves the first try out.
+        # tenacity's own limits count from the start of the first request, so this one keeps the
+        # time of the first failure in the state, which exists once per call.
         failed = state.outcome_timestamp or 0.0
         first: float = state.__dict__.setdefault("first_failed", failed)
         return failed - first + state.upcoming_sleep >= retry_s
@@ -130,26 +145,26 @@ def _stop_after(retry_s: float) -> Callable[[RetryCallState], bool]:
 def is_temporary(error: BaseException) -> bool:
     """Whether the same request may succeed a little later."""
     if isinstance(error, ResponseHandlingException):
-        # Otherwise the answer came and made no sense.
+        # Other sources mean that an answer arrived but could not be parsed.
         return isinstance(error.source, httpx.TransportError)
     if isinstance(error, UnexpectedResponse):
         status = error.status_code or 0
-        if status in (_TIMEOUT, _TOO_MANY):
+        if status in (_TIMEOUT, _TOO_MANY_REQUESTS):
             return True
-        return status >= _SERVER_FAILED and status != _NOT_IMPLEMENTED
+        return status >= _SERVER_ERROR and status != _NOT_IMPLEMENTED
     if isinstance(error, grpc.RpcError) and isinstance(error, grpc.Call):
         return error.code() in _TEMPORARY_CODES
-    # What the client makes of 429 with a Retry-After.
+    # The client raises this for 429 with a Retry-After header.
     return isinstance(error, QdrantException)
 
 
-def _wait(state: RetryCallState) -> float:
-    outcome = state.outcome.exception() if state.outcome else None
-    asked = outcome.retry_after_s if isinstance(outcome, ResourceExhaustedResponse) else 0
-    return max(asked, _back_off(state))
+def _pause_s(state: RetryCallState) -> float:
+    error = state.outcome.exception() if state.outcome else None
+    retry_after_s = error.retry_after_s if isinstance(error, ResourceExhaustedResponse) else 0
+    return max(retry_after_s, _back_off(state))
 
 
-def _tell(state: RetryCallState) -> None:
+def _log_retry(state: RetryCallState) -> None:
     error = state.outcome.exception() if state.outcome else None
     pause = state.next_action.sleep if state.next_action else 0.0
     reason = " ".join(str(error).split())[:200] or type(error).__name__

@@ -1,8 +1,8 @@
-"""How a collection is loaded into a Qdrant server: indexes of fields, points, and then the graph.
+"""Requests to a Qdrant server: build a collection, upload points, and read them.
 
-As Qdrant's guide to bulk uploads has it (qdrant.tech/documentation/database-tutorials/bulk-upload):
-without a graph (``m=0``) while points come in, since it would be made again and again as the
-collection grows.
+A build creates the payload indexes first, then uploads the points, then builds the graph. During
+the upload there is no graph (``m=0``), since the server would rebuild it repeatedly as the
+collection grows (qdrant.tech/documentation/database-tutorials/bulk-upload).
 """
 
 import time
@@ -30,36 +30,39 @@ from jobsearch.vectors import Vectors
 
 # Well below the server's limit on one request (32 MB).
 _UPSERT_BYTES = 8 << 20
-# In JSON: of one number of a vector (gRPC takes 4), and of the id and the frame of a point.
-_NUMBER_BYTES, _FRAME_BYTES = 24, 100
+# Size in JSON of one number of a vector (gRPC needs 4 bytes), and of a point's id and syntax.
+_NUMBER_BYTES, _POINT_BYTES = 24, 100
 _QUERY_VECTORS = 64
 
-Ask = Callable[..., Any]
+#: Calls a method of the client, with retries and mapped errors.
+Send = Callable[..., Any]
 
 
 def upload(
-    ask: Ask, client: QdrantClient, name: str, ids: Sequence[UUID], points: PointBatch
+    send: Send, client: QdrantClient, name: str, ids: Sequence[UUID], points: PointBatch
 ) -> None:
-    """Add or replace checked points; they can be found when it returns.
+    """Add or replace points that are already checked, in as few requests as their size allows.
 
-    ``ask`` calls what it is given: a request for as many points as it can hold.
+    The points can be found when this function returns.
     """
-    for rows in _requests(points):
+    for rows in _split(points):
         batch = models.Batch(
             ids=[str(point_id) for point_id in ids[rows]],
             vectors=points.vectors[rows].tolist(),
             payloads=list(points.payloads[rows]),
         )
-        ask(client.upsert, name, batch, wait=True)
+        send(client.upsert, name, batch, wait=True)
 
 
-def _requests(points: PointBatch) -> Iterator[slice]:
-    """Runs of points that stay below the limit, one point at least."""
-    bare = points.vectors.shape[1] * _NUMBER_BYTES + _FRAME_BYTES
+def _split(points: PointBatch) -> Iterator[slice]:
+    """Split a batch into requests below the size limit, with at least one point each."""
+    without_payload = points.vectors.shape[1] * _NUMBER_BYTES + _POINT_BYTES
     start = size = 0
     for row, payload in enumerate(points.payloads):
-        # At most four bytes a character, and the names of the fields.
-        added = bare + 4 * sum(len(key) + len(value) + 4 for key, value in payload.items())
+        # At most four bytes per character of names and values, and four characters of syntax.
+        added = without_payload + 4 * sum(
+            len(key) + len(value) + 4 for key, value in payload.items()
+        )
         if size and size + added > _UPSERT_BYTES:
             yield slice(start, row)
             start, size = row, 0
@@ -69,7 +72,7 @@ def _requests(points: PointBatch) -> Iterator[slice]:
 
 
 def search_params(*, exact: bool, filtered: bool) -> models.SearchParams:
-    """How a query is to be answered: by all points, or by the index without losing much."""
+    """Return the parameters of an exact query, or of an index query with high recall."""
     return models.SearchParams(
         exact=exact,
         quantization=models.QuantizationSearchParams(rescore=True, oversampling=OVERSAMPLING),
@@ -79,7 +82,7 @@ def search_params(*, exact: bool, filtered: bool) -> models.SearchParams:
 
 
 def nearest(
-    ask: Ask,
+    send: Send,
     client: QdrantClient,
     name: str,
     vectors: Vectors,
@@ -87,7 +90,7 @@ def nearest(
     condition: models.Filter | None,
     params: models.SearchParams | None,
 ) -> list[list[ScoredPoint]]:
-    """The ``depth`` nearest points to each vector, as the server orders them."""
+    """Return the ``depth`` nearest points to each vector, in the server's order."""
     found: list[list[ScoredPoint]] = []
     for first in range(0, len(vectors), _QUERY_VECTORS):
         requests = [
@@ -98,7 +101,7 @@ def nearest(
         ]
         found += [
             [ScoredPoint(str(p.id), cosine(p.score), p.payload or {}) for p in answer.points]
-            for answer in ask(client.query_batch_points, name, requests)
+            for answer in send(client.query_batch_points, name, requests)
         ]
     return found
 
@@ -110,7 +113,7 @@ def read(
     offset: models.ExtendedPointId | None,
     batch_size: int,
 ) -> tuple[PointBatch, models.ExtendedPointId | None]:
-    """Up to ``batch_size`` points from ``offset`` on, sorted by id, and the next offset."""
+    """Return up to ``batch_size`` points from ``offset`` on, sorted by id, and the next offset."""
     records, offset = client.scroll(
         name,
         scroll_filter=condition,
@@ -128,8 +131,8 @@ def read(
 
 
 _POLL_S = 0.2
-# A server may take a moment to notice what it has to do, and the nodes of a cluster to agree: so
-# many times in a row it has to say that all is done. What waits is not set going at every look.
+# A server may need a moment to notice new work, and the nodes of a cluster to agree, so it must
+# report several times in a row that it is done. Only some polls trigger a waiting optimiser.
 _GREEN_IN_A_ROW = 3
 _POLLS_BETWEEN_NUDGES = 20
 _NO_GRAPH = 0
@@ -139,10 +142,11 @@ _CONFLICT = 409
 def make_collection(
     client: QdrantClient, name: str, metadata: CollectionMetadata, topology: Topology
 ) -> None:
-    """Make an empty collection without a graph, unless it is there.
+    """Create an empty collection without a graph, unless it exists.
 
-    It is there if only the answer to an earlier request was lost: names are used once. In a cluster
-    it may also come to be between the question and the request, which then is a conflict.
+    Names are used once, so an existing collection means that the answer to an earlier request was
+    lost. In a cluster, the collection may also appear between the check and the request, which then
+    fails with a conflict.
     """
     if client.collection_exists(name):
         return
@@ -167,7 +171,7 @@ def make_collection(
 
 
 def _server_quantization(kind: Quantization) -> models.QuantizationConfig | None:
-    """What the index compares at first is kept in memory."""
+    """Build the quantisation config; the quantised vectors stay in memory."""
     if kind == "int8":
         scalar = models.ScalarQuantizationConfig(type=models.ScalarType.INT8, always_ram=True)
         return models.ScalarQuantization(scalar=scalar)
@@ -176,56 +180,56 @@ def _server_quantization(kind: Quantization) -> models.QuantizationConfig | None
     return None
 
 
-def make_indexes(ask: Ask, client: QdrantClient, name: str) -> None:
-    """Index the fields of filters. Before the data, so that the graph is made with them in mind."""
+def make_indexes(send: Send, client: QdrantClient, name: str) -> None:
+    """Create the payload indexes. They must exist before the graph, which is built to use them."""
     for field in FILTER_FIELDS:
-        ask(client.create_payload_index, name, field, models.PayloadSchemaType.KEYWORD, wait=True)
+        send(client.create_payload_index, name, field, models.PayloadSchemaType.KEYWORD, wait=True)
 
 
 def unindexed(info: models.CollectionInfo) -> list[str]:
-    """The fields of filters that a collection has no index for."""
+    """Return the filter fields without a payload index."""
     return [field for field in FILTER_FIELDS if field not in info.payload_schema]
 
 
 def build_graph(
-    ask: Ask, client: QdrantClient, name: str, dim: int, *, location: str, timeout_s: float
+    send: Send, client: QdrantClient, name: str, dim: int, *, location: str, timeout_s: float
 ) -> None:
-    """Have the graph made of all points, and wait until the server has nothing left to do.
+    """Build the graph over all points, and wait until the server has finished.
 
-    Meanwhile it may be too busy to answer what concerns the collection: it is waited for as long as
-    it answers at all.
+    While it works, the server may be too busy for requests about the collection. Waiting continues
+    as long as the server answers at all.
 
     Raises:
-        StoreError: it failed, or took longer than ``timeout_s``.
+        StoreError: the server failed, or needed more than ``timeout_s``.
         StoreUnavailable: the server does not answer.
     """
     end = time.monotonic() + timeout_s
 
-    def patiently(call: Callable[..., Any], *args: Any, **options: Any) -> Any:
+    def send_patiently(call: Callable[..., Any], *args: Any, **options: Any) -> Any:
         while True:
             try:
-                return ask(call, *args, **options)
+                return send(call, *args, **options)
             except StoreUnavailable:
                 if time.monotonic() > end:
                     raise
-                ask(client.info)
+                send(client.info)
 
     graph = models.HnswConfigDiff(
         m=HNSW_M, ef_construct=HNSW_EF_CONSTRUCT, full_scan_threshold=full_scan_kilobytes(dim)
     )
-    patiently(client.update_collection, name, hnsw_config=graph)
+    send_patiently(client.update_collection, name, hnsw_config=graph)
     polls = green = 0
     while green < _GREEN_IN_A_ROW:
         if polls:
             time.sleep(_POLL_S)
-        status = patiently(client.get_collection, name).status
+        status = send_patiently(client.get_collection, name).status
         green = green + 1 if status == models.CollectionStatus.GREEN else 0
         if status == models.CollectionStatus.RED or (not green and time.monotonic() > end):
             raise StoreError(
                 f"the server at {location} reports {name} as {status.value}: see the server's log"
             )
         if status == models.CollectionStatus.GREY and polls % _POLLS_BETWEEN_NUDGES == 0:
-            # Work is left that waits for a change to set it going.
-            nothing = models.OptimizersConfigDiff()
-            patiently(client.update_collection, name, optimizers_config=nothing)
+            # The optimiser waits for a change of the collection: send an empty one.
+            no_change = models.OptimizersConfigDiff()
+            send_patiently(client.update_collection, name, optimizers_config=no_change)
         polls += 1

@@ -1,4 +1,4 @@
-"""Snapshots that a Qdrant server makes of a collection, with its graph and the indexes of fields.
+"""Native snapshots of a Qdrant server: one collection with its graph and payload indexes.
 
 See qdrant.tech/documentation/operations/snapshots.
 """
@@ -21,9 +21,9 @@ from tqdm import tqdm
 from jobsearch.errors import CollectionMismatch, StoreDamaged, StoreError
 from jobsearch.files import whole_file
 from jobsearch.store.metadata import CollectionMetadata, check_alias
-from jobsearch.store.server.errors import store_error_for
+from jobsearch.store.server.errors import bad_answer_error, map_client_error
 
-#: Where a server's collection keeps the alias it was built for: its name is lost in a snapshot.
+#: Metadata key of the alias that a collection was built for; a snapshot does not have its name.
 ALIAS = "alias"
 
 _CONFIG = ("config.json", "./config.json")
@@ -31,7 +31,7 @@ _MAX_CONFIG_BYTES = 4_000_000
 
 
 def is_server_snapshot(path: Path) -> bool:
-    """Whether a file is a tar archive, as all of them are."""
+    """Whether a file is a tar archive, the format of native snapshots."""
     try:
         with tarfile.open(path, "r:"):
             return True
@@ -40,16 +40,16 @@ def is_server_snapshot(path: Path) -> bool:
 
 
 def read_snapshot(path: Path) -> tuple[str, CollectionMetadata]:
-    """The alias and the metadata of the collection that a snapshot was made of.
+    """Read the alias and the metadata of the collection in a snapshot.
 
     Raises:
-        StoreError: the file is no snapshot of a collection of jobsearch.
+        StoreError: the file is not a native snapshot of a jobsearch collection.
     """
     try:
         with tarfile.open(path, "r:") as archive:
-            kept = json.loads(_config(archive))["metadata"]
-        metadata = CollectionMetadata.from_dict(kept)
-        return check_alias(kept[ALIAS], metadata.language, metadata.encoder), metadata
+            stored = json.loads(_config(archive))["metadata"]
+        metadata = CollectionMetadata.from_dict(stored)
+        return check_alias(stored[ALIAS], metadata.language, metadata.encoder), metadata
     except (
         OSError,
         tarfile.TarError,
@@ -60,8 +60,9 @@ def read_snapshot(path: Path) -> tuple[str, CollectionMetadata]:
         RecursionError,
     ) as error:
         raise StoreError(
-            f"{path} is no snapshot that a Qdrant server made of a collection of jobsearch "
-            f"({error or type(error).__name__})"
+            f"{path} is not a native snapshot of a jobsearch collection "
+            f"({error or type(error).__name__}): give a file that `jobsearch collections snapshot` "
+            "wrote"
         ) from error
     except CollectionMismatch as error:
         raise CollectionMismatch(f"{path}: {error}") from error
@@ -75,20 +76,21 @@ def _config(archive: tarfile.TarFile) -> bytes:
     raise LookupError("it has no config.json")
 
 
-# While it makes one or takes one in, a server says nothing.
-_SILENT_S = 3600.0
-_CHUNK = 1 << 20
-# An answer that is not of the form it should have.
-_NONSENSE = (AttributeError, LookupError, TypeError, ValueError)
+# While a server creates or restores a snapshot, it sends nothing.
+_READ_TIMEOUT_S = 3600.0
+_CHUNK_BYTES = 1 << 20
+# Raised by an answer that does not have the expected structure.
+_BAD_ANSWER = (AttributeError, LookupError, TypeError, ValueError)
 
 
 class ServerSnapshots:
-    """The snapshots of a server that is one node: of a cluster, each node makes its own.
+    """Saves and restores native snapshots of a server with one node.
 
-    Use :func:`jobsearch.store.open_server_snapshots`.
+    In a cluster, each node would only save its own part. Use
+    :func:`jobsearch.store.open_server_snapshots` to create one.
 
     Args:
-        http: asks the server, with its key.
+        http: client with the server's URL and API key.
         location: URL without secrets, for messages.
     """
 
@@ -97,28 +99,34 @@ class ServerSnapshots:
         self._location = location
 
     def save(self, name: str, path: Path, *, progress: bool = False) -> None:
-        """Have a snapshot made of a collection, and fetch it into ``path``, whole or not at all.
+        """Save a snapshot of a collection to ``path``, atomically.
 
-        Its SHA-256 lies beside it (``path`` with ``.sha256`` added, as ``sha256sum`` writes it).
-        The server keeps no copy, unless it cannot be told to delete it.
+        The SHA-256 of the file is written to ``path`` with ``.sha256`` added, in the format of
+        ``sha256sum``. The server's copy is deleted afterwards; a failure to delete it is ignored.
+
+        Args:
+            name: collection or alias.
+            path: target file.
+            progress: draw a progress bar on stderr, if that is a terminal.
 
         Raises:
-            StoreError: the server is a cluster or refuses, the file cannot be written, or what
-                arrives is not what was sent.
+            StoreError: the server is a cluster or refuses, or the file cannot be written.
+            StoreDamaged: the file was altered on the way.
         """
         self._check_one_node()
         with whole_file(path, "choose another place", StoreError) as partial:
-            with self._mapped():
-                made = models.SnapshotDescription(**self._ask("POST", _snapshots_of(name)))
-            there = _snapshots_of(name, made.name)
+            with self._mapped_errors():
+                made = models.SnapshotDescription(**self._request("POST", _snapshots_url(name)))
+            url = _snapshots_url(name, made.name)
             try:
-                digest = self._fetch(there, partial, made.size, path.name, progress=progress)
+                digest = self._fetch(url, partial, made.size, path.name, progress=progress)
             finally:
                 with suppress(StoreError):
-                    self._ask("DELETE", there)
+                    self._request("DELETE", url)
             if digest != (made.checksum or digest):
                 raise StoreDamaged(
-                    f"the snapshot of {name} arrived altered from {self._location}: try again"
+                    f"the snapshot of {name} from {self._location} was altered on the way: "
+                    "try again"
                 )
             read_snapshot(partial)
             _checksum_file(path).unlink(missing_ok=True)
@@ -126,11 +134,16 @@ class ServerSnapshots:
             partial.write_bytes(f"{digest}  ".encode() + os.fsencode(path.name) + b"\n")
 
     def restore(self, path: Path, name: str, *, progress: bool = False) -> None:
-        """Make a collection ``name``, which must not be there, of the snapshot in ``path``.
+        """Restore the snapshot in ``path`` as a new collection.
+
+        Args:
+            path: the snapshot.
+            name: physical name of the new collection, which must not exist.
+            progress: draw a progress bar on stderr, if that is a terminal.
 
         Raises:
-            StoreDamaged: the file is not what its ``.sha256`` says.
-            StoreError: the server is a cluster, or does not take it.
+            StoreDamaged: the file does not match its ``.sha256`` file.
+            StoreError: the server is a cluster, or rejects the snapshot.
         """
         self._check_one_node()
         digest = _checked_digest(path)
@@ -138,73 +151,72 @@ class ServerSnapshots:
             path.open("rb") as file,
             tqdm.wrapattr(
                 file, "read", path.stat().st_size, desc=path.name, **_bar(progress=progress)
-            ) as counted,
+            ) as content,
         ):
-            self._ask(
+            self._request(
                 "POST",
-                _snapshots_of(name, "upload"),
-                # Of a snapshot and a copy elsewhere, the snapshot counts.
+                _snapshots_url(name, "upload"),
+                # If another replica exists, the snapshot wins.
                 params={"priority": "snapshot", "wait": "true", "checksum": digest},
-                files={"snapshot": (f"{name}.snapshot", counted)},
+                files={"snapshot": (f"{name}.snapshot", content)},
             )
-        # Some versions keep what was uploaded.
-        with suppress(StoreError), self._mapped():
-            for kept in self._ask("GET", _snapshots_of(name)):
-                self._ask("DELETE", _snapshots_of(name, kept["name"]))
+        # Some server versions keep the uploaded file.
+        with suppress(StoreError), self._mapped_errors():
+            for uploaded in self._request("GET", _snapshots_url(name)):
+                self._request("DELETE", _snapshots_url(name, uploaded["name"]))
 
     def close(self) -> None:
         """Release the connection."""
         self._http.close()
 
     def _check_one_node(self) -> None:
-        with self._mapped():
-            nodes = len(self._ask("GET", "/cluster").get("peers", {}))
+        with self._mapped_errors():
+            nodes = len(self._request("GET", "/cluster").get("peers", {}))
         if nodes > 1:
             raise StoreError(
-                f"{self._location} is a cluster of {nodes} nodes, each of which can only save "
-                "what it holds itself: take a snapshot without --native, which has all"
+                f"{self._location} is a cluster of {nodes} nodes, and a native snapshot of a node "
+                "has only its own part of a collection: save and restore snapshots without `native`"
             )
 
-    def _fetch(self, there: str, partial: Path, size: int, called: str, *, progress: bool) -> str:
+    def _fetch(self, url: str, partial: Path, size: int, title: str, *, progress: bool) -> str:
+        """Download a snapshot into ``partial`` and return its SHA-256."""
         digest = hashlib.sha256()
         with (
-            self._mapped(),
-            self._http.stream("GET", there) as response,
+            self._mapped_errors(),
+            self._http.stream("GET", url) as response,
             partial.open("wb") as file,
-            tqdm(total=size, desc=called, **_bar(progress=progress)) as bar,
+            tqdm(total=size, desc=title, **_bar(progress=progress)) as bar,
         ):
             if response.is_error:
                 response.read()
                 raise UnexpectedResponse.for_response(response)
-            for chunk in response.iter_bytes(_CHUNK):
+            for chunk in response.iter_bytes(_CHUNK_BYTES):
                 file.write(chunk)
                 digest.update(chunk)
                 bar.update(len(chunk))
         return digest.hexdigest()
 
-    def _ask(self, method: str, path: str, **options: Any) -> Any:
-        with self._mapped():
-            patience = httpx.Timeout(self._http.timeout.connect, read=_SILENT_S)
-            response = self._http.request(method, path, timeout=patience, **options)
+    def _request(self, method: str, path: str, **options: Any) -> Any:
+        with self._mapped_errors():
+            timeout = httpx.Timeout(self._http.timeout.connect, read=_READ_TIMEOUT_S)
+            response = self._http.request(method, path, timeout=timeout, **options)
             if response.is_error:
                 raise UnexpectedResponse.for_response(response)
             return response.json()["result"]
 
     @contextmanager
-    def _mapped(self) -> Iterator[None]:
+    def _mapped_errors(self) -> Iterator[None]:
         try:
             yield
-        except (httpx.RequestError, UnexpectedResponse, *_NONSENSE) as error:
-            lost = isinstance(error, httpx.RequestError)
-            mapped = store_error_for(
-                ResponseHandlingException(error) if lost else error, self._location
+        except (httpx.RequestError, UnexpectedResponse, *_BAD_ANSWER) as error:
+            no_answer = isinstance(error, httpx.RequestError)
+            mapped = map_client_error(
+                ResponseHandlingException(error) if no_answer else error, self._location
             )
-            raise mapped or StoreError(
-                f"what answers at {self._location} is no Qdrant, or a broken one: {error}"
-            ) from error
+            raise mapped or bad_answer_error(error, self._location) from error
 
 
-def _snapshots_of(name: str, *more: str) -> str:
+def _snapshots_url(name: str, *more: str) -> str:
     parts = (quote(part, safe="") for part in (name, "snapshots", *more))
     return "/collections/" + "/".join(parts)
 
@@ -214,24 +226,27 @@ def _checksum_file(path: Path) -> Path:
 
 
 def _checked_digest(path: Path) -> str:
-    """The SHA-256 of a file, which must be the one beside it, if there is one."""
-    beside = _checksum_file(path)
+    """Return the SHA-256 of a file, after comparing it with its checksum file, if that exists."""
+    checksum_file = _checksum_file(path)
     try:
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
-        noted = beside.read_bytes().split()[:1] if beside.exists() else [digest.encode()]
+        expected = [digest.encode()]
+        if checksum_file.exists():
+            expected = checksum_file.read_bytes().split()[:1]
     except OSError as error:
         raise StoreError(
-            f"{path} and {beside.name} cannot be read ({error.strerror or error})"
+            f"{path} and {checksum_file.name} cannot be read ({error.strerror or error}): "
+            "check that they are readable files"
         ) from error
-    if noted != [digest.encode()]:
+    if expected != [digest.encode()]:
         raise StoreDamaged(
-            f"{path} is not what {beside.name} says: it was altered or cut short since it was "
-            "made; restore another one"
+            f"{path} does not match {checksum_file.name}: the file was altered or truncated; "
+            "restore another snapshot"
         )
     return digest
 
 
 def _bar(*, progress: bool) -> dict[str, Any]:
-    # None: only on a terminal.
+    # None disables the bar unless stderr is a terminal.
     return {"unit": "B", "unit_scale": True, "disable": None if progress else True}

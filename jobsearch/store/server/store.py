@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any, ParamSpec, TypeVar, cast
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 from qdrant_client import QdrantClient, models
@@ -22,21 +22,21 @@ from jobsearch.errors import (
 )
 from jobsearch.store.lifecycle import (
     check_build,
+    check_build_name,
     check_count,
     check_expected,
-    check_new,
     check_unused,
-    no_build_before,
-    not_building,
-    not_complete,
-    not_found,
-    outdated,
-    taken_over,
+    incomplete_build_error,
+    no_previous_build_error,
+    not_found_error,
+    not_writable_error,
+    outdated_builds,
+    taken_over_error,
 )
-from jobsearch.store.metadata import CollectionMetadata, alias_of, is_ours
+from jobsearch.store.metadata import CollectionMetadata, alias_of, is_build_name
 from jobsearch.store.protocol import CollectionInfo, PointBatch, ScoredPoint
 from jobsearch.store.ranking import check_points, check_vectors, engine_filter, rank
-from jobsearch.store.server.errors import is_temporary, retrying, store_error_for
+from jobsearch.store.server.errors import is_temporary, map_client_error, retrying
 from jobsearch.store.server.requests import (
     build_graph,
     make_collection,
@@ -55,12 +55,11 @@ _P = ParamSpec("_P")
 _R = TypeVar("_R")
 _logger = logging.getLogger(__name__)
 
-
-# Requests with points that are under way at a time.
+# Uploads at the same time.
 _STREAMS = 3
-# Metadata of a build: which store object builds it. One that goes on with it writes its own here.
+# Metadata key of the store object that builds the collection; resuming the build replaces it.
 _BUILDER = "builder"
-# Nodes of a cluster learn of a change one after the other.
+# The nodes of a cluster learn of a change one after the other.
 _AGREEMENT_TRIES, _AGREEMENT_PAUSE_S = 5, 0.2
 
 
@@ -70,14 +69,13 @@ class ServerStore:
     Use :func:`jobsearch.store.open_store`, which checks the server first.
 
     Args:
-        control: the client for everything but points.
-        bulk: the client for points; may be the same.
+        control: client for all requests without vectors.
+        bulk: client for requests with vectors; may be the same object.
         location: URL without secrets, for messages.
-        local: the client keeps the data in memory, where indexes and search parameters mean
-            nothing.
-        retry_s: how long to go on asking a server that fails in passing.
-        topology: how new collections are spread over a cluster.
-        index_timeout_s: how long a finished upload may take to be indexed.
+        local: whether the client keeps the data in memory, without indexes and search parameters.
+        topology: how new collections are distributed over a cluster.
+        retry_s: how long to retry temporary server failures.
+        index_timeout_s: maximum time to build the index after an upload.
     """
 
     def __init__(
@@ -107,16 +105,16 @@ class ServerStore:
         """URL, without secrets."""
         return self._location
 
-    def _ask(self, name: str, call: Callable[_P, _R], *args: _P.args, **options: _P.kwargs) -> _R:
-        """Send a request that concerns ``name``, if need be more than once."""
+    def _send(self, name: str, call: Callable[_P, _R], *args: _P.args, **options: _P.kwargs) -> _R:
+        """Call a method of the client, with retries; ``name`` is the collection, for errors."""
         try:
             return self._retrying(call, *args, **options)
         except Exception as error:
-            mapped = store_error_for(error, self._location)
+            mapped = map_client_error(error, self._location)
             if mapped is None:
                 raise
             if name and isinstance(mapped, CollectionNotFound):
-                mapped = not_found(name, self._location, self.aliases())
+                mapped = not_found_error(name, self._location, self.aliases())
             raise mapped from error
 
     def describe(self, name: str) -> CollectionInfo:
@@ -127,33 +125,33 @@ class ServerStore:
         return CollectionInfo(physical, pointing, self._metadata(physical), self.count(physical))
 
     def collections(self) -> list[CollectionInfo]:
-        """The collections that jobsearch made, sorted by physical name."""
-        found = []
+        """List the collections that jobsearch created, sorted by physical name."""
+        infos = []
         for name in self._names():
             try:
-                found.append(self.describe(name))
+                infos.append(self.describe(name))
             except CollectionNotFound:
-                # Dropped by somebody else since the names were asked for.
+                # Another process dropped it after the names were listed.
                 continue
             except CollectionMismatch as error:
                 _logger.warning("%s is left out: %s", name, error)
-        return found
+        return infos
 
     def _names(self) -> list[str]:
-        found = self._ask("", self._control.get_collections).collections
-        return sorted(each.name for each in found if is_ours(each.name))
+        listed = self._send("", self._control.get_collections).collections
+        return sorted(each.name for each in listed if is_build_name(each.name))
 
     def aliases(self) -> dict[str, str]:
-        """Alias -> physical name, of jobsearch's collections."""
-        found = self._ask("", self._control.get_aliases).aliases
-        return {a.alias_name: a.collection_name for a in found if is_ours(a.collection_name)}
+        """Return a mapping of alias -> physical name for the collections of jobsearch."""
+        listed = self._send("", self._control.get_aliases).aliases
+        return {a.alias_name: a.collection_name for a in listed if is_build_name(a.collection_name)}
 
-    def _stored(self, name: str) -> dict[str, Any]:
-        found = self._ask(name, self._control.get_collection, name)
-        return dict(found.config.metadata or {})
+    def _raw_metadata(self, name: str) -> dict[str, Any]:
+        info = self._send(name, self._control.get_collection, name)
+        return dict(info.config.metadata or {})
 
     def _metadata(self, name: str) -> CollectionMetadata:
-        return CollectionMetadata.from_dict(self._stored(name))
+        return CollectionMetadata.from_dict(self._raw_metadata(name))
 
     def query(
         self,
@@ -165,7 +163,7 @@ class ServerStore:
         exact: bool = False,
         score_threshold: float | None = None,
     ) -> list[list[ScoredPoint]]:
-        """The nearest points to each row; see :meth:`Store.query`."""
+        """Find the points nearest to each query vector; see :meth:`Store.query`."""
         if np.shape(vectors)[-1:] != (self._dims.get(name),):
             self._dims[name] = self._metadata(name).encoder.dim
         check_vectors(vectors, self._dims[name])
@@ -174,24 +172,24 @@ class ServerStore:
 
         def fetch(rows: Vectors, depth: int) -> list[list[ScoredPoint]]:
             return nearest(
-                partial(self._ask, name), self._bulk, name, rows, depth, condition, params
+                partial(self._send, name), self._bulk, name, rows, depth, condition, params
             )
 
         return rank(fetch, vectors, limit=limit, score_threshold=score_threshold)
 
     def count(self, name: str, filters: Filters | None = None) -> int:
-        """Exact number of points that pass the filter."""
+        """Count the points that pass the filter; the number is exact."""
         condition = engine_filter(filters, models)
-        return self._ask(name, self._control.count, name, count_filter=condition, exact=True).count
+        return self._send(name, self._control.count, name, count_filter=condition, exact=True).count
 
     def scroll(
         self, name: str, filters: Filters | None = None, *, batch_size: int = 1000
     ) -> Iterator[PointBatch]:
-        """All points that pass the filter, sorted by id."""
+        """Iterate over the points that pass the filter, sorted by id."""
         condition = engine_filter(filters, models)
         offset: models.ExtendedPointId | None = None
         while True:
-            batch, offset = self._ask(name, read, self._bulk, name, condition, offset, batch_size)
+            batch, offset = self._send(name, read, self._bulk, name, condition, offset, batch_size)
             if batch.ids:
                 yield batch
             if offset is None:
@@ -205,67 +203,68 @@ class ServerStore:
 
     @property
     def upload_streams(self) -> int:
-        """Uploads that may be under way at a time."""
+        """Number of threads that may call :meth:`upsert` at the same time."""
         return 1 if self._local else _STREAMS
 
     def build_lock(self, alias: str) -> AbstractContextManager[None]:  # noqa: ARG002
-        """Nothing to hold on a server: the builder that swaps second gets ``CollectionChanged``."""
+        """Lock nothing: the builder that swaps the alias second gets ``CollectionChanged``."""
         return nullcontext()
 
     def create(self, name: str, metadata: CollectionMetadata) -> None:
-        """Make an empty collection with its indexes; see :meth:`Store.create`."""
-        check_new(name)
-        if self._ask("", self._control.collection_exists, name):
-            raise CollectionExists(f"{self._location} has a collection {name} already")
+        """Create an empty collection with its indexes; see :meth:`Store.create`."""
+        check_build_name(name)
+        if self._send("", self._control.collection_exists, name):
+            raise CollectionExists(f"{self._location} already has a collection {name}")
         building = replace(metadata, status="building")
-        self._ask("", make_collection, self._control, name, building, self._topology)
-        self._begin(name, metadata.encoder.dim)
+        self._send("", make_collection, self._control, name, building, self._topology)
+        self._take_over(name, metadata.encoder.dim)
 
-    def _begin(self, name: str, dim: int) -> None:
-        """Take a new or an interrupted build over: only who did so last may finish it."""
+    def _take_over(self, name: str, dim: int) -> None:
+        """Become the builder of a new or interrupted build; only the last builder may finish it."""
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        taken = {_BUILDER: self._builder, ALIAS: alias_of(name), "created_at": now}
-        self._ask(name, self._control.update_collection, name, metadata=taken)
+        own = {_BUILDER: self._builder, ALIAS: alias_of(name), "created_at": now}
+        self._send(name, self._control.update_collection, name, metadata=own)
         if not self._local:
-            make_indexes(partial(self._ask, name), self._control, name)
+            make_indexes(partial(self._send, name), self._control, name)
         self._building[name] = dim
 
     def upsert(self, name: str, points: PointBatch) -> None:
         """Add or replace points of a build; see :meth:`Store.upsert`."""
         ids = check_points(points, self._build_dim(name))
-        upload(partial(self._ask, name), self._bulk, name, ids, points)
+        upload(partial(self._send, name), self._bulk, name, ids, points)
 
     def _build_dim(self, name: str) -> int:
         if name not in self._building:
             metadata = self._metadata(name)
             if metadata.status == "ready":
-                raise not_building(name, ready=True)
+                raise not_writable_error(name, ready=True)
             self._check_topology(name)
-            self._begin(name, metadata.encoder.dim)
+            self._take_over(name, metadata.encoder.dim)
         return self._building[name]
 
     def _check_topology(self, name: str) -> None:
-        """Raise ``StoreError`` if a build that was begun is spread in another way than asked."""
-        params = self._ask(name, self._control.get_collection, name).config.params
+        """Raise ``StoreError`` if an interrupted build has another topology than this store."""
+        params = self._send(name, self._control.get_collection, name).config.params
         begun = (params.shard_number, params.replication_factor, params.write_consistency_factor)
-        asked = self._topology
-        wanted = (asked.shards, asked.replicas, asked.write_consistency)
+        own = self._topology
+        wanted = (own.shards, own.replicas, own.write_consistency)
         if any(w not in (None, b) for w, b in zip(wanted, begun, strict=True)):
             raise StoreError(
                 f"{name} was begun with {begun[0]} shards, {begun[1]} replicas and write "
-                f"consistency {begun[2]}: go on with those, or ingest without --resume"
+                f"consistency {begun[2]}: give these values for `shards`, `replicas` and "
+                "`write_consistency`, or ingest without `resume`"
             )
 
     def finish(self, name: str, metadata: CollectionMetadata) -> None:
-        """Wait for the index, check the count, store ``metadata``; see :meth:`Store.finish`.
+        """Build the index, check the count, store ``metadata``; see :meth:`Store.finish`.
 
         Raises:
-            CollectionChanged: another process has taken the build over meanwhile.
+            CollectionChanged: another process has resumed the build.
         """
         dim = self._build_dim(name)
         if not self._local:
             build_graph(
-                partial(self._ask, name),
+                partial(self._send, name),
                 self._control,
                 name,
                 dim,
@@ -274,62 +273,47 @@ class ServerStore:
             )
         check_count(name, self.count(name), metadata.expected_points)
         self._check_builder(name)
-        self._store_metadata(name, replace(metadata, status="ready"))
+        ready = replace(metadata, status="ready").as_dict()
+        self._send(name, self._control.update_collection, name, metadata=ready)
         del self._building[name]
 
     def _check_builder(self, name: str) -> None:
-        if self._stored(name).get(_BUILDER) != self._builder:
-            raise taken_over(name)
-
-    def _store_metadata(self, name: str, metadata: CollectionMetadata) -> None:
-        self._ask(name, self._control.update_collection, name, metadata=metadata.as_dict())
-
-    def delete(self, name: str, filters: Filters) -> int:
-        """Delete the points that pass the filter; returns their number."""
-        if not filters.clauses():
-            raise ValueError("an empty filter would delete every title: use drop")
-        doomed = self.count(name, filters)
-        physical = self.aliases().get(name, name)
-        metadata = self._metadata(physical)
-        condition = cast(models.Filter, engine_filter(filters, models))
-        selector = models.FilterSelector(filter=condition)
-        self._ask(name, self._control.delete, physical, points_selector=selector, wait=True)
-        if metadata.status == "ready":
-            left = replace(metadata, expected_points=self.count(physical))
-            self._store_metadata(physical, left)
-        return doomed
+        if self._raw_metadata(name).get(_BUILDER) != self._builder:
+            raise taken_over_error(name)
 
     def drop(self, name: str) -> None:
-        """Delete a collection by its physical name.
+        """Delete a collection by its physical name; see :meth:`Store.drop`.
 
-        One that this object was building is left alone if another process has taken it over.
+        Raises:
+            CollectionChanged: this object was building it, and another process has resumed the
+                build.
         """
         aliases = self.aliases()
         if name not in self._names():
-            raise not_found(name, self._location, aliases)
+            raise not_found_error(name, self._location, aliases)
         check_unused(name, aliases)
         if name in self._building:
             self._check_builder(name)
             del self._building[name]
-        self._ask(name, self._control.delete_collection, name)
+        self._send(name, self._control.delete_collection, name)
 
     def swap_alias(self, alias: str, name: str, *, expected: str | None) -> None:
-        """Point ``alias`` at ``name`` and drop builds older than the one it replaces.
+        """Point ``alias`` at ``name`` and delete older builds; see :meth:`Store.swap_alias`.
 
-        A server compares nothing by itself: between the check of ``expected`` and the swap lies
-        one request, so of two builders within that moment the second wins.
+        The server cannot compare and swap in one request. If two builders check ``expected`` and
+        swap at the same moment, the second one wins.
         """
         current = self.aliases().get(alias)
         check_expected(alias, current, expected)
         if not self._is_ready(name):
-            raise not_complete(name)
+            raise incomplete_build_error(name)
         if current == name:
             return
-        self._point(alias, name, current)
+        self._move_alias(alias, name, current)
         try:
             self._drop_outdated(alias, name, current or "")
         except StoreError as error:
-            # The new build is live, and what is left goes with the next one.
+            # The new build is live; the next swap deletes the remaining ones.
             _logger.warning("%s is live, but older builds could not be deleted: %s", alias, error)
 
     def _is_ready(self, name: str) -> bool:
@@ -344,43 +328,43 @@ class ServerStore:
         ready = [
             i.name for i in self.collections() if i.metadata.status == "ready" and not i.aliases
         ]
-        for old in outdated(alias, name, previous, ready):
+        for old in outdated_builds(alias, name, previous, ready):
             self.drop(old)
 
-    def _point(self, alias: str, name: str, current: str | None) -> None:
-        remembered = {"previous": current or ""}
-        self._ask(name, self._control.update_collection, name, metadata=remembered)
-        # This moves an alias that is there: no moment without it, whatever becomes of the request.
-        made = models.CreateAliasOperation(
+    def _move_alias(self, alias: str, name: str, current: str | None) -> None:
+        previous = {"previous": current or ""}
+        self._send(name, self._control.update_collection, name, metadata=previous)
+        # Creating an existing alias moves it in one step, so the alias never disappears.
+        move = models.CreateAliasOperation(
             create_alias=models.CreateAlias(collection_name=name, alias_name=alias)
         )
         try:
-            self._ask(name, self._control.update_collection_aliases, [made])
+            self._send(name, self._control.update_collection_aliases, [move])
         except StoreError as error:
             if not (isinstance(error.__cause__, Exception) and is_temporary(error.__cause__)):
                 raise
             raise StoreUnavailable(
                 f"{error}. Whether {alias} has moved to {name} is not known: "
-                "`jobsearch collections list` tells"
+                "check with `jobsearch collections list`"
             ) from error
 
     def rollback(self, alias: str) -> str:
-        """Point ``alias`` back at the build before; returns its name."""
+        """Point ``alias`` at the previous build and return that build's name."""
         aliases = self.aliases()
         if alias not in aliases:
-            raise not_found(alias, self._location, aliases)
+            raise not_found_error(alias, self._location, aliases)
         current = aliases[alias]
         previous = self._metadata(current).previous
         if previous not in self._names():
-            raise no_build_before(alias, current)
-        self._point(alias, previous, current)
+            raise no_previous_build_error(alias, current)
+        self._move_alias(alias, previous, current)
         return previous
 
     def verify(self, name: str) -> list[str]:
-        """Check indexes, count, vectors and searches; returns the problems found."""
+        """Check indexes, count, vectors and queries, and return the problems found."""
         if self._metadata(name).status != "ready":
             return ["its build is not complete"]
-        info = self._ask(name, self._control.get_collection, name)
-        lacking = [] if self._local else unindexed(info)
-        problems = [f"no index of {', '.join(lacking)}, so filters are slow"] if lacking else []
+        info = self._send(name, self._control.get_collection, name)
+        missing = [] if self._local else unindexed(info)
+        problems = [f"no index of {', '.join(missing)}, so filters are slow"] if missing else []
         return problems + check_build(self, name)
