@@ -1,7 +1,9 @@
-"""Cells on disk: ``<folder>/<system>/<benchmark>-<split>_<pair>.json``, one file each.
+"""Results: what an evaluation measures, and its files.
 
-A cell is written when it is complete and never in part, so an evaluation that was broken off goes
-on with what is missing, and a cell whose inputs have changed is measured again.
+A cell is one system measured on one benchmark. It is kept as a JSON file,
+``<folder>/<system>/<benchmark>-<split>_<pair>.json``. Files are written atomically, so an
+interrupted evaluation resumes with the missing cells; a cell whose inputs have changed is measured
+again. Reading results needs neither a model nor a store.
 """
 
 import json
@@ -16,7 +18,9 @@ from jobsearch.errors import BenchmarkError
 from jobsearch.files import whole_file
 from jobsearch.text import slug
 
-#: Documents of each ranking that a cell keeps, to be looked at.
+#: Format of the files; increased when it changes.
+FORMAT = 2
+#: Number of documents at the top of each ranking that a cell keeps for inspection.
 KEPT_HITS = 10
 
 
@@ -25,9 +29,9 @@ class RankedTitle:
     """A document in a ranking.
 
     Args:
-        doc_id, title: of the document.
-        score: the system's, higher is better.
-        relevance: as judged; None if it was not.
+        doc_id, title: id and title of the document.
+        score: score given by the system; higher is better.
+        relevance: judged relevance; None if the document was not judged.
     """
 
     doc_id: str
@@ -38,15 +42,15 @@ class RankedTitle:
 
 @dataclass(frozen=True, slots=True)
 class QueryResult:
-    """What a system does for one judged query.
+    """The result of a system for one judged query.
 
     Args:
-        query_id, title: of the query.
+        query_id, title: id and title of the query.
         relevant: number of relevant documents.
-        metrics: value by metric, in [0, 1].
-        without_copies: the same after the documents that are the query word for word are taken out
-            of the corpus and of the judgements; None if no relevant document is left.
-        best: the first documents of the ranking.
+        metrics: metric -> value in [0, 1].
+        without_copies: the same metrics after documents with exactly the title of the query are
+            removed from the corpus and from the judgements; None if no relevant document is left.
+        best: the first :data:`KEPT_HITS` documents of the ranking.
     """
 
     query_id: str
@@ -58,22 +62,22 @@ class QueryResult:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
-        """Read what ``dataclasses.asdict`` made."""
+        """Read the output of ``dataclasses.asdict``."""
         return cls(**{**data, "best": tuple(RankedTitle(**hit) for hit in data["best"])})
 
 
 @dataclass(frozen=True, slots=True)
 class BenchmarkFacts:
-    """What the figures of a benchmark hide, whatever system is measured on it.
+    """Properties of a benchmark that affect the figures of every system.
 
     Args:
-        copies: queries that stand word for word among the documents.
-        copies_not_relevant: of these, the ones of which no copy is judged relevant.
-        repeated_titles: distinct titles that several documents have.
-        contradictions: queries and titles of which one document is judged relevant and another of
-            the same title is not.
-        random_map: MAP that a random ranking can expect.
-        best_map: depth of a run -> the highest MAP that any run of that depth can reach.
+        copies: number of queries whose title is also, case aside, the title of a document.
+        copies_not_relevant: number of these queries without a relevant copy.
+        repeated_titles: number of distinct titles that several documents have.
+        contradictions: number of pairs of a query and a title for which one document with the title
+            is relevant and another is not.
+        random_map: expected MAP of a random ranking.
+        best_map: depth of a run -> highest MAP that a run of this depth can reach.
     """
 
     copies: int
@@ -86,12 +90,12 @@ class BenchmarkFacts:
 
 @dataclass(frozen=True, slots=True)
 class IndexMode:
-    """One way to ask the collection.
+    """Accuracy and speed of one way to search the live collection.
 
     Args:
         mode: ``exact``, ``index`` or ``index, filtered``; for a quantised index ``int8 index``.
-        recall: depth -> share of the documents of the exact search down to that depth that are
-            found, mean over the queries.
+        recall: depth -> share of the documents of the exact search down to that depth that this
+            search finds too, mean over the queries.
         map_at_depth: MAP of rankings of 100 documents.
         milliseconds: percentile -> time of one query in the store.
     """
@@ -104,28 +108,29 @@ class IndexMode:
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """A benchmark and a system that was measured on it.
+    """One system measured on one benchmark.
 
     Args:
-        benchmark, split, pair: what was measured on; ``pair`` is query and corpus language.
-        model, variant: what was measured; a baseline has no variant.
+        benchmark, split, pair: the benchmark; ``pair`` is query language and corpus languages.
+        model, variant: the system; a baseline has no variant.
         queries, corpus: numbers of queries and of documents.
-        relevant: number of judgements that say relevant.
-        metrics: means over the judged queries, in [0, 1].
-        collections: physical names of the collections that were asked; a baseline has none.
-        seconds: of the whole evaluation, with the ingest if there was one.
+        relevant: number of judgements with a relevance of 1 or more.
+        metrics: metric -> mean over the judged queries, in [0, 1].
+        collections: physical names of the collections that were searched; a baseline has none.
+        seconds: duration of the evaluation, including the ingest if the corpus was not stored yet.
         missing_queries: judged queries without a ranking, which score 0.
         queries_without_relevant: queries for which no document is relevant.
-        run_file: the TREC run, if one was written.
-        intervals: 95% bootstrap interval of each mean.
-        without_copies: means after the documents that are the query word for word are taken out.
-        facts: what the benchmark hides.
+        run_file: the TREC run file, if one was written.
+        intervals: metric -> 95% bootstrap interval of the mean.
+        without_copies: metric -> mean after documents with exactly the title of the query are
+            removed.
+        facts: properties of the benchmark that affect the figures.
         per_query: the judged queries, in the order of the judgements.
-        gender: masculine and feminine queries; None if the benchmark has no such pairs.
-        index: what the live index loses, if that was measured.
-        ranking_sha256: over all rankings down to rank 100; equal only for equal rankings.
-        key: over everything that decides the figures; see :func:`eval.run.cell_key`.
-        provenance: what else one needs to know to do it again.
+        gender: masculine and feminine queries compared; None if the benchmark has no such pairs.
+        index: accuracy and speed of the live index; empty if not measured.
+        ranking_sha256: digest of all rankings down to rank 100; equal only for equal rankings.
+        key: digest of everything that the figures depend on; see :func:`eval.run.cell_key`.
+        provenance: further facts needed to reproduce the figures.
     """
 
     benchmark: str
@@ -154,11 +159,11 @@ class Cell:
 
     @property
     def system(self) -> str:
-        """Name of what was measured, e.g. ``builtin finetuned``."""
+        """Name of the system, e.g. ``builtin finetuned``."""
         return f"{self.model} {self.variant}".strip()
 
     def as_dict(self, *, per_query: bool = False) -> dict[str, Any]:
-        """Plain data for JSON; ``per_query`` adds every query, by far the most of it."""
+        """Plain data for JSON; ``per_query=True`` adds the queries, by far the largest part."""
         data = {
             "benchmark": self.benchmark,
             "split": self.split,
@@ -189,10 +194,10 @@ class Cell:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
-        """Read what :meth:`as_dict` made.
+        """Read the output of ``as_dict(per_query=True)``.
 
         Raises:
-            KeyError, TypeError: it is something else.
+            AttributeError, KeyError, TypeError, ValueError: ``data`` has another form.
         """
         return cls(
             **{
@@ -210,52 +215,51 @@ class Cell:
         )
 
 
-#: Of the files; raised when their form changes.
-FORMAT = 2
-
-
 def cell_path(folder: Path, benchmark: str, split: str, pair: str, tag: str) -> Path:
-    """Where a cell is kept."""
+    """The file of a cell; ``tag`` names the system (:func:`eval.runs.trec.run_tag`)."""
     return folder / tag / f"{slug(f'{benchmark} {split}')}_{pair}.json"
 
 
 def save_cell(folder: Path, cell: Cell) -> Path:
-    """Write a cell with all its queries, in the place of an earlier one.
+    """Write a cell with all its queries; an earlier cell of the same names is replaced.
+
+    Returns:
+        The file.
 
     Raises:
-        BenchmarkError: it cannot be written, or another cell has the same file name.
+        BenchmarkError: the file cannot be written, or holds a cell of other names.
     """
     tag = run_tag(cell.model, cell.variant)
     path = cell_path(folder, cell.benchmark, cell.split, cell.pair, tag)
-    there = read_if_whole(path)
-    if there and _names(there) != _names(cell):
+    earlier = read_if_valid(path)
+    if earlier and _names(earlier) != _names(cell):
         raise BenchmarkError(
-            f"{path} holds {' '.join(_names(there))}, and {' '.join(_names(cell))} would have the "
-            "same file name: choose another folder for results"
+            f"{path} holds {' '.join(_names(earlier))}, and {' '.join(_names(cell))} would have "
+            "the same file name: choose another folder for `results`"
         )
     data = {"format": FORMAT, "cell": cell.as_dict(per_query=True)}
-    with whole_file(path, "choose another folder for results", BenchmarkError) as partial:
+    with whole_file(path, "choose another folder for `results`", BenchmarkError) as partial:
         partial.write_text(json.dumps(data, ensure_ascii=False), encoding="utf-8")
     return path
-
-
-def read_if_whole(path: Path) -> Cell | None:
-    """What is there, unless it was written by another version or is damaged: to be replaced."""
-    try:
-        return read_cell(path) if path.exists() else None
-    except BenchmarkError:
-        return None
 
 
 def _names(cell: Cell) -> tuple[str, ...]:
     return cell.system, cell.benchmark, cell.split
 
 
+def read_if_valid(path: Path) -> Cell | None:
+    """Read a cell; None if the file is missing, damaged, or of another format."""
+    try:
+        return read_cell(path) if path.exists() else None
+    except BenchmarkError:
+        return None
+
+
 def read_cell(path: Path) -> Cell:
-    """Read one file.
+    """Read the file of one cell.
 
     Raises:
-        BenchmarkError: it cannot be read or is something else.
+        BenchmarkError: the file cannot be read, is damaged, or has another format.
     """
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
@@ -267,22 +271,25 @@ def read_cell(path: Path) -> Cell:
         return Cell.from_dict(data["cell"])
     except OSError as error:
         raise BenchmarkError(
-            f"{path} cannot be read ({error.strerror or error}): give a folder that "
-            "`jobsearch eval … --results` has written"
+            f"{path} cannot be read ({error.strerror or error}): give a folder written by "
+            "`jobsearch eval … --results`"
         ) from error
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise BenchmarkError(
-            f"{path} is damaged, or no result of `jobsearch eval … --results`: give a folder of "
-            "results, or evaluate again into another one"
+            f"{path} is damaged, or not a result of `jobsearch eval … --results`: give a folder "
+            "of results, or evaluate again into another folder"
         ) from error
 
 
 def read_cells(folder: Path) -> list[Cell]:
-    """All cells of a folder of results, or of one system's folder in it, sorted by file name.
+    """Read all cells of a folder of results, or of the folder of one system in it.
+
+    Returns:
+        The cells, sorted by file name.
 
     Raises:
-        BenchmarkError: there are none, one cannot be read, or those of a system were not measured
-            with the same weights.
+        BenchmarkError: there are no cells, a cell cannot be read, or cells of one system were
+            measured with different weights or settings.
     """
     paths = sorted(folder.glob("*.json")) or sorted(folder.glob("*/*.json"))
     if not paths:
@@ -291,12 +298,12 @@ def read_cells(folder: Path) -> list[Cell]:
             f"`jobsearch eval talentclef PATH --results {folder}`"
         )
     cells = [read_cell(path) for path in paths]
-    described: dict[str, Any] = {}
+    descriptions: dict[str, Any] = {}
     for path, cell in zip(paths, cells, strict=True):
-        own = cell.provenance.get("system")
-        if described.setdefault(cell.system, own) != own:
+        description = cell.provenance.get("system")
+        if descriptions.setdefault(cell.system, description) != description:
             raise BenchmarkError(
-                f"{path} and others of {cell.system} were measured with different weights or "
-                "settings, which do not make one table: evaluate all again"
+                f"{path} and other results of {cell.system} were measured with different weights "
+                "or settings and cannot be in one table: evaluate all of them again"
             )
     return cells

@@ -1,4 +1,4 @@
-"""Runs a benchmark: a system's rankings, scored query by query."""
+"""Evaluates one system on one benchmark: its rankings are scored query by query."""
 
 import hashlib
 import json
@@ -20,7 +20,7 @@ from eval.benchmarks.base import Benchmark
 from eval.diagnostics.facts import copies_of_queries, facts_of
 from eval.diagnostics.gender import DEPTH, GenderProbe
 from eval.metrics import MEASURES, score_ranking, summarize
-from eval.results import KEPT_HITS, Cell, QueryResult, RankedTitle, cell_path, read_if_whole
+from eval.results import KEPT_HITS, Cell, QueryResult, RankedTitle, cell_path, read_if_valid
 from eval.runs.trec import run_name, run_tag, run_writer
 from eval.systems import Ranked, System
 from ingest.gendered import RULES_VERSION
@@ -28,27 +28,28 @@ from ingest.language_guard import check_titles
 from jobsearch.search.full_ranking import Ranking
 from jobsearch.text import NORMALIZATION_VERSION
 
-#: Rankings of corpora larger than this are cut in run files, at trec_eval's usual depth: a MELO
-#: set in full would be 60 million lines. Metrics are always those of the whole ranking.
+#: Run files hold whole rankings of corpora up to this size. For larger corpora they hold the first
+#: :data:`CUT_RUN_DEPTH` documents, trec_eval's usual depth: a whole MELO set would be 60 million
+#: lines. Metrics always use the whole ranking.
 FULL_RUN_DOCUMENTS = 10_000
 CUT_RUN_DEPTH = 1_000
-# Raised when figures of the same rankings change.
+# Increased when equal rankings get other figures.
 _VERSION = 1
 _HASHED_DEPTH = 100
 
 
 def cell_key(benchmark: Benchmark, system: System, depth: int | None = None) -> str:
-    """SHA-256 over everything that decides the figures: they are the same for the same key."""
+    """Digest of everything that the figures depend on: equal keys mean equal figures."""
     rules = [_VERSION, NORMALIZATION_VERSION, RULES_VERSION]
     facts = [*rules, benchmark.sha256, system.description, depth]
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
 def find_cell(folder: Path, benchmark: Benchmark, system: System) -> Cell | None:
-    """The cell of an earlier evaluation, if it is there and nothing it depends on has changed."""
+    """Find the cell of an earlier evaluation; None if it is missing or its inputs have changed."""
     tag = run_tag(system.model, system.variant)
     path = cell_path(folder, benchmark.name, benchmark.split, benchmark.pair, tag)
-    cell = read_if_whole(path)
+    cell = read_if_valid(path)
     return cell if cell and cell.key == cell_key(benchmark, system) else None
 
 
@@ -64,24 +65,25 @@ def evaluate(
     """Measure a system on a benchmark.
 
     Args:
-        benchmark: what to measure on.
-        system: what to measure.
+        benchmark: the benchmark to measure on.
+        system: the system to measure.
         depth: length of the rankings; the whole corpus if None.
-        runs_dir: folder for the TREC run file; none is written if None.
-        language_check: refuse queries or documents that are plainly in another language than the
-            benchmark says.
-        progress: draw bars on the standard error, if that is a terminal.
+        runs_dir: folder for the TREC run file; if None, no run file is written.
+        language_check: refuse queries or documents that are clearly in another language than the
+            benchmark states.
+        progress: draw progress bars on stderr, if it is a terminal.
 
     Raises:
-        BenchmarkError: the collection does not hold exactly the corpus, or a run cannot be written.
-        LanguageMismatch: titles are in another language.
+        BenchmarkError: the collections do not hold exactly the corpus, or a run file cannot be
+            written.
+        LanguageMismatch: titles are clearly in another language.
         SourceError: the corpus cannot be ingested.
-        StoreError: the store failed; ``CollectionMismatch`` if the collection is not what was
-            asked for.
+        StoreError: the store failed; ``CollectionMismatch`` if a collection has another language,
+            model or variant.
         ValueError: ``depth`` is less than 1.
     """
     if depth is not None and depth < 1:
-        raise ValueError(f"depth is {depth}: a ranking has at least one document")
+        raise ValueError(f"depth is {depth}: give at least 1")
     started = time.perf_counter()
     if language_check:
         _check_languages(benchmark)
@@ -91,7 +93,7 @@ def evaluate(
         total=len(benchmark.queries),
         desc=f"{benchmark.name} {benchmark.pair}",
         unit=" queries",
-        disable=None if progress else True,  # None: only on a terminal
+        disable=None if progress else True,  # None draws on a terminal only
     )
     tag = run_tag(system.model, system.variant)
     run_file = runs_dir / run_name(benchmark, tag) if runs_dir else None
@@ -125,7 +127,7 @@ def evaluate(
 
 
 def _provenance(benchmark: Benchmark, system: System, depth: int | None) -> dict[str, Any]:
-    """What one needs to know to do it again, and when it was done."""
+    """Facts needed to reproduce the figures, and the time of the evaluation."""
     packages = ("jobsearch", "ir-measures", "numpy", "sentence-transformers", "torch")
     return {
         "system": system.description,
@@ -139,11 +141,11 @@ def _provenance(benchmark: Benchmark, system: System, depth: int | None) -> dict
 
 
 def _check_languages(benchmark: Benchmark) -> None:
-    of = f"{benchmark.name} {benchmark.split} {benchmark.pair}"
-    check_titles(benchmark.queries.values(), benchmark.query_language, where=f"queries of {of}")
+    name = f"{benchmark.name} {benchmark.split} {benchmark.pair}"
+    check_titles(benchmark.queries.values(), benchmark.query_language, where=f"queries of {name}")
     for language in benchmark.corpus.languages:
         titles = list(benchmark.corpus.titles_in(language))
-        check_titles(titles, language, where=f"corpus of {of}")
+        check_titles(titles, language, where=f"corpus of {name}")
 
 
 def _score(
@@ -156,16 +158,16 @@ def _score(
 ) -> tuple[tuple[QueryResult, ...], str]:
     """Score query by query: all rankings of a large corpus would not fit into memory.
 
-    Run file and ``gender`` get what they need on the way.
+    The same pass writes the run file and fills ``gender``.
 
     Returns:
-        The judged queries in the order of the judgements, and a checksum of all rankings.
+        The judged queries in the order of the judgements, and a digest of all rankings.
     """
     doc_ids = ranked.doc_ids
     place_of = {doc_id: place for place, doc_id in enumerate(doc_ids)}
     copies = copies_of_queries(benchmark)
     cut = CUT_RUN_DEPTH if len(doc_ids) > FULL_RUN_DOCUMENTS else None
-    found: dict[str, QueryResult] = {}
+    results: dict[str, QueryResult] = {}
     digest = hashlib.sha256(json.dumps(doc_ids).encode())
     with run_writer(run_file, tag) if run_file else nullcontext() as writer:
         for q_id, ranking in zip(benchmark.queries, rankings, strict=True):
@@ -180,20 +182,21 @@ def _score(
                 continue
             relevant = {doc_id for doc_id, value in judged.items() if value > 0}
             places = [place_of[doc_id] for doc_id in relevant]
-            needed = _down_to_last(ranking.places, places, doc_ids)
-            metrics = score_ranking(needed, judged)
-            found[q_id] = QueryResult(
+            scored = _down_to_last(ranking.places, places, doc_ids)
+            metrics = score_ranking(scored, judged)
+            results[q_id] = QueryResult(
                 query_id=q_id,
                 title=benchmark.queries[q_id],
                 relevant=len(relevant),
                 metrics=metrics,
-                without_copies=_without(copies.get(q_id), needed, judged, metrics),
+                without_copies=_without(copies.get(q_id), scored, judged, metrics),
                 best=tuple(
                     RankedTitle(doc_id, benchmark.documents[doc_id], score, judged.get(doc_id))
                     for doc_id, score in _documents(doc_ids, ranking, KEPT_HITS)
                 ),
             )
-    return tuple(found[q_id] for q_id in benchmark.qrels if q_id in found), digest.hexdigest()
+    in_order = tuple(results[q_id] for q_id in benchmark.qrels if q_id in results)
+    return in_order, digest.hexdigest()
 
 
 def _documents(
@@ -206,24 +209,24 @@ def _documents(
 def _down_to_last(
     places: npt.NDArray[np.intp], relevant: Sequence[int], doc_ids: list[str]
 ) -> list[str]:
-    """The ranking as far as metrics depend on it: to the last relevant document."""
+    """The ranking down to the last relevant document: metrics do not depend on the rest."""
     last = np.flatnonzero(np.isin(places, relevant))[-1:]
     return [doc_ids[place] for place in places[: last[0] + 1 if last.size else 0].tolist()]
 
 
 def _without(
     copies: frozenset[str] | None,
-    needed: list[str],
+    ranking: list[str],
     judged: Mapping[str, int],
     metrics: Mapping[str, float],
 ) -> Mapping[str, float] | None:
-    """The metrics without the query's copies, of which ``needed`` may have any."""
+    """Metrics after copies of the query are removed; None if no relevant document is left."""
     if not copies or not any(value > 0 for value in judged.values()):
         return metrics
     left = {doc_id: value for doc_id, value in judged.items() if doc_id not in copies}
     if not any(value > 0 for value in left.values()):
         return None
-    return score_ranking([doc_id for doc_id in needed if doc_id not in copies], left)
+    return score_ranking([doc_id for doc_id in ranking if doc_id not in copies], left)
 
 
 def _means(values: Sequence[Mapping[str, float]]) -> dict[str, float]:

@@ -1,4 +1,8 @@
-"""What can be measured: an encoder through the store, or a baseline that needs no model."""
+"""Systems that can be evaluated: an encoder with a store, and baselines without a model.
+
+The baselines rank titles by chance, by words (BM25) and by character n-grams (TF-IDF). They show
+how hard a benchmark is, and what a model adds to matching letters.
+"""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -21,15 +25,24 @@ from jobsearch.store.metadata import eval_namespace
 from jobsearch.text import fold_title
 from jobsearch.types import VectorStorage
 
+#: Seed of the random baseline.
+SEED = 0
+_NGRAMS = (2, 5)
+
+Scores = npt.NDArray[np.float32]
+#: (titles of the documents, titles of the queries) -> for each query, the scores of all documents,
+#: (documents,) float32; higher is better.
+Scorer = Callable[[list[str], list[str]], Iterator[Scores]]
+
 
 @dataclass(frozen=True, slots=True)
 class Ranked:
     """The rankings of a benchmark's documents.
 
     Args:
-        doc_ids: of the documents, by their places in the rankings.
-        rankings: one a query, in the order of the queries; may be made while they are taken.
-        collections: that were asked, if there are any.
+        doc_ids: document ids; a ranking refers to a document by its place in this list.
+        rankings: one ranking per query, in the order of the queries; may be computed lazily.
+        collections: physical names of the collections that were searched, if any.
     """
 
     doc_ids: list[str]
@@ -42,34 +55,40 @@ class System(Protocol):
 
     @property
     def model(self) -> str:
-        """Its name."""
+        """Name of the model or baseline."""
         ...
 
     @property
     def variant(self) -> str:
-        """Variant of the model; empty if there are none."""
+        """Variant of the model; empty if it has no variants."""
         ...
 
     @property
     def description(self) -> dict[str, Any]:
-        """Everything that decides its rankings, as plain data."""
+        """Everything that the rankings depend on, besides the benchmark, as plain data."""
         ...
 
     def rank(self, benchmark: Benchmark, *, depth: int | None, progress: bool) -> Ranked:
-        """Rank the documents for every query, down to ``depth``; all of them if None."""
+        """Rank the documents for every query.
+
+        Args:
+            benchmark: the queries and documents.
+            depth: number of documents in each ranking; all of them if None.
+            progress: draw progress bars on stderr, if it is a terminal.
+        """
         ...
 
 
 class VectorSearch:
-    """An encoder, whose vectors are stored and read back as a search would.
+    """An encoder, measured on vectors that were stored and read back, as in a search.
 
-    The corpus is ingested like any other source, into collections apart from those that are
-    searched, unless it is there already. Rankings are exact and come from the stored vectors.
+    The corpus is ingested like any other source, unless it is stored already. Its collections are
+    separate from those that users search. Rankings are exact and use the stored vectors.
 
     Args:
-        store: holds the corpus.
-        encoder: what is measured.
-        storage: how the vectors are kept: no ranking depends on it, the live index does.
+        store: the store for the corpus.
+        encoder: the encoder to measure.
+        storage: how vectors are kept; affects the live index, but not the rankings.
     """
 
     def __init__(
@@ -79,7 +98,7 @@ class VectorSearch:
 
     @property
     def model(self) -> str:
-        """Short name of the model."""
+        """Name of the model."""
         return self._encoder.info.model
 
     @property
@@ -89,17 +108,17 @@ class VectorSearch:
 
     @property
     def description(self) -> dict[str, Any]:
-        """All of :class:`jobsearch.types.EncoderInfo`."""
+        """All fields of :class:`jobsearch.types.EncoderInfo`."""
         return asdict(self._encoder.info)
 
     def rank(self, benchmark: Benchmark, *, depth: int | None, progress: bool) -> Ranked:
         """Rank by cosine; see :class:`System`.
 
         Raises:
-            BenchmarkError: the collection does not hold exactly the corpus.
+            BenchmarkError: the collections do not hold exactly the corpus.
             SourceError: the corpus cannot be ingested.
-            StoreError: the store failed; ``CollectionMismatch`` if the collection is not what was
-                asked for.
+            StoreError: the store failed; ``CollectionMismatch`` if a collection has another
+                language, model or variant.
         """
         collections = self._ingested(benchmark, progress=progress)
         points = self._points(benchmark, collections)
@@ -110,12 +129,12 @@ class VectorSearch:
     def measure_index(
         self, benchmark: Benchmark, *, progress: bool = False
     ) -> tuple[IndexMode, ...]:
-        """What the live index loses; see :func:`eval.diagnostics.index_loss.measure_index`."""
+        """Measure the live index; see :func:`eval.diagnostics.index_loss.measure_index`."""
         collections = self._ingested(benchmark, progress=progress)
         return measure_index(benchmark, self._store, collections, self._encoder)
 
     def _ingested(self, benchmark: Benchmark, *, progress: bool) -> tuple[str, ...]:
-        """Names of the collections with the corpus, one a language; ingested unless there."""
+        """Ingest the corpus unless it is stored; return its collections, one per language."""
         corpus = benchmark.corpus
         names = []
         for language in corpus.languages:
@@ -125,10 +144,10 @@ class VectorSearch:
                 self._store,
                 self._encoder,
                 namespace=eval_namespace(corpus.name, corpus.split),
-                # Done before, whether or not the corpus is stored already.
+                # The evaluation checks languages itself, also those of a corpus stored earlier.
                 language_check=False,
                 storage=self._storage,
-                # A document that is not stored could not be found.
+                # A rejected document would be missing from the rankings.
                 max_rejects=0.0,
                 progress=progress,
             )
@@ -140,35 +159,29 @@ class VectorSearch:
         return tuple(names)
 
     def _points(self, benchmark: Benchmark, collections: Sequence[str]) -> PointBatch:
-        """The corpus's points, every one of them, sorted by id."""
+        """All points of the corpus, sorted by id."""
         points = read_points(self._store, collections, benchmark.corpus.filters)
-        found = [payload.get("doc_id", "") for payload in points.payloads]
-        if len(found) != len(benchmark.documents) or set(found) != benchmark.documents.keys():
+        stored = [payload.get("doc_id", "") for payload in points.payloads]
+        if len(stored) != len(benchmark.documents) or set(stored) != benchmark.documents.keys():
             raise BenchmarkError(
-                f"{len(found)} documents of {benchmark.corpus.name} {benchmark.corpus.split} are "
+                f"{len(stored)} documents of {benchmark.corpus.name} {benchmark.corpus.split} are "
                 f"stored, the benchmark has {len(benchmark.documents)}: drop "
                 f"{', '.join(collections)} and evaluate again"
             )
         return points
 
 
-SEED = 0
-_NGRAMS = (2, 5)
-
-Scores = npt.NDArray[np.float32]
-#: Titles of the documents, titles of the queries -> scores of all documents, a row a query.
-Scorer = Callable[[list[str], list[str]], Iterator[Scores]]
-
-
 @dataclass(frozen=True, slots=True)
 class Baseline:
-    """A ranking of titles by themselves. Implements :class:`eval.systems.System`.
+    """A system that compares titles without a model. Implements :class:`System`.
+
+    Documents with equal scores keep the order of the corpus.
 
     Args:
-        model: its name.
-        settings: what decides its rankings.
-        scorer: the scores, higher is better; documents that tie keep the order of the corpus.
-        library: package that computes them.
+        model: name of the baseline.
+        settings: parameters that the rankings depend on.
+        scorer: computes the scores; higher is better.
+        library: package that computes the scores.
     """
 
     model: str
@@ -178,7 +191,7 @@ class Baseline:
 
     @property
     def variant(self) -> str:
-        """None, so empty."""
+        """Empty: a baseline has no variants."""
         return ""
 
     @property
@@ -190,7 +203,7 @@ class Baseline:
         return {"model": self.model, **self.settings}
 
     def rank(self, benchmark: Benchmark, *, depth: int | None, progress: bool) -> Ranked:
-        """Rank for every query; see :class:`eval.systems.System`."""
+        """Rank by score; see :class:`System`."""
         del progress
         documents = [fold_title(title) for title in benchmark.documents.values()]
         queries = [fold_title(title) for title in benchmark.queries.values()]
@@ -218,7 +231,7 @@ def _bm25(documents: list[str], queries: list[str]) -> Iterator[Scores]:
         ) from error
 
     def tokens(texts: list[str]) -> list[list[str]]:
-        # Job titles have words of one letter (C, R) and no sentences, so no stop words are dropped.
+        # Job titles have words of one letter (C, R) and no sentences: keep short and stop words.
         options = {"token_pattern": r"(?u)\w+", "stopwords": None, "return_ids": False}
         return list(bm25s.tokenize(texts, show_progress=False, **options))
 
@@ -235,12 +248,13 @@ def _tfidf(documents: list[str], queries: list[str]) -> Iterator[Scores]:
     vectorizer = TfidfVectorizer(
         analyzer="char_wb", ngram_range=_NGRAMS, sublinear_tf=True, dtype=np.float32
     )
-    stored = vectorizer.fit_transform(documents).T.tocsr()
-    asked = vectorizer.transform(queries)
+    document_columns = vectorizer.fit_transform(documents).T.tocsr()
+    query_rows = vectorizer.transform(queries)
     for row in range(len(queries)):
-        yield (asked[row] @ stored).toarray()[0]
+        yield (query_rows[row] @ document_columns).toarray()[0]
 
 
+#: The baselines by name.
 BASELINES = {
     baseline.model: baseline
     for baseline in (

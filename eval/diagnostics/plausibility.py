@@ -1,4 +1,4 @@
-"""Figures that cannot be right, found before anybody believes them."""
+"""Detects figures that cannot be right."""
 
 from collections.abc import Sequence
 from itertools import combinations
@@ -6,27 +6,29 @@ from itertools import combinations
 from eval.results import Cell
 from eval.systems import BASELINES
 
-#: A model must rank at least this many times as well as chance.
+#: The MAP of a model must be at least this many times the expected MAP of a random ranking.
 TIMES_CHANCE = 5.0
-# Where chance does this well the corpus is too small to tell.
-_TELLING = 0.1
+# If a random ranking reaches this MAP, the corpus is too small for the test.
+_MAX_RANDOM_MAP = 0.1
 
 
 def implausible(cells: Sequence[Cell]) -> list[str]:
-    """What is wrong with the figures, a sentence each; empty if nothing is.
+    """Describe figures that cannot be right.
 
-    A model that ranks hardly better than chance was asked about a corpus that is not what it is
-    taken for: one embedded in another language, say. Two systems with the same rankings are one
-    system that was measured twice.
+    A model hardly better than chance was probably measured on the wrong corpus, for example one in
+    another language. Two systems with the same rankings are probably one system, measured twice.
+
+    Returns:
+        One sentence or two per problem; empty if there are none.
     """
     models = [
         cell
         for cell in cells
-        if cell.model not in BASELINES and cell.facts and cell.facts.random_map < _TELLING
+        if cell.model not in BASELINES and cell.facts and cell.facts.random_map < _MAX_RANDOM_MAP
     ]
-    found = [
-        f"{_name(cell)}: MAP is {cell.metrics['MAP']:.3f}, and a random ranking can expect "
-        f"{cell.facts.random_map:.3f}. Is the corpus in the language it should be in?"
+    problems = [
+        f"{_name(cell)}: MAP is {cell.metrics['MAP']:.3f}, and a random ranking reaches "
+        f"{cell.facts.random_map:.3f}. Is the corpus in the right language?"
         for cell in models
         if cell.facts and cell.metrics["MAP"] < TIMES_CHANCE * cell.facts.random_map
     ]
@@ -41,11 +43,11 @@ def implausible(cells: Sequence[Cell]) -> list[str]:
             and first.system != second.system
             and (first.ranking_sha256 == second.ranking_sha256)
         ):
-            found.append(
-                f"{_name(first)}: {second.system} ranks every query alike. "
-                "Are they the same weights?"
+            problems.append(
+                f"{_name(first)}: {second.system} has the same rankings for all queries. "
+                "Do both have the same weights?"
             )
-    return found
+    return problems
 
 
 def _name(cell: Cell) -> str:

@@ -1,8 +1,11 @@
-"""What the official scorer, or a careless reader, trips over in a TREC run file.
+"""Checks a TREC run file for everything that fails or misleads the official scorer or a reader.
 
-The scorer of TalentCLEF is ranx over TREC files. It looks at scores and not at ranks, and fails on
-a header, on scores that all look like whole numbers and on queries that have no ranking. Its
-compiled sort moves ties about, from 16 documents on: they stand neither as in the file nor by rank.
+TalentCLEF's scorer uses ranx on TREC files. It reads scores and ignores ranks. It fails on a
+header, on scores that all look like whole numbers, and on queries without a ranking. From 16
+documents on, its compiled sort reorders documents with equal scores, neither as in the file nor by
+rank.
+
+:class:`Expected` holds the ids that a run should have; :func:`check_run` returns findings.
 """
 
 import math
@@ -19,17 +22,44 @@ from eval.benchmarks.base import QRELS_COLUMNS, RUN_COLUMNS
 from eval.runs.trec import read_score
 from jobsearch.errors import BenchmarkError
 
+Severity = Literal["error", "warning"]
+
+#: Number of findings of one kind that are listed; further ones are counted.
+LISTED = 1_000
+_MAX_LINE_BYTES, _MAX_FIELD_CHARS = 64 * 1024, 200
+_COLUMNS = "q_id Q0 doc_id rank score tag"
 _PAIR = re.compile(r"(?:^|[_.-])([a-z]{2}-[a-z]{2})(?=[_.-]|$)")
 
 
 @dataclass(frozen=True, slots=True)
+class Finding:
+    """One problem of a run.
+
+    Args:
+        kind: short name of the kind of problem.
+        severity: an ``error`` makes the scorer fail or its figure wrong; a ``warning`` may do so.
+        where: line of the file, or the query.
+        what: the problem.
+        fix: how to correct it.
+        count: number of findings of this kind that this one stands for.
+    """
+
+    kind: str
+    severity: Severity
+    where: str
+    what: str
+    fix: str
+    count: int = 1
+
+
+@dataclass(frozen=True, slots=True)
 class Expected:
-    """What a run for a pair of languages has to hold.
+    """The ids that a run for a pair of languages should have.
 
     Args:
         pair: e.g. ``en-es``.
-        query_ids, doc_ids: of that pair.
-        others: other pairs of the data, with their query ids and document ids.
+        query_ids, doc_ids: all ids of the pair.
+        others: other pairs of the data -> their query ids and document ids.
     """
 
     pair: str
@@ -39,7 +69,7 @@ class Expected:
 
 
 def expected_for(pair: str, ids: Mapping[str, tuple[frozenset[str], frozenset[str]]]) -> Expected:
-    """What a run for ``pair`` has to hold, of the ids that ``ids_of_split`` gives.
+    """Take the ids for a run for ``pair`` from the output of ``ids_of_split``.
 
     Raises:
         BenchmarkError: the data have no such pair.
@@ -52,70 +82,23 @@ def expected_for(pair: str, ids: Mapping[str, tuple[frozenset[str], frozenset[st
 
 
 def pair_of_name(path: Path) -> str | None:
-    """The pair that a file name tells, as in ``run_en-es_TEAM.trec``."""
-    found = _PAIR.search(path.stem)
-    return found[1] if found else None
-
-
-def pairs_with(queries: Set[str], documents: Set[str], expected: Expected) -> list[str]:
-    """The other pairs whose ids a run has; none if it may have those of the expected pair.
-
-    Ids may be numbers from 1 on in every language, and then those of a small set stand in a large
-    one too: a run that has all the ids of another pair, and not all of its own, is one for that.
-    """
-    ids = (queries, documents)
-    if ids == (expected.query_ids, expected.doc_ids):
-        return []
-    if exact := [pair for pair, others in expected.others.items() if ids == others]:
-        return exact
-    if queries <= expected.query_ids and documents <= expected.doc_ids:
-        return []
-    return [
-        pair
-        for pair, (query_ids, doc_ids) in expected.others.items()
-        if queries <= query_ids and documents <= doc_ids
-    ]
-
-
-Severity = Literal["error", "warning"]
-
-#: Findings of one kind that are listed; the others are counted.
-LISTED = 1_000
-_LONGEST_LINE, _LONGEST_FIELD = 64 * 1024, 200
-
-_FORM = "q_id Q0 doc_id rank score tag"
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """Something wrong with a run.
-
-    Args:
-        kind: what it is, the same for all findings of a kind.
-        severity: an ``error`` makes the scorer fail or its figure wrong; a ``warning`` may.
-        where: line of the file, or the query.
-        what: is wrong there.
-        fix: what to do.
-        count: how many of the kind this stands for.
-    """
-
-    kind: str
-    severity: Severity
-    where: str
-    what: str
-    fix: str
-    count: int = 1
+    """The pair of languages in a file name, e.g. ``en-es`` in ``run_en-es_TEAM.trec``."""
+    match = _PAIR.search(path.stem)
+    return match[1] if match else None
 
 
 def check_run(
     path: Path, expected: Expected | None = None, depth: int | None = None
 ) -> list[Finding]:
-    """Look for everything that is wrong with a run.
+    """Find all problems of a run.
 
     Args:
-        path: the file.
-        expected: the ids to compare with; without it only the file itself is looked at.
-        depth: length that every ranking should have; that of the corpus if None and ``expected``.
+        path: the run file.
+        expected: ids to compare with; if None, ids are not checked.
+        depth: length that every ranking should have; if None, the size of the expected corpus.
+
+    Returns:
+        Findings about single lines first, then about the whole file, then about ids.
 
     Raises:
         BenchmarkError: the file cannot be read.
@@ -123,30 +106,31 @@ def check_run(
     run = _Run()
     try:
         with path.open("rb") as file:
-            # A line without end is cut, and found to have the wrong columns.
-            for number, raw in enumerate(iter(lambda: file.readline(_LONGEST_LINE), b""), start=1):
+            # A line beyond the limit is cut, and reported for its number of columns.
+            lines = iter(lambda: file.readline(_MAX_LINE_BYTES), b"")
+            for number, raw in enumerate(lines, start=1):
                 run.read(number, raw)
     except OSError as error:
         raise BenchmarkError(
             f"{path} cannot be read ({error.strerror or error}): give a TREC run file"
         ) from error
-    if no_run := run.no_run():
-        return [no_run]
+    if not_a_run := run.not_a_run():
+        return [not_a_run]
     depth = depth or (len(expected.doc_ids) if expected else None)
-    found = chain(
-        run.of_lines,
-        run.of_the_whole(depth),
-        _against(run, expected, pair_of_name(path)) if expected else (),
+    findings = chain(
+        run.line_findings,
+        run.file_findings(depth),
+        _id_findings(run, expected, pair_of_name(path)) if expected else (),
     )
-    return list(_listed(found, run.more))
+    return list(_limited(findings, run.unlisted))
 
 
-def _listed(findings: Iterable[Finding], more: Counter[str]) -> Iterator[Finding]:
-    """At most ``LISTED`` of each kind, and how many there are beyond.
+def _limited(findings: Iterable[Finding], unlisted: Counter[str]) -> Iterator[Finding]:
+    """The first ``LISTED`` findings of each kind, and one that gives the number of the others.
 
     Args:
-        findings: those that are there.
-        more: kind -> number of those that were counted only.
+        findings: the findings.
+        unlisted: kind -> number of findings that were counted and not kept.
     """
     counts: Counter[str] = Counter()
     last: dict[str, Finding] = {}
@@ -156,39 +140,40 @@ def _listed(findings: Iterable[Finding], more: Counter[str]) -> Iterator[Finding
         if counts[finding.kind] <= LISTED:
             yield finding
     for kind, finding in last.items():
-        if (hidden := counts[kind] + more[kind] - LISTED) > 0:
+        if (hidden := counts[kind] + unlisted[kind] - LISTED) > 0:
             what = f"{hidden:,} more of these"
             yield replace(finding, where="file", what=what, count=hidden)
 
 
 class _Run:
-    """What is read of a run, line by line."""
+    """The contents of a run, collected line by line."""
 
     def __init__(self) -> None:
-        self.of_lines: list[Finding] = []
-        #: Kind -> findings of lines that were counted and not kept.
-        self.more: Counter[str] = Counter()
-        self._kept: Counter[str] = Counter()
+        self.line_findings: list[Finding] = []
+        #: Kind -> number of findings about lines that were counted and not kept.
+        self.unlisted: Counter[str] = Counter()
+        self._listed: Counter[str] = Counter()
+        #: Query -> document -> line; documents in the order of the file.
         self.rankings: dict[str, dict[str, int]] = {}
-        #: Query -> scores, in the order of its ranking here.
+        #: Query -> scores, in the order of its ranking in ``rankings``.
         self._scores: dict[str, array[float]] = {}
-        #: Query -> rank (None if it is no number) and score of its last line.
+        #: Query -> rank (None if it is not a number) and score of its last line.
         self._last: dict[str, tuple[float | None, float]] = {}
-        self._shared: dict[str, str] = {}
+        self._documents: dict[str, str] = {}
         self._tags: dict[str, int] = {}
-        self._columns: dict[int, int] = {}
+        self._column_counts: dict[int, int] = {}
         self._whole_scores = True
         self._carriage_returns = 0
 
     def _find(self, kind: str, severity: Severity, number: int, what: str, fix: str) -> None:
-        if self._kept[kind] == LISTED:
-            self.more[kind] += 1
+        if self._listed[kind] == LISTED:
+            self.unlisted[kind] += 1
             return
-        self._kept[kind] += 1
-        self.of_lines.append(Finding(kind, severity, f"line {number}", what, fix))
+        self._listed[kind] += 1
+        self.line_findings.append(Finding(kind, severity, f"line {number}", what, fix))
 
     def read(self, number: int, raw: bytes) -> None:
-        """Take one line."""
+        """Read one line."""
         try:
             line = raw.decode("utf-8")
         except UnicodeDecodeError:
@@ -198,99 +183,96 @@ class _Run:
         if number == 1 and line.startswith("\ufeff"):
             self._find("mark", "error", 1, "a byte-order mark", "save the file without one")
             line = line.removeprefix("\ufeff")
-        fields = [field[:_LONGEST_FIELD] for field in line.split()]
+        fields = [field[:_MAX_FIELD_CHARS] for field in line.split()]
         if not fields:
             self._find("blank", "error", number, "blank", "delete the line: the scorer fails on it")
             return
-        self._columns[len(fields)] = self._columns.get(len(fields), 0) + 1
+        self._column_counts[len(fields)] = self._column_counts.get(len(fields), 0) + 1
         if len(fields) != RUN_COLUMNS:
             what = f"{len(fields)} columns"
-            self._find("columns", "error", number, what, f"write '{_FORM}', six columns")
+            self._find("columns", "error", number, what, f"write '{_COLUMNS}', six columns")
             return
-        query, _, document, rank, score, tag = fields
-        place, value = read_score(rank), read_score(score)
-        if value is None and number == 1 and place is None:
-            self._find("header", "error", 1, "a header", "delete the line: a run has none")
+        query, _, document, rank_text, score_text, tag = fields
+        rank, score = read_score(rank_text), read_score(score_text)
+        if score is None and number == 1 and rank is None:
+            self._find("header", "error", 1, "a header", "delete the line: a run has no header")
             return
-        if value is None:
-            fix = "write a finite number, with a point for the decimals"
-            self._find("score", "error", number, f"score {score!r}", fix)
+        if score is None:
+            fix = "write a finite number with a decimal point"
+            self._find("score", "error", number, f"score {score_text!r}", fix)
             return
         self._tags.setdefault(tag, number)
-        self._whole_scores &= score.lstrip("+-").isdecimal()
-        self._add(number, query, document, place, value)
+        self._whole_scores &= score_text.lstrip("+-").isdecimal()
+        self._add(number, query, document, rank, score)
 
     def _add(
         self, number: int, query: str, document: str, rank: float | None, score: float
     ) -> None:
-        """Take a document of a ranking."""
+        """Add a document to the ranking of a query."""
         ranking = self.rankings.setdefault(query, {})
         if document in ranking:
             what = f"document {document!r} again for query {query!r} (line {ranking[document]})"
-            self._find("duplicate", "error", number, what, "keep the better of the two")
+            self._find("duplicate", "error", number, what, "keep the line with the better rank")
             return
-        # One string for a document, however many queries rank it.
-        ranking[self._shared.setdefault(document, document)] = number
+        # All rankings share one string per document, which saves memory.
+        ranking[self._documents.setdefault(document, document)] = number
         self._scores.setdefault(query, array("d")).append(score)
         self._compare(number, query, rank, score)
 
     def _compare(self, number: int, query: str, rank: float | None, score: float) -> None:
-        """Compare a line with the one before it of the same query."""
-        last_rank, last = self._last.get(query, (None, math.inf))
+        """Compare rank and score of a line with the previous line of the same query."""
+        last_rank, last_score = self._last.get(query, (None, math.inf))
         self._last[query] = rank, score
-        if score == last:
+        if score == last_score:
             return
-        disagrees = (
+        contradicts = (
             rank is not None
             and last_rank is not None
             and rank != last_rank
-            and (rank < last_rank) == (score < last)
+            and (rank < last_rank) == (score < last_score)
         )
-        if disagrees:
+        if contradicts:
             what = (
-                f"rank {rank:g} has score {score}, rank {last_rank:g} has {last}: "
+                f"rank {rank:g} has score {score}, rank {last_rank:g} has {last_score}: "
                 "the scorer ranks the higher score first"
             )
-            fix = "write scores that fall where ranks rise, such as 1 - distance"
+            fix = "write scores that decrease as ranks increase, such as 1 - distance"
             self._find("rank", "error", number, what, fix)
-        elif score > last:
-            what = f"score {score} is higher than that before it: the scorer sorts by score"
-            self._find("order", "warning", number, what, "sort each query by falling score")
+        elif score > last_score:
+            what = f"score {score} is higher than the score before it: the scorer sorts by score"
+            self._find("order", "warning", number, what, "sort each query by decreasing score")
 
-    def no_run(self) -> Finding | None:
-        """What makes the file no run at all."""
-        lines = sum(self._columns.values())
-        if not lines and not any(finding.kind == "encoding" for finding in self.of_lines):
-            what, fix = "empty", f"write lines of '{_FORM}'"
-        elif self._columns.get(QRELS_COLUMNS, 0) > lines / 2:
-            what = "its lines have four columns: these are judgements (qrels) and no run"
+    def not_a_run(self) -> Finding | None:
+        """A finding if the file is empty or holds judgements."""
+        lines = sum(self._column_counts.values())
+        if not lines and not any(finding.kind == "encoding" for finding in self.line_findings):
+            what, fix = "empty", f"write lines of '{_COLUMNS}'"
+        elif self._column_counts.get(QRELS_COLUMNS, 0) > lines / 2:
+            what = "its lines have four columns: these are judgements (qrels), not a run"
             fix = "give the run"
         else:
             return None
         return Finding("no run", "error", "file", what, fix)
 
-    def of_the_whole(self, depth: int | None) -> Iterator[Finding]:
-        """What shows once every line is read."""
+    def file_findings(self, depth: int | None) -> Iterator[Finding]:
+        """Findings about the whole file, after the last line has been read."""
         if self.rankings and self._whole_scores:
-            what = "all scores look like whole numbers, on which the scorer fails"
-            yield Finding("whole scores", "error", "file", what, "write them with decimals: 3.0")
+            what = "all scores look like whole numbers: the scorer fails on them"
+            yield Finding("whole scores", "error", "file", what, "write decimals, such as 3.0")
         if len(self._tags) > 1:
             what = f"{len(self._tags)} tags: {', '.join(list(self._tags)[:5])}"
-            yield Finding("tags", "warning", "file", what, "a run has one tag, its name")
+            yield Finding("tags", "warning", "file", what, "write one tag, the name of the run")
         if self._carriage_returns:
             what = f"{self._carriage_returns} lines end with a carriage return"
             yield Finding("line ends", "warning", "file", what, "save the file with Unix line ends")
         yield from self._ties()
         for query, ranking in self.rankings.items():
             if depth and len(ranking) < depth:
-                what = (
-                    f"{len(ranking)} of {depth} documents: what is not ranked counts as not found"
-                )
-                fix = "rank the whole corpus"
-                yield Finding("short", "warning", f"query {query}", what, fix)
+                what = f"{len(ranking)} of {depth} documents: the others count as not found"
+                yield Finding("short", "warning", f"query {query}", what, "rank the whole corpus")
 
     def _ties(self) -> Iterator[Finding]:
-        """Queries with several documents of one score."""
+        """Queries with several documents of equal score."""
         for query, scores in self._scores.items():
             if not (tied := len(scores) - len(set(scores))):
                 continue
@@ -299,32 +281,60 @@ class _Run:
             first = next(line for score, line in lines if line_of.setdefault(score, line) != line)
             what = (
                 f"{tied} documents have the score of another (first on line {first}): "
-                "the scorer orders them as it happens"
+                "the scorer puts them in any order"
             )
-            fix = "give every document a score of its own, as `jobsearch eval package` does"
+            fix = "give each document a different score, as `jobsearch eval package` does"
             yield Finding("tie", "error", f"query {query}", what, fix)
 
 
-def _against(run: _Run, expected: Expected, named: str | None) -> Iterator[Finding]:
-    """Ids that are not those of the pair."""
-    if named and named != expected.pair:
-        what = f"the file name says {named}, it is checked as {expected.pair}"
-        yield Finding("pair", "error", "file", what, "rename the file, or give the right --pairs")
+def _id_findings(run: _Run, expected: Expected, named_pair: str | None) -> Iterator[Finding]:
+    """Findings about ids that do not belong to the pair, and about queries without a ranking.
+
+    Args:
+        run: the run.
+        expected: the ids of the pair.
+        named_pair: the pair in the file name, if any.
+    """
+    if named_pair and named_pair != expected.pair:
+        what = f"the file name says {named_pair}, it is checked as {expected.pair}"
+        fix = f"rename the file, or check it as {named_pair}"
+        yield Finding("pair", "error", "file", what, fix)
     queries = run.rankings.keys()
     documents = {document for ranking in run.rankings.values() for document in ranking}
-    strangers = queries - expected.query_ids, documents - expected.doc_ids
-    if belongs_to := pairs_with(queries, documents, expected):
-        what = f"its ids are not those of {expected.pair}, but those of {', '.join(belongs_to)}"
+    if pairs := _pairs_with(queries, documents, expected):
+        what = f"its ids are not those of {expected.pair}, but those of {', '.join(pairs)}"
         yield Finding("pair", "error", "file", what, "search the corpus of the right language")
-    for query in sorted(strangers[0]):
+    for query in sorted(queries - expected.query_ids):
         first = min(run.rankings[query].values())
-        what = f"query {query!r} is none of {expected.pair}"
+        what = f"query {query!r} is not a query of {expected.pair}"
         yield Finding("foreign query", "error", f"line {first}", what, "leave it out")
+    foreign_documents = documents - expected.doc_ids
     for query, ranking in run.rankings.items():
-        for document in sorted(ranking.keys() & strangers[1], key=ranking.__getitem__):
+        for document in sorted(ranking.keys() & foreign_documents, key=ranking.__getitem__):
             what = f"document {document!r} (query {query}) is not in the corpus of {expected.pair}"
             where = f"line {ranking[document]}"
             yield Finding("foreign document", "error", where, what, "leave it out")
     for query in sorted(expected.query_ids - queries):
-        what = "has no ranking, on which the scorer fails"
+        what = "has no ranking: the scorer fails on the query"
         yield Finding("missing query", "error", f"query {query}", what, "rank it as well")
+
+
+def _pairs_with(queries: Set[str], documents: Set[str], expected: Expected) -> list[str]:
+    """Other pairs to which the ids of a run belong; empty if the run may be for the expected pair.
+
+    Every language may number its ids from 1 on, so the ids of a small set are also ids of a larger
+    set. A run with all ids of another pair, but not all ids of the expected pair, is a run for that
+    other pair.
+    """
+    ids = (queries, documents)
+    if ids == (expected.query_ids, expected.doc_ids):
+        return []
+    if exact := [pair for pair, other_ids in expected.others.items() if ids == other_ids]:
+        return exact
+    if queries <= expected.query_ids and documents <= expected.doc_ids:
+        return []
+    return [
+        pair
+        for pair, (query_ids, doc_ids) in expected.others.items()
+        if queries <= query_ids and documents <= doc_ids
+    ]

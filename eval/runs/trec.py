@@ -1,9 +1,9 @@
-"""TREC run files: ``q_id Q0 doc_id rank score tag``, one line a document.
+"""Reads and writes TREC run files: ``q_id Q0 doc_id rank score tag``, one line per document.
 
-The official scorer of TalentCLEF reads scores and not ranks, orders ties as it happens, and fails
-on a header and on scores that all look like whole numbers; trec_eval breaks ties by document id.
-So scores fall strictly from line to line of a query as they are printed, even where cosines tie or
-differ below the last digit: each is at least one millionth below the one before.
+TalentCLEF's official scorer reads scores and not ranks, puts documents with equal scores in any
+order, and fails on a header and on scores that all look like whole numbers; trec_eval orders equal
+scores by document id. Written scores therefore strictly decrease within a query, even where cosines
+are equal or differ below the last digit: each score is at least one millionth below the previous.
 """
 
 import math
@@ -18,17 +18,17 @@ from jobsearch.errors import BenchmarkError
 from jobsearch.files import whole_file
 from jobsearch.text import slug
 
-# Single precision, in which trec_eval holds scores, tells such steps apart up to 8.
+# trec_eval holds scores in single precision, which distinguishes such steps up to a score of 8.
 _STEPS_PER_UNIT = 1_000_000
 
 
 def run_name(benchmark: Benchmark, tag: str) -> str:
-    """Name of a run file: ``run_talentclef-2025-validation_en-es_builtin-pretrained.trec``."""
+    """File name, e.g. ``run_talentclef-2025-validation_en-es_builtin-pretrained.trec``."""
     return f"run_{slug(f'{benchmark.name} {benchmark.split}')}_{benchmark.pair}_{tag}.trec"
 
 
 def run_tag(model: str, variant: str) -> str:
-    """Name of a run, e.g. ``builtin-pretrained``; baselines have no variant."""
+    """Tag of a run, e.g. ``builtin-pretrained``, or ``bm25`` for a baseline."""
     return f"{slug(model)}-{variant}" if variant else slug(model)
 
 
@@ -36,17 +36,23 @@ class RunWriter:
     """Writes a run query by query.
 
     Args:
-        file: to write to.
-        tag: name of the run.
+        file: the open file.
+        tag: name of the run, in the last column.
     """
 
     def __init__(self, file: TextIO, tag: str) -> None:
         self._file, self._tag = file, tag
 
     def add(self, q_id: str, ranking: Iterable[tuple[str, float]]) -> None:
-        """Write the ranking of a query, documents and scores, best first.
+        """Write the ranking of a query.
 
-        Scores beyond 1, which cosines are not, are divided by the largest of the query.
+        Args:
+            q_id: id of the query.
+            ranking: documents and scores, best first. If a score is outside [-1, 1], which no
+                cosine is, all scores of the query are divided by the largest absolute score.
+
+        Raises:
+            BenchmarkError: an id is empty or has white space.
         """
         ranked = list(ranking)
         scale = max(1.0, *(abs(score) for _, score in ranked)) if ranked else 1.0
@@ -56,7 +62,7 @@ class RunWriter:
             if len(q_id.split()) != 1 or len(doc_id.split()) != 1:
                 raise BenchmarkError(
                     f"query {q_id!r}, document {doc_id!r}: a run file cannot hold an id that is "
-                    "empty or has white space. Rename it in the benchmark"
+                    "empty or has white space. Change the id in the benchmark"
                 )
             steps = min(round(score / scale * _STEPS_PER_UNIT), steps - 1)
             printed = f"{steps / _STEPS_PER_UNIT:.6f}"
@@ -66,23 +72,23 @@ class RunWriter:
 
 @contextmanager
 def run_writer(path: Path, tag: str) -> Iterator[RunWriter]:
-    """A writer of a run file, which appears when all is written, or not at all.
+    """Open a run file for writing; it is put in place atomically when the block ends.
 
     Raises:
-        BenchmarkError: the file cannot be written, or an id holds white space.
+        BenchmarkError: the file cannot be written.
     """
     with (
-        whole_file(path, "choose another folder for runs", BenchmarkError) as partial,
+        whole_file(path, "choose another folder for `runs`", BenchmarkError) as partial,
         partial.open("w", encoding="utf-8") as file,
     ):
         yield RunWriter(file, tag)
 
 
 def write_run(path: Path, run: Iterable[tuple[str, Iterable[tuple[str, float]]]], tag: str) -> None:
-    """Write a whole run, queries in the order given.
+    """Write a whole run, with queries in the given order.
 
     Raises:
-        BenchmarkError: the file cannot be written, or an id holds white space.
+        BenchmarkError: the file cannot be written, or an id is empty or has white space.
     """
     with run_writer(path, tag) as writer:
         for q_id, ranking in run:
@@ -90,12 +96,15 @@ def write_run(path: Path, run: Iterable[tuple[str, Iterable[tuple[str, float]]]]
 
 
 def read_run(path: Path) -> dict[str, list[tuple[str, float]]]:
-    """Read a run file: query id -> documents and scores by falling score, ties as in the file.
+    """Read a run file.
+
+    Returns:
+        Query id -> documents and scores by decreasing score, equal scores as in the file.
 
     Raises:
-        BenchmarkError: with file and line, for a line of another form or a document that stands
-            twice for a query; for an empty file.
-        SourceError: it cannot be read.
+        BenchmarkError: with file and line, for a line in another format or a second line of the
+            same query and document; also for an empty file.
+        SourceError: the file cannot be read.
     """
     run: dict[str, dict[str, float]] = {}
     for number, line in enumerate(text_lines(lambda: path.open("rb"), str(path)), start=1):
@@ -107,9 +116,11 @@ def read_run(path: Path) -> dict[str, list[tuple[str, float]]]:
             if len(fields) == QRELS_COLUMNS:
                 problem += " (this looks like a line of judgements)"
         elif fields[2] in run.get(fields[0], {}):
-            problem = f"document {fields[2]!r} stands twice for query {fields[0]!r}"
+            problem = f"document {fields[2]!r} appears twice for query {fields[0]!r}"
         if problem or score is None:
-            raise BenchmarkError(f"{path}, line {number}: {problem}: {line[:60]!r}")
+            raise BenchmarkError(
+                f"{path}, line {number}: {problem}: {line[:60]!r}. Correct the file"
+            )
         run.setdefault(fields[0], {})[fields[2]] = score
     if not run:
         raise BenchmarkError(f"{path} is empty: give a TREC run file")
@@ -117,12 +128,12 @@ def read_run(path: Path) -> dict[str, list[tuple[str, float]]]:
 
 
 def read_score(text: str) -> float | None:
-    """The score that a field holds, or None if it is no finite number."""
+    """Parse a score; None if the text is not a finite number in ASCII."""
     try:
         score = float(text)
     except ValueError:
         return None
-    # Other readers do not take 1_000 or digits of other scripts, as Python does.
+    # Python parses 1_000 and digits of other scripts; other readers of runs do not.
     return score if math.isfinite(score) and text.isascii() and "_" not in text else None
 
 

@@ -1,4 +1,7 @@
-"""Cells arranged as tables: within a language, and across languages, as the papers have them."""
+"""The leaderboard: cells as tables within a language and across languages, as in the papers.
+
+Published figures of other systems are listed beside the measured ones.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,7 +11,7 @@ from eval.benchmarks.talentclef import SAMPLE_NAME
 from eval.results import Cell
 from eval.tables.render import Table, figure
 
-#: The means that TalentCLEF ranks by: over these pairs within and across languages.
+#: TalentCLEF ranks systems by their mean over these pairs, within and across languages.
 MONOLINGUAL = ("en-en", "es-es", "de-de")
 CROSS_LINGUAL = ("en-es", "en-de")
 
@@ -30,17 +33,17 @@ _MELO = (
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """A row of somebody else's.
+    """A published figure of another system.
 
     Args:
-        system: what was measured.
+        system: name of the system.
         benchmark: name of the benchmark.
-        measured_on: the set: its split, with a word of caution where due.
-        metric: as in :data:`eval.metrics.MEASURES`.
-        pairs: value by pair of languages.
-        means: the pairs that ``mean`` is over.
-        mean: as published; None if only pairs were.
-        source: where it is published.
+        measured_on: split of the benchmark.
+        metric: name as in :data:`eval.metrics.MEASURES`.
+        pairs: pair of languages -> value.
+        source: where the figure is published.
+        means: the pairs that ``mean`` averages.
+        mean: the published mean; None if only single pairs are published.
     """
 
     system: str
@@ -95,7 +98,7 @@ PUBLISHED = (
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    """A row before it is laid out."""
+    """One row of a table: a measured or published system."""
 
     system: str
     measured_on: str
@@ -105,15 +108,16 @@ class _Entry:
 
 
 def tables(cells: Sequence[Cell], metrics: Sequence[str]) -> list[Table]:
-    """The leaderboard: for each benchmark, set and metric a table or two.
+    """The leaderboard: one or two tables per benchmark and metric.
 
-    One table is for pairs within a language, one for pairs across languages. Rows are the systems
-    that were measured, those on most pairs and the best of them first, then published ones; columns
-    are pairs and the mean that TalentCLEF ranks by, where all its pairs were measured. Every row
-    says which set it was measured on: figures of different sets do not compare.
+    One table has the pairs within a language, the other the pairs across languages. Rows are the
+    measured systems, sorted by number of pairs, then by mean, both decreasing; then published
+    figures. Columns are pairs, and the mean that TalentCLEF ranks by if all its pairs were
+    measured. Every row names the set it was measured on: figures of different sets cannot be
+    compared.
 
     Args:
-        cells: what was measured.
+        cells: the results.
         metrics: names as in :data:`eval.metrics.MEASURES`.
     """
     parts: list[Table] = []
@@ -124,36 +128,40 @@ def tables(cells: Sequence[Cell], metrics: Sequence[str]) -> list[Table]:
 
 
 def by_set(cells: Sequence[Cell]) -> dict[str, list[Cell]]:
-    """The cells of each benchmark, under its name; of each of its sets, if there are several."""
-    sets: dict[str, set[str]] = {}
+    """Name of a benchmark -> its cells; a benchmark with several splits has one entry per split."""
+    splits: dict[str, set[str]] = {}
     for cell in cells:
-        sets.setdefault(cell.benchmark, set()).add(cell.split)
-    found: dict[str, list[Cell]] = {}
+        splits.setdefault(cell.benchmark, set()).add(cell.split)
+    cells_of: dict[str, list[Cell]] = {}
     for cell in cells:
-        several = len(sets[cell.benchmark]) > 1
+        several = len(splits[cell.benchmark]) > 1
         name = f"{cell.benchmark} {cell.split}" if several else cell.benchmark
-        found.setdefault(name, []).append(cell)
-    return found
+        cells_of.setdefault(name, []).append(cell)
+    return cells_of
 
 
 def _tables(name: str, cells: Sequence[Cell], metric: str) -> list[Table]:
-    found = []
+    parts = []
     for title, ranked_by, across in (
         ("within a language", MONOLINGUAL, False),
         ("across languages", CROSS_LINGUAL, True),
     ):
-        here = [cell for cell in cells if _is_across(cell.pair) == across]
-        if here:
-            found.append(_table(f"{name}: {metric} {title}", here, metric, ranked_by))
-    return found
+        chosen = [cell for cell in cells if _is_across(cell.pair) == across]
+        if chosen:
+            parts.append(_table(f"{name}: {metric} {title}", chosen, metric, ranked_by))
+    return parts
 
 
 def _table(title: str, cells: Sequence[Cell], metric: str, ranked_by: tuple[str, ...]) -> Table:
     measured = {cell.pair for cell in cells}
     pairs = pairs_in_order(cells)
     with_mean = measured.issuperset(ranked_by)
-    own, published = _own(cells, metric, ranked_by), _published(cells, metric, ranked_by)
-    entries = [*own, *(p for p in published if p.pairs.keys() & measured or with_mean)]
+    published = [
+        entry
+        for entry in _published(cells, metric, ranked_by)
+        if entry.pairs.keys() & measured or with_mean
+    ]
+    entries = [*_measured(cells, metric, ranked_by), *published]
     sources = list(dict.fromkeys(entry.source for entry in entries if entry.source))
     rows = tuple(
         (
@@ -171,13 +179,13 @@ def _table(title: str, cells: Sequence[Cell], metric: str, ranked_by: tuple[str,
 
 
 def pairs_in_order(cells: Sequence[Cell]) -> tuple[str, ...]:
-    """The pairs that were measured: those that TalentCLEF ranks by first, then by name."""
+    """The measured pairs: those that TalentCLEF ranks by first, then the others by name."""
     measured = {cell.pair for cell in cells}
     first = [pair for pair in (*MONOLINGUAL, *CROSS_LINGUAL) if pair in measured]
     return (*first, *sorted(measured.difference(first)))
 
 
-def _own(cells: Sequence[Cell], metric: str, ranked_by: tuple[str, ...]) -> list[_Entry]:
+def _measured(cells: Sequence[Cell], metric: str, ranked_by: tuple[str, ...]) -> list[_Entry]:
     rows: dict[tuple[str, str], dict[str, float]] = {}
     for cell in cells:
         rows.setdefault((cell.system, set_of(cell)), {})[cell.pair] = cell.metrics[metric]
@@ -204,15 +212,15 @@ def _published(cells: Sequence[Cell], metric: str, ranked_by: tuple[str, ...]) -
 
 
 def _fits(row: Published, splits: set[str], ranked_by: tuple[str, ...]) -> bool:
-    """Whether a published row belongs into a table: by its mean, or by its pairs and set."""
+    """Whether a published row belongs into a table: by its mean, or by its split and pairs."""
     if row.mean is not None:
         return row.means == ranked_by
     across = ranked_by == CROSS_LINGUAL
     return row.measured_on in splits and all(_is_across(pair) == across for pair in row.pairs)
 
 
-def _mean_over(pairs: Mapping[str, float], wanted: tuple[str, ...]) -> float | None:
-    return fmean(pairs[pair] for pair in wanted) if pairs.keys() >= set(wanted) else None
+def _mean_over(values: Mapping[str, float], pairs: tuple[str, ...]) -> float | None:
+    return fmean(values[pair] for pair in pairs) if values.keys() >= set(pairs) else None
 
 
 def _is_across(pair: str) -> bool:
@@ -221,5 +229,5 @@ def _is_across(pair: str) -> bool:
 
 
 def set_of(cell: Cell) -> str:
-    """The set a figure was measured on, as tables name it: the sample is called a sample."""
+    """Name of the set in tables: the split, or ``sample`` for the sample."""
     return SAMPLE_NAME if cell.benchmark == SAMPLE_NAME else cell.split

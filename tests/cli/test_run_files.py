@@ -45,7 +45,7 @@ def test_commands(run, run_file, task: Path) -> None:
     bad = run_file(GOOD.replace("1 Q0 a", "7 Q0 a"), "run_en-en_bad.trec")
     done = run("eval", "validate", bad, "--against", task)
     assert done.exit_code == 1
-    assert "query '7' is none of en-en" in done.stdout
+    assert "query '7' is not a query of en-en" in done.stdout
     assert "errors: correct the runs" in done.stderr
     data = json.loads(run("eval", "validate", bad, "--against", task, "--json").stdout)
     found = {finding["kind"]: finding["severity"] for finding in data["runs"][0]["findings"]}

@@ -27,14 +27,14 @@ def ranked(name: str, benchmark: Benchmark, depth: int | None = None) -> list[li
     return [[found.doc_ids[place] for place in r.places] for r in found.rankings]
 
 
-def test_words(benchmark: Benchmark) -> None:
+def test_bm25_ranks_by_words(benchmark: Benchmark) -> None:
     rankings = ranked("bm25", benchmark)
-    # No word of the first query stands in a title: the order of the corpus is left.
+    # No word of the first query is in a title: documents keep the order of the corpus.
     assert rankings[0] == rankings[2] == ["a", "b", "c", "d"]
     assert rankings[1][0] == "d"
 
 
-def test_letters(benchmark: Benchmark) -> None:
+def test_tfidf_ranks_by_letters(benchmark: Benchmark) -> None:
     rankings = ranked("tfidf", benchmark)
     assert rankings[0][:2] == ["c", "b"]
     assert rankings[1][0] == "d"
@@ -42,7 +42,7 @@ def test_letters(benchmark: Benchmark) -> None:
 
 
 @pytest.mark.parametrize("name", BASELINES)
-def test_every_ranking_is_whole_and_the_same_again(name: str, benchmark: Benchmark) -> None:
+def test_rankings_are_complete_and_reproducible(name: str, benchmark: Benchmark) -> None:
     rankings = ranked(name, benchmark)
     assert [sorted(ranking) for ranking in rankings] == [sorted(DOCUMENTS)] * 3
     assert rankings == ranked(name, benchmark)
@@ -50,7 +50,7 @@ def test_every_ranking_is_whole_and_the_same_again(name: str, benchmark: Benchma
         assert np.all(np.diff(ranking.scores) <= 0)
 
 
-def test_chance_scores_what_chance_can_expect() -> None:
+def test_the_random_baseline_reaches_the_expected_map() -> None:
     cells = [evaluate(b, BASELINES["random"], language_check=False) for b in load_sample()]
     measured = np.mean([cell.metrics["MAP"] for cell in cells])
     expected = np.mean([facts_of(b).random_map for b in load_sample()])
@@ -58,13 +58,15 @@ def test_chance_scores_what_chance_can_expect() -> None:
     assert {(cell.model, cell.variant, cell.system) for cell in cells} == {("random", "", "random")}
 
 
-def test_letters_beat_words_beat_chance_on_german_compounds() -> None:
+def test_on_german_compounds_letters_beat_words_and_words_beat_chance() -> None:
     (german,) = load_sample(pairs=["de-de"])
     found = {name: evaluate(german, system).metrics["MAP"] for name, system in BASELINES.items()}
     assert found["tfidf"] > found["bm25"] > 2 * found["random"]
 
 
-def test_bm25_says_what_to_install(benchmark: Benchmark, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_bm25_library_names_the_package_to_install(
+    benchmark: Benchmark, monkeypatch: pytest.MonkeyPatch
+) -> None:
     real = builtins.__import__
 
     def without(name: str, *args: Any, **kwargs: Any) -> Any:

@@ -25,7 +25,7 @@ def row(table: str, system: str) -> list[str]:
     return line.removeprefix(system).split()
 
 
-def test_within_a_language_with_the_mean_that_is_ranked_by() -> None:
+def test_the_table_within_a_language_has_talentclefs_mean() -> None:
     cells = [cell("de-de", 0.3), cell("en-en", 0.6), cell("es-es", 0.45), cell("zh-zh", 0.9)]
     table = render(cells, ("MAP",))
     lines = table.splitlines()
@@ -39,7 +39,7 @@ def test_within_a_language_with_the_mean_that_is_ranked_by() -> None:
     assert "mean: over en-en, es-es, de-de" in lines
 
 
-def test_published_rows_say_where_they_were_measured() -> None:
+def test_published_rows_name_the_set_they_were_measured_on() -> None:
     table = render([cell("en-en", 0.6), cell("es-es", 0.45), cell("de-de", 0.3)], ("MAP",))
     assert row(table, "published: MPNet zero-shot, DS@GT") == ["[3]", "test", "0.399"]
     assert row(table, "published: MPNet fine-tuned, DS@GT (32nd)") == ["[3]", "test", "0.360"]
@@ -49,14 +49,14 @@ def test_published_rows_say_where_they_were_measured() -> None:
     assert "across languages" not in table
 
 
-def test_without_all_pairs_there_is_no_mean_and_no_row_that_has_nothing_else() -> None:
+def test_without_all_pairs_there_is_neither_the_mean_nor_rows_with_only_a_mean() -> None:
     table = render([cell("es-es", 0.45)], ("MAP",))
     assert "mean" not in table
     assert "DS@GT" not in table
     assert row(table, "published: MPNet zero-shot") == ["[1]", "validation", "0.417"]
 
 
-def test_across_languages() -> None:
+def test_the_table_across_languages() -> None:
     tables = render([cell("en-es", 0.5), cell("en-de", 0.4), cell("en-en", 0.6)], ("MAP",))
     within, across = tables.split("\n\n")
     assert within.startswith("talentclef-2025: MAP within a language")
@@ -65,14 +65,14 @@ def test_across_languages() -> None:
     assert row(across, "published: MPNet, DS@GT") == ["[1]", "test", "0.020"]
 
 
-def test_variants_have_rows_of_their_own() -> None:
+def test_each_variant_has_its_own_row() -> None:
     table = render([cell("en-en", 0.46), cell("en-en", 0.55, "finetuned")], ("MRR",))
     assert row(table, "builtin pretrained") == ["validation", "0.460"]
     assert row(table, "builtin finetuned") == ["validation", "0.550"]
-    assert "published" not in table  # nobody published MRR there
+    assert "published" not in table  # there is no published MRR
 
 
-def test_the_sample_is_called_a_sample_and_compared_with_nobody() -> None:
+def test_the_sample_is_named_and_has_no_published_rows() -> None:
     cells = [cell(pair, 0.9, benchmark="sample") for pair in (*MONOLINGUAL, *CROSS_LINGUAL)]
     within, across = render(cells, ("MAP",)).split("\n\n")
     assert within.startswith("sample: MAP")
@@ -93,11 +93,11 @@ def test_melo_beside_its_published_rows() -> None:
     ]
 
 
-def test_nothing_measured_gives_nothing() -> None:
+def test_no_cells_give_no_tables() -> None:
     assert render([]) == ""
 
 
-def test_every_published_figure_has_a_source_and_lies_in_bounds() -> None:
+def test_every_published_figure_has_a_source_and_is_between_0_and_1() -> None:
     for published in PUBLISHED:
         assert published.source
         assert published.measured_on

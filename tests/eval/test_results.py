@@ -26,7 +26,7 @@ def measured(name: str, benchmark=BENCHMARK) -> Cell:
     return evaluate(benchmark, BASELINES[name], language_check=False)
 
 
-def test_a_cell_comes_back_as_it_was(tmp_path: Path) -> None:
+def test_a_saved_cell_is_read_unchanged(tmp_path: Path) -> None:
     cell = measured("tfidf")
     path = save_cell(tmp_path, cell)
     assert path == tmp_path / "tfidf" / "test-validation_en-en.json"
@@ -35,20 +35,20 @@ def test_a_cell_comes_back_as_it_was(tmp_path: Path) -> None:
     assert [p.name for p in path.parent.iterdir()] == [path.name]
 
 
-def test_metrics_without_the_copies_of_the_query() -> None:
+def test_metrics_without_copies_of_the_query() -> None:
     nurse, cooks = measured("tfidf").per_query
-    # "Nurse" ranks before "staff nurse"; it is the query itself.
+    # "Nurse", a copy of the query, ranks before "staff nurse".
     assert [hit.doc_id for hit in nurse.best[:2]] == ["a", "b"]
     assert (nurse.metrics["MRR"], nurse.without_copies["MRR"]) == (0.5, 1.0)
     assert cooks.metrics == cooks.without_copies
     assert measured("tfidf").without_copies["MRR"] == 1.0
-    # If the copy is all that is relevant, nothing is left to find.
+    # If the copy is the only relevant document, no relevant document is left.
     only = replace(BENCHMARK, qrels={"1": {"a": 1}, "2": {"c": 1}})
     assert measured("tfidf", only).per_query[0].without_copies is None
     assert measured("tfidf", only).without_copies == measured("tfidf", only).per_query[1].metrics
 
 
-def test_intervals_hold_the_means() -> None:
+def test_intervals_contain_the_means() -> None:
     (english,) = load_sample(pairs=["en-en"])
     cell = evaluate(english, BASELINES["tfidf"])
     for name, (low, high) in cell.intervals.items():
@@ -56,7 +56,7 @@ def test_intervals_hold_the_means() -> None:
     assert cell.intervals["MAP"][1] - cell.intervals["MAP"][0] > 0.05
 
 
-def test_what_holds_is_not_measured_again(tmp_path: Path) -> None:
+def test_a_cell_is_found_only_if_its_inputs_are_unchanged(tmp_path: Path) -> None:
     cell = measured("tfidf")
     save_cell(tmp_path, cell)
     assert find_cell(tmp_path, BENCHMARK, BASELINES["tfidf"]) == cell
@@ -71,7 +71,7 @@ def test_what_holds_is_not_measured_again(tmp_path: Path) -> None:
     assert find_cell(tmp_path, BENCHMARK, other_settings) is None
 
 
-def test_new_weights_are_measured_again(tmp_path: Path) -> None:
+def test_a_cell_of_other_weights_is_not_found(tmp_path: Path) -> None:
     store = open_store(str(tmp_path / "store"))
     system = VectorSearch(store, FakeEncoder())
     save_cell(tmp_path, evaluate(BENCHMARK, system, language_check=False))
@@ -85,22 +85,22 @@ def test_new_weights_are_measured_again(tmp_path: Path) -> None:
     ["", "{", "[]", '{"format": 2}', '{"format": 2, "cell": {}}', "[" * 200_000],
     ids=lambda text: text[:30],
 )
-def test_a_broken_file_is_named_and_measured_again(tmp_path: Path, text: str) -> None:
+def test_a_damaged_file_is_refused_and_its_cell_is_not_found(tmp_path: Path, text: str) -> None:
     path = save_cell(tmp_path, measured("tfidf"))
     path.write_text(text)
-    with pytest.raises(BenchmarkError, match=r"_en-en\.json is damaged, or no result"):
+    with pytest.raises(BenchmarkError, match=r"_en-en\.json is damaged, or not a result"):
         read_cells(tmp_path)
     assert find_cell(tmp_path, BENCHMARK, BASELINES["tfidf"]) is None
 
 
-def test_a_file_of_another_format(tmp_path: Path) -> None:
+def test_a_file_of_another_format_is_refused(tmp_path: Path) -> None:
     path = save_cell(tmp_path, measured("tfidf"))
     path.write_text(json.dumps({**json.loads(path.read_text()), "format": 99}))
     with pytest.raises(BenchmarkError, match="has format 99, this version reads 2"):
         read_cell(path)
 
 
-def test_nothing_there_and_nowhere_to_write(tmp_path: Path) -> None:
+def test_missing_results_and_unwritable_folders(tmp_path: Path) -> None:
     with pytest.raises(BenchmarkError, match="holds no results"):
         read_cells(tmp_path)
     with pytest.raises(BenchmarkError, match="cannot be read"):
@@ -110,14 +110,14 @@ def test_nothing_there_and_nowhere_to_write(tmp_path: Path) -> None:
         save_cell(tmp_path / "file", measured("random"))
 
 
-def test_a_comparison_by_hand() -> None:
+def test_a_comparison_computed_by_hand() -> None:
     pairs = paired_cells([measured("bm25")], [measured("tfidf")])
     (difference,) = compare(pairs, ["MRR"])
-    # bm25 knows no "cooks" and keeps the order of the corpus: c is third. tfidf finds it first.
+    # bm25 does not know "cooks" and keeps the order of the corpus; tfidf ranks c first.
     assert (difference.first, difference.second) == pytest.approx(((1 / 2 + 1 / 3) / 2, 3 / 4))
     assert difference.difference == pytest.approx(1 / 3)
     assert (difference.better, difference.worse, difference.queries) == (1, 0, 2)
-    # Two queries can be exchanged in four ways, half of which are as far apart.
+    # Only one query differs, so every exchange gives the same absolute difference.
     assert difference.p == difference.p_holm == pytest.approx(1.0)
     gained, lost = changes(pairs, "MRR", 3)
     assert [change.first.title for change in gained] == ["cooks"]
@@ -139,7 +139,7 @@ def test_p_values_are_corrected_over_the_pairs() -> None:
     assert all(d.p <= d.p_holm <= 1 for d in differences)
 
 
-def test_what_cannot_be_compared() -> None:
+def test_refused_comparisons() -> None:
     german = make_benchmark(QUERIES, DOCUMENTS, QRELS, query_language="de")
     with pytest.raises(BenchmarkError, match="no benchmark and pair of languages in common"):
         paired_cells([measured("bm25")], [measured("tfidf", german)])
@@ -150,7 +150,7 @@ def test_what_cannot_be_compared() -> None:
         paired_cells([measured("bm25"), measured("random")], [measured("tfidf")])
 
 
-def test_a_table_of_what_the_figures_hide() -> None:
+def test_the_tables_of_facts_and_copies() -> None:
     text = render(tables_of_what_is_hidden([measured("tfidf")], ["MRR"]))
     facts, scores = text.split("\n\n")
     assert facts.startswith("test: what the figures hide")
@@ -167,34 +167,34 @@ def model_cell(pair: str, value: float, digest: str, variant: str = "pretrained"
     )
 
 
-def test_figures_near_chance_are_called_out() -> None:
+def test_figures_near_chance_are_reported() -> None:
     chance = model_cell("en-en", 0.5, "0").facts.random_map
     good, bad = 5.1 * chance, 4.9 * chance
     assert implausible([model_cell("en-en", good, "1")]) == []
     (problem,) = implausible([model_cell("en-es", bad, "1")])
     assert problem.startswith("m pretrained on sample validation en-es: MAP is 0.2")
-    # Chance itself may be as bad as it is.
+    # The random baseline may be as bad as chance.
     assert implausible([measured("random"), measured("random")]) == []
 
 
-def test_the_same_run_twice_is_called_out() -> None:
+def test_equal_rankings_of_two_systems_are_reported() -> None:
     one, two = model_cell("en-en", 0.9, "1"), model_cell("en-en", 0.9, "1", "finetuned")
     (problem,) = implausible([one, two])
-    assert "m finetuned ranks every query alike" in problem
+    assert "m finetuned has the same rankings for all queries" in problem
     assert implausible([one, replace(two, ranking_sha256="2")]) == []
     assert implausible([one, replace(two, pair="en-es")]) == []
 
 
-def test_queries_seen_in_training_stand_apart() -> None:
+def test_queries_seen_in_training_are_shown_apart() -> None:
     cell = measured("tfidf")
     (table,) = tables_of_seen_queries([cell], ["MRR"], {"cooks"})
-    # "nurse" is new and has its copy before it; "cooks" was seen.
+    # "nurse" is new, with a copy before its relevant document; "cooks" was seen.
     assert table.rows == (("tfidf", "test validation", "en-en", "1", "1", "1.000", "0.500"),)
     (table,) = tables_of_seen_queries([cell], ["MRR"], {"nurse", "cooks"})
     assert table.rows[0][3:] == ("2", "0", "0.750", "")
 
 
-def test_results_of_different_weights_make_no_table(tmp_path: Path) -> None:
+def test_results_of_different_weights_are_refused(tmp_path: Path) -> None:
     save_cell(tmp_path, measured("tfidf"))
     german = measured("tfidf", make_benchmark(QUERIES, DOCUMENTS, QRELS, query_language="de"))
     other = {**german.provenance, "system": {"model": "tfidf", "ngrams": [1, 1]}}
@@ -203,7 +203,7 @@ def test_results_of_different_weights_make_no_table(tmp_path: Path) -> None:
         read_cells(tmp_path)
 
 
-def test_names_that_look_alike_as_file_names(tmp_path: Path) -> None:
+def test_names_with_the_same_file_name_are_refused(tmp_path: Path) -> None:
     save_cell(tmp_path, replace(measured("tfidf"), split="gold.v1"))
     save_cell(tmp_path, replace(measured("tfidf"), split="gold.v1"))
     with pytest.raises(BenchmarkError, match=r"holds tfidf test gold\.v1, and tfidf test gold-v1"):
@@ -211,7 +211,7 @@ def test_names_that_look_alike_as_file_names(tmp_path: Path) -> None:
     assert read_cells(tmp_path)[0].split == "gold.v1"
 
 
-def test_a_query_without_relevant_documents_counts_with_and_without_copies() -> None:
+def test_a_query_without_relevant_documents_scores_0_with_and_without_copies() -> None:
     none = replace(BENCHMARK, qrels={"1": {"a": 0}, "2": {"c": 1}})
     cell = measured("tfidf", none)
     assert cell.metrics["MRR"] == cell.without_copies["MRR"] == 0.5

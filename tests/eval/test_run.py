@@ -36,9 +36,9 @@ def benchmark() -> Benchmark:
 
 
 def average_precision(benchmark: Benchmark, encoder: FakeEncoder | Encoder) -> float:
-    """MAP in ten lines, without a store."""
+    """A second implementation of MAP, without a store."""
     records = [record for _, record in benchmark.corpus.documents]
-    # As the store breaks ties.
+    # The store orders equal scores by point id.
     records.sort(key=lambda record: record.point_id)
     documents = encoder.encode_documents([record.title for record in records])
     queries = encoder.encode_queries(list(benchmark.queries.values()))
@@ -51,12 +51,12 @@ def average_precision(benchmark: Benchmark, encoder: FakeEncoder | Encoder) -> f
     return float(np.mean(values))
 
 
-def test_figures_of_a_small_benchmark(
+def test_metrics_of_a_small_benchmark_computed_by_hand(
     benchmark: Benchmark, store: Store, encoder: FakeEncoder
 ) -> None:
     cell = evaluate(benchmark, VectorSearch(store, encoder), language_check=False)
     assert (cell.queries, cell.corpus, cell.relevant) == (2, 5, 3)
-    # "nurse" finds a and e at the top, in the order of their point ids, and then b.
+    # "nurse" ranks a and e first, in the order of their point ids, then b.
     first = min("ae", key=lambda doc: points(benchmark)[doc])
     expected = {"a": (1 / 2 + 2 / 3) / 2, "e": (1 / 1 + 2 / 3) / 2}[first]
     assert cell.metrics["MAP"] == pytest.approx((expected + 1.0) / 2)
@@ -69,7 +69,9 @@ def points(benchmark: Benchmark) -> dict[str, str]:
     return {row.records[0].doc_id or "": row.records[0].point_id for row in rows}
 
 
-def test_every_pair_of_the_sample_as_by_hand(store: Store, encoder: FakeEncoder) -> None:
+def test_map_of_every_pair_of_the_sample_equals_a_second_implementation(
+    store: Store, encoder: FakeEncoder
+) -> None:
     for benchmark in load_sample():
         cell = evaluate(benchmark, VectorSearch(store, encoder))
         expected = average_precision(benchmark, FakeEncoder())
@@ -102,18 +104,18 @@ def test_a_corpus_in_several_languages(store: Store, encoder: FakeEncoder) -> No
     assert cell.corpus == english_and_spanish(cell.collections, store)
     assert cell.metrics["MAP"] == pytest.approx(average_precision(mixed, encoder), abs=1e-6)
     assert cell.metrics["MAP"] < evaluate(english, VectorSearch(store, encoder)).metrics["MAP"]
-    # Asked of the engine as a search would, the ranking is the same, but for near ties.
+    # An exact search of the engine gives the same ranking, except for nearly equal scores.
     exact, *_ = VectorSearch(store, encoder).measure_index(mixed)
     best = evaluate(mixed, VectorSearch(store, encoder), depth=100).metrics["MAP"]
     assert exact.map_at_depth == pytest.approx(best, abs=1e-3)
-    # Titles in one language that are said to be in another are found out.
+    # Titles labelled with a wrong language are refused.
     wrong = replace(corpus, languages=("en", "de"), documents=relabelled(documents, "es", "de"))
     with pytest.raises(LanguageMismatch, match=r"corpus of .*en-en\+de"):
         evaluate(replace(mixed, corpus=wrong), VectorSearch(store, encoder))
 
 
 def english_and_spanish(collections: Sequence[str], store: Store) -> int:
-    """The number of their points; one collection is English, the other Spanish."""
+    """Total number of points; one collection is English, the other Spanish."""
     assert [name.split("__")[1] for name in collections] == ["en", "es"]
     return sum(store.describe(name).points for name in collections)
 
@@ -148,7 +150,7 @@ def test_a_corpus_is_ingested_once(store: Store, encoder: FakeEncoder) -> None:
     assert len(encoder.queries) == 60
 
 
-def test_other_corpora_of_the_collection_are_filtered_out(
+def test_other_corpora_in_the_collection_are_filtered_out(
     benchmark: Benchmark, store: Store, encoder: FakeEncoder, tmp_path: Path
 ) -> None:
     other = make_benchmark(QUERIES, {"x": "nurse", "y": "cook"}, {"1": {"x": 1}}, name="other")
@@ -169,7 +171,7 @@ def test_other_corpora_of_the_collection_are_filtered_out(
     )
 
 
-def test_the_run_file_gives_the_same_figures(
+def test_the_run_file_gives_the_same_metrics(
     store: Store, encoder: FakeEncoder, tmp_path: Path
 ) -> None:
     (benchmark,) = load_sample(pairs=["en-de"])
@@ -180,7 +182,7 @@ def test_the_run_file_gives_the_same_figures(
     assert score(run, benchmark.qrels).means == pytest.approx(cell.metrics)
 
 
-def test_run_files_of_large_corpora_are_cut_but_not_their_figures(
+def test_run_files_of_large_corpora_are_cut_without_changing_metrics(
     benchmark: Benchmark,
     store: Store,
     encoder: FakeEncoder,
@@ -196,7 +198,9 @@ def test_run_files_of_large_corpora_are_cut_but_not_their_figures(
     assert cut.metrics == whole.metrics
 
 
-def test_depth(benchmark: Benchmark, store: Store, encoder: FakeEncoder, tmp_path: Path) -> None:
+def test_depth_limits_the_rankings(
+    benchmark: Benchmark, store: Store, encoder: FakeEncoder, tmp_path: Path
+) -> None:
     cell = evaluate(
         benchmark, VectorSearch(store, encoder), depth=3, runs_dir=tmp_path, language_check=False
     )
@@ -217,7 +221,7 @@ def test_queries_in_another_language_are_refused(store: Store, encoder: FakeEnco
     assert store.aliases() == {}
 
 
-def test_a_corpus_in_another_language_is_refused_even_if_it_is_stored(
+def test_a_corpus_in_another_language_is_refused_even_if_stored(
     store: Store, encoder: FakeEncoder
 ) -> None:
     (english,) = load_sample(pairs=["en-en"])
@@ -232,7 +236,7 @@ def test_a_corpus_in_another_language_is_refused_even_if_it_is_stored(
         evaluate(wrong, VectorSearch(store, encoder))
 
 
-def test_a_model_that_was_trained_again_is_measured_anew(
+def test_a_retrained_model_is_measured_again(
     benchmark: Benchmark, store: Store, encoder: FakeEncoder
 ) -> None:
     other = make_benchmark(QUERIES, {"x": "nurse"}, {"1": {"x": 1}}, name="other")
@@ -246,7 +250,7 @@ def test_a_model_that_was_trained_again_is_measured_anew(
     assert [s.source for s in info.metadata.sources] == ["test"]
 
 
-def test_variants_stand_side_by_side(
+def test_each_variant_has_its_own_collection(
     benchmark: Benchmark, store: Store, encoder: FakeEncoder
 ) -> None:
     finetuned = FakeEncoder("finetuned")
@@ -261,7 +265,7 @@ def test_variants_stand_side_by_side(
     ]
 
 
-def test_a_corpus_that_cannot_be_stored_whole_is_refused(
+def test_a_corpus_with_a_title_that_cannot_be_stored_is_refused(
     store: Store, encoder: FakeEncoder
 ) -> None:
     broken = make_benchmark(QUERIES, {**TITLES, "f": "???"}, QRELS)
@@ -269,7 +273,7 @@ def test_a_corpus_that_cannot_be_stored_whole_is_refused(
         evaluate(broken, VectorSearch(store, encoder), language_check=False)
 
 
-def test_a_collection_that_is_not_the_corpus_is_refused(
+def test_a_collection_with_other_documents_is_refused(
     benchmark: Benchmark, store: Store, encoder: FakeEncoder
 ) -> None:
     more = replace(benchmark, documents={**benchmark.documents, "f": "vet"})
@@ -279,7 +283,9 @@ def test_a_collection_that_is_not_the_corpus_is_refused(
         evaluate(more, VectorSearch(store, encoder), language_check=False)
 
 
-def test_a_store_that_fails(benchmark: Benchmark, tmp_path: Path, encoder: FakeEncoder) -> None:
+def test_a_failing_store_raises_a_store_error(
+    benchmark: Benchmark, tmp_path: Path, encoder: FakeEncoder
+) -> None:
     (tmp_path / "store").write_text("a file")
     with pytest.raises(StoreError):
         failing = VectorSearch(open_store(str(tmp_path / "store")), encoder)
@@ -301,7 +307,7 @@ def test_a_query_without_judgements_is_ranked_but_not_averaged(
     assert cell.metrics == same.metrics
 
 
-def test_the_fake_encoder_is_what_it_says() -> None:
+def test_the_fake_encoder_gives_unit_vectors() -> None:
     vectors = encode(["nurse", "nurse", "cook"])
     assert np.array_equal(vectors[0], vectors[1])
     assert np.linalg.norm(vectors, axis=1) == pytest.approx(1.0)

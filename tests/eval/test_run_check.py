@@ -32,7 +32,7 @@ def kinds(findings) -> list[tuple[str, str, str]]:
     return [(f.kind, f.severity, f.where) for f in findings]
 
 
-def test_nothing_is_found_in_a_good_run(run_file) -> None:
+def test_a_good_run_has_no_findings(run_file) -> None:
     assert check_run(run_file(GOOD)) == []
     assert check_run(run_file(GOOD), EXPECTED) == []
 
@@ -66,15 +66,15 @@ def test_nothing_is_found_in_a_good_run(run_file) -> None:
         ("1 0 a 1\n1 0 b 0\n2 0 a 1\n", ("no run", "error", "file")),
     ],
 )
-def test_what_a_file_shows_by_itself(run_file, text: str | bytes, expected) -> None:
+def test_findings_without_expected_ids(run_file, text: str | bytes, expected) -> None:
     assert kinds(check_run(run_file(text))) == [expected]
 
 
-def test_whole_numbers_among_others_are_no_matter(run_file) -> None:
+def test_whole_numbers_among_decimals_are_accepted(run_file) -> None:
     assert check_run(run_file(GOOD + "3 Q0 a 1 7 me")) == []
 
 
-def test_ties_are_found_wherever_they_stand(run_file) -> None:
+def test_ties_are_found_across_distant_lines(run_file) -> None:
     findings = check_run(
         run_file(GOOD.replace("0.5", "0.50") + "1 Q0 c 1 0.9 me\n1 Q0 d 2 .5 me\n")
     )
@@ -83,7 +83,7 @@ def test_ties_are_found_wherever_they_stand(run_file) -> None:
     assert tie.what.startswith("2 documents have the score of another (first on line 5)")
 
 
-def test_lines_may_stand_in_any_order_that_ranks_and_scores_agree_on(run_file) -> None:
+def test_reversed_lines_only_get_warnings(run_file) -> None:
     lines = GOOD.splitlines(keepends=True)
     assert kinds(check_run(run_file("".join(reversed(lines))))) == [
         ("order", "warning", "line 2"),
@@ -91,15 +91,15 @@ def test_lines_may_stand_in_any_order_that_ranks_and_scores_agree_on(run_file) -
     ]
 
 
-def test_distances_in_place_of_scores(run_file) -> None:
-    """The scorer would turn every ranking round."""
+def test_distances_instead_of_scores_are_found(run_file) -> None:
+    """The scorer would reverse every ranking."""
     distances = "".join(f"1 Q0 d{n} {n} 0.{n} me\n" for n in range(1, 5))
     findings = check_run(run_file(distances))
     assert kinds(findings) == [("rank", "error", f"line {line}") for line in (2, 3, 4)]
     assert findings[0].what.startswith("rank 2 has score 0.2, rank 1 has 0.1")
 
 
-def test_lines_without_end_are_cut(run_file) -> None:
+def test_very_long_lines_are_cut(run_file) -> None:
     findings = check_run(run_file(GOOD + "1 Q0 c 3 " + "9" * 300_000 + " me\n"))
     assert {f.kind for f in findings} == {"columns"}
     assert all(len(f.what) < 300 for f in findings)
@@ -108,7 +108,7 @@ def test_lines_without_end_are_cut(run_file) -> None:
     assert (finding.kind, len(finding.what) < 300) == ("score", True)
 
 
-def test_ids_that_are_not_those_of_the_data(run_file) -> None:
+def test_foreign_ids_and_missing_queries_are_found(run_file) -> None:
     text = GOOD.replace("2 Q0 b", "9 Q0 b").replace("2 Q0 a", "9 Q0 z")
     assert kinds(check_run(run_file(text), EXPECTED)) == [
         ("foreign query", "error", "line 3"),
@@ -117,14 +117,14 @@ def test_ids_that_are_not_those_of_the_data(run_file) -> None:
     ]
 
 
-def test_short_rankings(run_file) -> None:
+def test_short_rankings_get_a_warning(run_file) -> None:
     text = GOOD.replace("2 Q0 a 2 -0.25 me\n", "")
     assert kinds(check_run(run_file(text), EXPECTED)) == [("short", "warning", "query 2")]
     assert kinds(check_run(run_file(text), depth=1)) == []
     assert len(check_run(run_file(text), depth=3)) == 2
 
 
-def test_a_run_for_another_pair_is_told_so(run_file) -> None:
+def test_a_run_for_another_pair_is_recognised(run_file) -> None:
     ids = {
         "en-en": (EN, EN_DOCS),
         "es-es": (ES, ES_DOCS),
@@ -152,7 +152,7 @@ def test_a_run_for_another_pair_is_told_so(run_file) -> None:
         ("12", "abx", []),
     ],
 )
-def test_ids_of_one_set_that_stand_in_a_larger_one_too(
+def test_ids_of_a_small_set_that_are_also_ids_of_a_larger_set(
     run_file, queries: str, documents: str, belongs_to: list[str]
 ) -> None:
     """TalentCLEF numbers the queries and the corpus of every language from 1 on."""
@@ -193,11 +193,11 @@ def test_a_run_over_the_corpus_of_the_wrong_language(run_file, talentclef: Path)
         ("my-run_a-b.trec", None),
     ],
 )  # fmt: skip
-def test_the_pair_in_a_name(name: str, pair: str | None) -> None:
+def test_the_pair_in_a_file_name(name: str, pair: str | None) -> None:
     assert pair_of_name(Path(name)) == pair
 
 
-def test_findings_without_end_are_counted(run_file, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_further_findings_of_a_kind_are_counted(run_file, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(check, "LISTED", 3)
     rising = "".join(f"1 Q0 d{n} {n} {n}.5 me\n" for n in range(11))
     findings = check_run(run_file(rising), EXPECTED)
@@ -207,7 +207,7 @@ def test_findings_without_end_are_counted(run_file, monkeypatch: pytest.MonkeyPa
     assert len([f for f in findings if f.kind == "foreign document"]) == 4
 
 
-def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
+def test_a_missing_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BenchmarkError, match="cannot be read"):
         check_run(tmp_path / "none")
 
@@ -219,7 +219,7 @@ scores = st.lists(
 
 @settings(max_examples=40, deadline=None)
 @given(scores)
-def test_packaged_rankings_keep_their_order_and_fall(
+def test_packaged_rankings_keep_their_order_and_decrease(
     tmp_path_factory: pytest.TempPathFactory, values: list[float]
 ) -> None:
     tmp_path = tmp_path_factory.mktemp("package")
@@ -245,7 +245,7 @@ def three(run_file) -> dict[str, Path]:
 @pytest.mark.parametrize(
     "text", ["\ufeff" + GOOD, GOOD.replace("0.5", "0.9"), "1 Q0 a 1 2 me\n1 Q0 b 2 1 me\n"]
 )
-def test_errors_that_are_corrected(run_file, tmp_path: Path, text: str) -> None:
+def test_packaging_corrects_some_errors(run_file, tmp_path: Path, text: str) -> None:
     runs = three(run_file) | {"en-en": run_file(text)}
     (error,) = check_run(runs["en-en"])
     assert (error.severity, error.kind in CORRECTED) == ("error", True)
@@ -255,7 +255,7 @@ def test_errors_that_are_corrected(run_file, tmp_path: Path, text: str) -> None:
     assert check_run(tmp_path / "run_en-en_T.trec") == []
 
 
-def test_the_same_runs_give_the_same_bytes(run_file, tmp_path: Path) -> None:
+def test_equal_runs_give_equal_bytes(run_file, tmp_path: Path) -> None:
     first, second = tmp_path / "a" / "1.zip", tmp_path / "2.zip"
     assert package(three(run_file), "TEAM", first) == [
         "run_en-en_TEAM.trec", "run_es-es_TEAM.trec", "run_de-de_TEAM.trec",
@@ -265,14 +265,14 @@ def test_the_same_runs_give_the_same_bytes(run_file, tmp_path: Path) -> None:
     assert [path.name for path in first.parent.iterdir()] == ["1.zip"]
 
 
-def test_what_cannot_be_packaged(run_file, tmp_path: Path) -> None:
+def test_refused_packages(run_file, tmp_path: Path) -> None:
     runs, out = three(run_file), tmp_path / "out.zip"
-    with pytest.raises(InvalidInput, match="cannot be a team's name"):
+    with pytest.raises(InvalidInput, match="cannot be the name of a team"):
         package(runs, "../TEAM", out)
     with pytest.raises(BenchmarkError, match="give the runs for de-de as well"):
         package({pair: runs[pair] for pair in ("en-en", "es-es")}, "TEAM", out)
     out.write_bytes(b"before")
-    with pytest.raises(BenchmarkError, match="is there already"):
+    with pytest.raises(BenchmarkError, match="exists already"):
         package(runs, "TEAM", out)
     runs["en-en"].write_text("1 0 a 1\n")
     with pytest.raises(BenchmarkError, match=r"line 1: .*looks like a line of judgements"):

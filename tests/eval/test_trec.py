@@ -21,7 +21,7 @@ from jobsearch.errors import BenchmarkError, SourceError
 RUN = {"1": [("a", 0.5), ("z", 0.5), ("b", 0.5 - 1e-9), ("c", -0.25)], "2": [("a", 1.0)]}
 
 
-def test_scores_fall_strictly_even_where_cosines_tie(tmp_path: Path) -> None:
+def test_written_scores_strictly_decrease_even_if_cosines_are_equal(tmp_path: Path) -> None:
     path = tmp_path / "runs" / "run.trec"
     write_run(path, RUN.items(), "fake-pretrained")
     assert path.read_text() == (
@@ -33,7 +33,7 @@ def test_scores_fall_strictly_even_where_cosines_tie(tmp_path: Path) -> None:
     )
 
 
-def test_what_is_written_can_be_read(tmp_path: Path) -> None:
+def test_a_written_run_can_be_read(tmp_path: Path) -> None:
     path = tmp_path / "run.trec"
     write_run(path, RUN.items(), "tag")
     read = read_run(path)
@@ -62,7 +62,7 @@ def test_printed_scores_differ_in_single_precision(
     assert [doc for doc, _ in read_run(path)["q"]] == [doc for doc, _ in ranking]
 
 
-def test_the_official_scorer_gives_our_figures_from_the_file(
+def test_the_official_scorer_gives_the_same_metrics_for_the_file(
     tmp_path: Path, ranx: ModuleType
 ) -> None:
     qrels = {"1": {"z": 1, "c": 1}, "2": {"a": 1}, "3": {"a": 1}}
@@ -78,14 +78,14 @@ def test_the_official_scorer_gives_our_figures_from_the_file(
     assert score(read_run(path), qrels).means == ours.means
 
 
-def test_the_compiled_sort_of_the_official_scorer_moves_ties(tmp_path: Path) -> None:
-    """Why ties are errors, and why runs are written without."""
+def test_the_compiled_sort_of_the_official_scorer_reorders_ties(tmp_path: Path) -> None:
+    """The reason why equal scores are errors, and why written runs have none."""
     pytest.importorskip("ranx")
     code = (
         "from numba.typed import List; from ranx.data_structures.common import typed_list_argosrt; "
         "print(*typed_list_argosrt(List([0.5] * 40)))"
     )
-    # In a process of its own: here nothing is compiled.
+    # In another process, because the fixture switches compilation off here.
     done = subprocess.run(
         [sys.executable, "-c", code],
         capture_output=True, text=True, check=True,
@@ -104,7 +104,7 @@ def test_the_official_scorer_agrees_on_the_validation_sets(
     cell = evaluate(benchmark, BASELINES["tfidf"], runs_dir=tmp_path, language_check=False)
     assert cell.run_file is not None
     language = {"en": "english", "es": "spanish", "de": "german"}[pair[:2]]
-    # As the task's script calls it.
+    # The same call as in the task's script.
     theirs = ranx.evaluate(
         ranx.Qrels.from_file(str(talentclef / "validation" / language / "qrels.tsv"), kind="trec"),
         ranx.Run.from_file(str(cell.run_file), kind="trec"),
@@ -115,14 +115,14 @@ def test_the_official_scorer_agrees_on_the_validation_sets(
         assert cell.metrics[ours] == pytest.approx(theirs[name], abs=1e-6), ours
 
 
-def test_file_name() -> None:
+def test_the_file_name_of_a_run() -> None:
     benchmark = make_benchmark({}, {}, {}, corpus_language="es", name="Talent CLEF")
     expected = "run_talent-clef-validation_en-es_my-model-v2-finetuned.trec"
     assert run_name(benchmark, run_tag("My Model/v2", "finetuned")) == expected
     assert run_tag("bm25", "") == "bm25"
 
 
-def test_a_failure_leaves_what_was_there(tmp_path: Path) -> None:
+def test_a_failure_keeps_the_earlier_file(tmp_path: Path) -> None:
     path = tmp_path / "run.trec"
     path.write_text("before")
     with pytest.raises(RuntimeError), run_writer(path, "tag") as writer:
@@ -138,13 +138,13 @@ def test_an_id_with_white_space_is_refused(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_a_folder_that_is_a_file(tmp_path: Path) -> None:
+def test_a_file_in_place_of_the_folder(tmp_path: Path) -> None:
     (tmp_path / "runs").write_text("")
     with pytest.raises(BenchmarkError, match=r"run\.trec cannot be written \(.*another folder"):
         write_run(tmp_path / "runs" / "run.trec", RUN.items(), "tag")
 
 
-def test_a_full_disk(tmp_path: Path) -> None:
+def test_a_full_disk_leaves_no_file(tmp_path: Path) -> None:
     path = tmp_path / "run.trec"
     message = r"run\.trec cannot be written \(No space left"
     with pytest.raises(BenchmarkError, match=message), run_writer(path, "tag"):
@@ -152,7 +152,7 @@ def test_a_full_disk(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_a_folder_in_the_place_of_the_file(tmp_path: Path) -> None:
+def test_a_folder_in_place_of_the_file(tmp_path: Path) -> None:
     (tmp_path / "run.trec" / "inside").mkdir(parents=True)
     with pytest.raises(BenchmarkError, match=r"run\.trec cannot be written"):
         write_run(tmp_path / "run.trec", RUN.items(), "tag")
@@ -165,24 +165,26 @@ def test_a_folder_in_the_place_of_the_file(tmp_path: Path) -> None:
         ("q_id Q0 doc_id rank score tag\n", r"line 1: not 'q_id Q0 doc_id rank score tag'"),
         ("1 Q0 a 1 0.5 t\n1 Q0 b 2\n", r"line 2: not 'q_id Q0"),
         ("1 Q0 a 1 nan t\n", r"line 1: not"),
-        ("1 Q0 a 1 0.5 t\n1 Q0 a 2 0.4 t\n", r"line 2: document 'a' stands twice for query '1'"),
+        ("1 Q0 a 1 0.5 t\n1 Q0 a 2 0.4 t\n", r"line 2: document 'a' appears twice for query '1'"),
         ("", r"is empty: give a TREC run file"),
     ],
     ids=["header", "short", "nan", "twice", "empty"],
 )
-def test_bad_run_files(tmp_path: Path, text: str, message: str) -> None:
+def test_bad_run_files_are_refused_with_file_and_line(
+    tmp_path: Path, text: str, message: str
+) -> None:
     path = tmp_path / "run.trec"
     path.write_text(text)
     with pytest.raises(BenchmarkError, match=rf"run\.trec.*{message}"):
         read_run(path)
 
 
-def test_a_missing_run_file(tmp_path: Path) -> None:
+def test_a_missing_run_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match=r"nothing\.trec cannot be read \(No such file"):
         read_run(tmp_path / "nothing.trec")
 
 
-def test_a_run_file_that_is_not_text(tmp_path: Path) -> None:
+def test_a_run_file_in_another_encoding_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "run.trec"
     path.write_bytes(b"1 Q0 \xff 1 0.5 t\n")
     with pytest.raises(BenchmarkError, match=r"line 1: not 'q_id Q0 doc_id rank score tag'"):
