@@ -1,1 +1,1 @@
-"""Offline evaluation: benchmarks, runs, metrics and the leaderboard."""
+"""Offline evaluation of systems on benchmarks: runs, metrics, tables and reports."""

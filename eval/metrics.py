@@ -7,10 +7,10 @@ from typing import Any
 
 from eval.benchmarks.base import Qrels
 
-#: Query id -> documents and their scores, best first.
+#: Query id -> document ids and scores, best first.
 Run = Mapping[str, Sequence[tuple[str, float]]]
 
-#: Names as the leaderboard has them -> names in ir-measures.
+#: Metric as the leaderboard names it -> name in ir-measures.
 MEASURES = {
     "MAP": "AP",
     "MRR": "RR",
@@ -20,19 +20,19 @@ MEASURES = {
     "P@100": "P@100",
     "R@100": "R@100",
 }
-# Of which trec_eval gets the rankings at once.
+# Number of queries per call of trec_eval; it bounds the memory.
 _QUERIES_AT_A_TIME = 100
 
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """Figures of a run, all in [0, 1], higher is better.
+    """Metrics of a run, all in [0, 1]; higher is better.
 
     Args:
         means: metric -> mean over the judged queries.
-        per_query: query id -> metric -> value; a judged query that the run lacks has zeros.
-        missing_queries: judged queries that the run lacks.
-        unjudged_queries: queries of the run without judgements, which count for nothing.
+        per_query: query id -> metric -> value; 0 for a judged query without a ranking in the run.
+        missing_queries: judged queries without a ranking in the run.
+        unjudged_queries: queries of the run without judgements; they do not affect the means.
     """
 
     means: Mapping[str, float]
@@ -50,9 +50,9 @@ def score(run: Run, qrels: Qrels) -> Scores:
     shorter rankings.
 
     Args:
-        run: rankings; their order counts, and scores are not looked at, so that ties cannot be
-            broken in two ways.
-        qrels: judgements.
+        run: the rankings. Only their order matters; scores are ignored, so that equal scores
+            cannot be ordered in two ways.
+        qrels: the judgements.
 
     Raises:
         ValueError: there are no judgements, or a ranking has a document twice.
@@ -60,34 +60,41 @@ def score(run: Run, qrels: Qrels) -> Scores:
     per_query: dict[str, Mapping[str, float]] = {}
     q_ids = list(qrels)
     for start in range(0, len(q_ids), _QUERIES_AT_A_TIME):
-        some = q_ids[start : start + _QUERIES_AT_A_TIME]
-        rankings = {q_id: [doc_id for doc_id, _ in run.get(q_id, ())] for q_id in some}
-        per_query |= _score(rankings, {q_id: qrels[q_id] for q_id in some})
+        batch = q_ids[start : start + _QUERIES_AT_A_TIME]
+        rankings = {q_id: [doc_id for doc_id, _ in run.get(q_id, ())] for q_id in batch}
+        per_query |= _score(rankings, {q_id: qrels[q_id] for q_id in batch})
     return summarize(per_query, qrels, run)
 
 
 def score_ranking(ranking: Sequence[str], judged: Mapping[str, int]) -> dict[str, float]:
-    """Score one ranking of document ids, best first: metric -> value.
+    """Score one ranking of document ids, best first.
+
+    Args:
+        ranking: document ids, best first.
+        judged: document id -> relevance.
+
+    Returns:
+        Metric -> value in [0, 1]; higher is better.
 
     Raises:
-        ValueError: it has a document twice.
+        ValueError: the ranking has a document twice.
     """
     return _score({"q": ranking}, {"q": judged})["q"]
 
 
 def _score(rankings: Mapping[str, Sequence[str]], qrels: Qrels) -> dict[str, dict[str, float]]:
-    """Query id -> metric -> value; the same queries are in both."""
+    """Query id -> metric -> value; ``rankings`` and ``qrels`` have the same queries."""
     values = {q_id: dict.fromkeys(MEASURES, 0.0) for q_id in qrels}
     scored: dict[str, dict[str, float]] = {}
     for q_id, ranking in rankings.items():
-        # trec_eval sorts by score itself and breaks ties by document id, others as it happens;
-        # strictly falling scores leave nobody a choice. It keeps them in single precision, which
-        # holds whole numbers up to 2**24.
+        # trec_eval sorts by score and orders equal scores by document id. Strictly decreasing
+        # scores keep the order of the ranking. trec_eval holds scores in single precision, which
+        # is exact for whole numbers up to 2**24.
         depth = len(ranking)
         scored[q_id] = dict(zip(ranking, map(float, range(depth, 0, -1)), strict=True))
         if len(scored[q_id]) != depth:
             raise ValueError(
-                f"the ranking of {depth} documents has only {len(scored[q_id])} different ones"
+                f"the ranking of {depth} documents has only {len(scored[q_id])} distinct ones"
             )
     answered = {q_id: ranking for q_id, ranking in scored.items() if ranking}
     if answered:
@@ -101,7 +108,12 @@ def _score(rankings: Mapping[str, Sequence[str]], qrels: Qrels) -> dict[str, dic
 def summarize(
     per_query: Mapping[str, Mapping[str, float]], qrels: Qrels, run_queries: Iterable[str]
 ) -> Scores:
-    """Average the values of all judged queries.
+    """Average the metrics of all judged queries.
+
+    Args:
+        per_query: query id -> metric -> value, for every judged query.
+        qrels: the judgements.
+        run_queries: ids of the queries that have a ranking.
 
     Raises:
         ValueError: there are no judgements.
@@ -121,7 +133,7 @@ def summarize(
 def _measures() -> dict[Any, str]:
     import ir_measures
 
-    return {ir_measures.parse_measure(own): name for name, own in MEASURES.items()}
+    return {ir_measures.parse_measure(measure): name for name, measure in MEASURES.items()}
 
 
 @cache

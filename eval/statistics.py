@@ -1,4 +1,4 @@
-"""How far figures can be trusted: bootstrap intervals, paired tests, Holm's correction."""
+"""Statistics of metrics: bootstrap intervals, paired tests, Holm's correction."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,12 +8,14 @@ import numpy.typing as npt
 
 Values = npt.NDArray[np.float64]
 
+#: Confidence level of intervals.
 LEVEL = 0.95
+#: Number of resamples of the bootstrap.
 RESAMPLES = 2_000
-#: Random exchanges of two systems' values; the smallest p-value is two in as many.
+#: Number of random exchanges in the paired test; its smallest p-value is about 2 / ``EXCHANGES``.
 EXCHANGES = 10_000
 SEED = 0
-# Resamples that are held at a time.
+# Number of resamples in memory at a time.
 _BATCH = 100
 
 
@@ -23,7 +25,7 @@ class PairedTest:
 
     Args:
         difference: mean of the second minus mean of the first.
-        low, high: 95% bootstrap interval of it, over the queries.
+        low, high: 95% bootstrap interval of the difference, over the queries.
         p: two-sided p-value of the paired randomisation test.
     """
 
@@ -39,17 +41,17 @@ def bootstrap_interval(values: Values, seed: int = SEED) -> list[tuple[float, fl
     Efron and Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 13.
 
     Args:
-        values: (metrics, queries) float64; all metrics are resampled alike.
-        seed: of the resampling.
+        values: (metrics, queries) float64; all metrics use the same resamples.
+        seed: seed of the resampling.
 
     Returns:
-        Lower and upper end, one a metric; the mean itself twice if there is one query only.
+        Lower and upper end, for each metric; both are the mean if there is only one query.
     """
     from scipy.stats import bootstrap
 
     if values.shape[-1] < 2:
         return [(mean, mean) for mean in values.mean(axis=-1).tolist()]
-    found = bootstrap(
+    interval = bootstrap(
         (values,),
         np.mean,
         axis=-1,
@@ -59,20 +61,24 @@ def bootstrap_interval(values: Values, seed: int = SEED) -> list[tuple[float, fl
         method="percentile",
         rng=np.random.default_rng(seed),
     ).confidence_interval
-    return list(zip(found.low.tolist(), found.high.tolist(), strict=True))
+    return list(zip(interval.low.tolist(), interval.high.tolist(), strict=True))
 
 
 def paired_test(first: Values, second: Values, seed: int = SEED) -> PairedTest:
     """Compare two systems on the same queries.
 
-    The randomisation test exchanges the two values of a query at random: it asks how often so large
-    a difference arises if the systems are the same (Smucker, Allan and Carterette, "A Comparison of
-    Statistical Significance Tests for Information Retrieval Evaluation", CIKM 2007).
+    The randomisation test exchanges the two values of each query at random. Its p-value estimates
+    how often two equal systems would differ at least this much (Smucker, Allan and Carterette, "A
+    Comparison of Statistical Significance Tests for Information Retrieval Evaluation", CIKM 2007).
 
-    ``first`` and ``second`` are (queries,) float64 in the same order.
+    Args:
+        first: (queries,) float64, values of the first system.
+        second: (queries,) float64, values of the second system for the same queries in the same
+            order.
+        seed: seed of the test and of the bootstrap.
 
     Raises:
-        ValueError: there are no queries, or not as many on both sides.
+        ValueError: there are no queries, or the numbers of queries differ.
     """
     from scipy.stats import permutation_test
 
@@ -95,14 +101,17 @@ def paired_test(first: Values, second: Values, seed: int = SEED) -> PairedTest:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Correct p-values for their number, step down (Holm, Scandinavian J. of Statistics 6, 1979).
+    """Correct p-values for multiple tests (Holm, Scandinavian Journal of Statistics 6, 1979).
 
-    The smallest is multiplied by how many there are, the next by one less and so on; none becomes
-    smaller than the one before it, nor larger than 1.
+    With n values, the smallest is multiplied by n, the next by n - 1, and so on. A corrected value
+    is at least that of the next smaller p-value, and at most 1.
+
+    Returns:
+        The corrected values, in the order of ``p_values``.
     """
     corrected = [0.0] * len(p_values)
-    worst = 0.0
-    for done, place in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
-        worst = max(worst, min(1.0, p_values[place] * (len(p_values) - done)))
-        corrected[place] = worst
+    largest = 0.0
+    for rank, place in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
+        largest = max(largest, min(1.0, p_values[place] * (len(p_values) - rank)))
+        corrected[place] = largest
     return corrected

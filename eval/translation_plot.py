@@ -1,6 +1,6 @@
-"""The picture of translations: one panel a variant, one colour and marker a language.
+"""Plots translations: one panel per variant of a model, one colour and marker per language.
 
-After figure 2 of DS@GT at TalentCLEF 2025 (https://ceur-ws.org/Vol-4038/).
+Modelled on figure 2 of DS@GT at TalentCLEF 2025 (https://ceur-ws.org/Vol-4038/).
 """
 
 import io
@@ -23,18 +23,19 @@ if TYPE_CHECKING:
     from matplotlib.text import Annotation
     from matplotlib.transforms import Bbox
 
+#: Suffixes of the files that can be written.
 SUFFIXES = (".png", ".svg")
 
-# Okabe and Ito's colours, which the colour-blind tell apart, each with a shape of its own.
+# Okabe and Ito's colours, distinguishable with any colour vision, each with its own marker.
 _STYLES = (
     ("#0072B2", "o"), ("#D55E00", "s"), ("#009E73", "^"), ("#CC79A7", "D"),
     ("#E69F00", "v"), ("#56B4E9", "P"), ("#000000", "X"),
 )  # fmt: skip
-_PANEL_INCHES, _LEAST_INCHES, _HEIGHT_INCHES, _DPI = 6.0, 7.0, 6.6, 200
+_PANEL_INCHES, _MIN_WIDTH_INCHES, _HEIGHT_INCHES, _DPI = 6.0, 7.0, 6.6, 200
 _MARGIN = 1.08
-_ANNOTATED = 8
+_MAX_NAMED = 8
 _MAX_LABEL_CHARS = 32
-# Where a label may stand beside its point: offset in points of print, and its anchor.
+# Positions of a label beside its point: offset in typographic points, and anchor of the text.
 _SIDES = (
     ((7, 3), "left", "bottom"), ((7, -3), "left", "top"),
     ((-7, 3), "right", "bottom"), ((-7, -3), "right", "top"),
@@ -43,19 +44,22 @@ _SIDES = (
 
 
 def check_outputs(paths: Sequence[Path], languages: Sequence[str]) -> None:
-    """Refuse, before anything is encoded, what could not be drawn in the end.
+    """Check that a figure can be drawn and written, before titles are encoded.
+
+    Args:
+        paths: files to write.
+        languages: languages to draw.
 
     Raises:
-        InvalidInput: a suffix other than .png and .svg, more languages than there are colours, or
-            matplotlib is not installed.
+        InvalidInput: a file has another suffix than .png and .svg, there are more languages than
+            colours, or matplotlib is not installed.
     """
     for path in paths:
         if path.suffix.lower() not in SUFFIXES:
             raise InvalidInput(f"{path}: name the figure with the suffix {' or '.join(SUFFIXES)}")
     if len(languages) > len(_STYLES):
         raise InvalidInput(
-            f"{len(languages)} languages cannot be told apart in one figure: give at most "
-            f"{len(_STYLES)}"
+            f"a figure cannot distinguish {len(languages)} `languages`: give at most {len(_STYLES)}"
         )
     try:
         import matplotlib.figure  # noqa: F401
@@ -64,22 +68,22 @@ def check_outputs(paths: Sequence[Path], languages: Sequence[str]) -> None:
 
 
 def draw_translations(panels: Sequence[Panel], labels: Labels, concepts: Sequence[str]) -> "Figure":
-    """Draw the panels side by side, at one scale.
+    """Draw the panels side by side, at the same scale.
 
     Args:
-        panels: one a variant; their points are those of ``concepts``.
-        labels: where the titles are taken from that some points are annotated with.
-        concepts: the chosen ones, in the order of the points.
+        panels: one panel per variant, with the points of ``concepts``.
+        labels: titles for the annotations.
+        concepts: the drawn concepts, in the order of the points.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    width = max(_PANEL_INCHES * len(panels), _LEAST_INCHES)
+    width = max(_PANEL_INCHES * len(panels), _MIN_WIDTH_INCHES)
     figure = Figure(figsize=(width, _HEIGHT_INCHES), dpi=_DPI, layout="constrained")
     FigureCanvasAgg(figure)
-    among = len(labels.shared(*labels.languages))
+    total = len(labels.shared(*labels.languages))
     figure.suptitle(
-        f"{panels[0].model}: {len(concepts):,} of {among:,} occupations of {labels.source}",
+        f"{panels[0].model}: {len(concepts):,} of {total:,} occupations of {labels.source}",
         fontsize=13,
         parse_math=False,
     )
@@ -90,7 +94,7 @@ def draw_translations(panels: Sequence[Panel], labels: Labels, concepts: Sequenc
     figure.legend(
         handles, names, loc="outside lower center", ncols=len(names), frameon=False, fontsize=11
     )
-    figure.draw_without_rendering()  # settles the layout, which scale and labels depend on
+    figure.draw_without_rendering()  # fixes the layout, which scale and labels depend on
     _set_scale(axes, panels)
     figure.draw_without_rendering()
     named = _annotate(axes, panels, _texts(labels, concepts))
@@ -100,9 +104,9 @@ def draw_translations(panels: Sequence[Panel], labels: Labels, concepts: Sequenc
 
 
 def write_figure(figure: "Figure", path: Path) -> None:
-    """Write a PNG or SVG file, by the suffix; it appears whole or not at all.
+    """Write a PNG or SVG file, chosen by the suffix, atomically.
 
-    Folders above it are made. The same figure gives the same bytes.
+    Missing folders are created. Equal figures give equal bytes.
 
     Raises:
         BenchmarkError: the file cannot be written.
@@ -113,7 +117,7 @@ def write_figure(figure: "Figure", path: Path) -> None:
     kind = path.suffix.lower().removeprefix(".")
     with mpl.rc_context({"svg.hashsalt": "jobsearch"}):
         figure.savefig(picture, format=kind, metadata={"Date": None} if kind == "svg" else None)
-    with whole_file(path, "give another --output", BenchmarkError) as partial:
+    with whole_file(path, "give another `output`", BenchmarkError) as partial:
         partial.write_bytes(picture.getvalue())
 
 
@@ -142,20 +146,20 @@ def _draw_points(ax: "Axes", panel: Panel, languages: Sequence[str]) -> None:
 
 
 def _set_scale(axes: Sequence["Axes"], panels: Sequence[Panel]) -> None:
-    """One scale for all axes, the largest at which every panel fits: their distances compare."""
+    """Set one scale for all panels, so that distances compare: the largest at which all fit."""
     clouds = [panel.points.reshape(-1, 2) for panel in panels]
     sizes = [np.array((ax.bbox.width, ax.bbox.height)) for ax in axes]
     fits = [np.ptp(cloud, axis=0) / size for cloud, size in zip(clouds, sizes, strict=True)]
     per_pixel = _MARGIN * (np.max(fits) or 1 / _DPI)
     for ax, cloud, size in zip(axes, clouds, sizes, strict=True):
-        middle, reach = (cloud.min(axis=0) + cloud.max(axis=0)) / 2, per_pixel * size / 2
-        ax.set_xlim(middle[0] - reach[0], middle[0] + reach[0])
-        ax.set_ylim(middle[1] - reach[1], middle[1] + reach[1])
+        centre, half = (cloud.min(axis=0) + cloud.max(axis=0)) / 2, per_pixel * size / 2
+        ax.set_xlim(centre[0] - half[0], centre[0] + half[0])
+        ax.set_ylim(centre[1] - half[1], centre[1] + half[1])
         ax.set_aspect("equal")
 
 
 def _draw_lines(ax: "Axes", panel: Panel, named: Collection[int]) -> None:
-    """Join the labels of each concept, each with each; those of named concepts darker, on top."""
+    """Connect all labels of each concept; lines of named concepts are darker and on top."""
     from matplotlib.collections import LineCollection
 
     languages, concepts, _ = panel.points.shape
@@ -163,52 +167,53 @@ def _draw_lines(ax: "Axes", panel: Panel, named: Collection[int]) -> None:
         ("lines", [n for n in range(concepts) if n not in named], "0.78", 1.0),
         ("named-lines", sorted(named), "0.35", 1.5),
     ):
-        joined = [
+        segments = [
             panel.points[[one, other], number]
             for number in numbers
             for one, other in combinations(range(languages), 2)
         ]
-        lines = LineCollection(joined, colors=colour, linewidths=0.8, zorder=zorder)
+        lines = LineCollection(segments, colors=colour, linewidths=0.8, zorder=zorder)
         lines.set_gid(f"{gid}-{panel.variant}")
         ax.add_collection(lines, autolim=False)
 
 
 def _summary(panel: Panel) -> str:
     translations = fmean(pair.translations for pair in panel.pairs)
-    others = fmean(pair.random for pair in panel.pairs)
+    random = fmean(pair.random for pair in panel.pairs)
     return (
-        f"mean cosine over all: translations {translations:.3f}, random pairs {others:.3f}, "
-        f"difference {translations - others:.3f}"
+        f"mean cosine over all: translations {translations:.3f}, random pairs {random:.3f}, "
+        f"difference {translations - random:.3f}"
     )
 
 
 def _texts(labels: Labels, concepts: Sequence[str]) -> dict[int, tuple[int, str]]:
-    """For each concept, its language and title to annotate with, if the font can print one.
+    """Number of a concept -> place of a language, and title, for the annotation.
 
-    English comes first, then the languages as they were asked for.
+    The title is the first that is short enough and that the font can print: in English, else in the
+    first such language. Concepts without such a title are left out.
     """
     from matplotlib.font_manager import FontProperties, findfont, get_font
 
-    known = get_font(findfont(FontProperties())).get_charmap().keys()
+    printable = get_font(findfont(FontProperties())).get_charmap().keys()
     order = sorted(range(len(labels.languages)), key=lambda place: labels.languages[place] != "en")
-    found: dict[int, tuple[int, str]] = {}
+    texts: dict[int, tuple[int, str]] = {}
     for number, concept in enumerate(concepts):
         for place in order:
             title = labels.titles[labels.languages[place]][concept]
-            if set(map(ord, title)) <= known and len(title) <= _MAX_LABEL_CHARS:
-                found[number] = (place, title)
+            if set(map(ord, title)) <= printable and len(title) <= _MAX_LABEL_CHARS:
+                texts[number] = (place, title)
                 break
-    return found
+    return texts
 
 
 def _annotate(
     axes: Sequence["Axes"], panels: Sequence[Panel], texts: Mapping[int, tuple[int, str]]
 ) -> set[int]:
-    """Name a few concepts that lie apart, the same in every panel; return their numbers."""
+    """Write the titles of a few distant concepts, the same in all panels; return their numbers."""
     taken: list[list[Bbox]] = [[] for _ in axes]
     named: set[int] = set()
     for number in _far_apart(panels[0].points.mean(axis=0)):
-        if number not in texts or len(named) == _ANNOTATED:
+        if number not in texts or len(named) == _MAX_NAMED:
             continue
         place, title = texts[number]
         placed = [
@@ -226,7 +231,7 @@ def _annotate(
 
 
 def _far_apart(centres: Points) -> list[int]:
-    """The numbers of the points (n, 2), each as far as can be from those before it."""
+    """Numbers of the points (n, 2), each as far as possible from all points before it."""
     distances = np.linalg.norm(centres - centres.mean(axis=0), axis=1)
     order: list[int] = []
     for _ in centres:
@@ -239,7 +244,7 @@ def _far_apart(centres: Points) -> list[int]:
 def _place(
     ax: "Axes", points: Points, at: tuple[int, int], title: str, taken: Sequence["Bbox"]
 ) -> "Annotation | None":
-    """Write a title beside a point, where it hides no point and no other title; None if nowhere."""
+    """Write a title beside a point without hiding a point or a title; None if there is no room."""
     from matplotlib.patheffects import withStroke
 
     markers = ax.transData.transform(points.reshape(-1, 2))

@@ -1,1 +1,1 @@
-"""Findings that the metrics hide: copies, gender, loss of the index, impossible figures."""
+"""Diagnostics beyond the metrics: benchmark facts, gender, index loss, implausible figures."""

@@ -1,4 +1,4 @@
-"""What the figures of a benchmark hide: copies, contradictions, and what no run can do."""
+"""Properties of a benchmark that affect the figures of every system."""
 
 from collections import Counter
 from statistics import fmean
@@ -7,26 +7,28 @@ from eval.benchmarks.base import Benchmark
 from eval.results import BenchmarkFacts
 from jobsearch.text import fold_title
 
-#: Depths of runs that people submit: what each caps MAP at.
+#: Usual depths of submitted runs, for which the highest possible MAP is computed.
 RUN_DEPTHS = (10, 100)
 
 
 def copies_of_queries(benchmark: Benchmark) -> dict[str, frozenset[str]]:
-    """Query id -> the documents whose title is the query word for word, case aside.
+    """Query id -> ids of the documents with the same title, case aside.
 
-    Only queries that have such documents are listed.
+    Queries without such documents are left out.
     """
-    holders: dict[str, set[str]] = {}
+    ids_of_title: dict[str, set[str]] = {}
     for doc_id, title in benchmark.documents.items():
-        holders.setdefault(fold_title(title), set()).add(doc_id)
-    found = ((q_id, holders.get(fold_title(title))) for q_id, title in benchmark.queries.items())
-    return {q_id: frozenset(documents) for q_id, documents in found if documents}
+        ids_of_title.setdefault(fold_title(title), set()).add(doc_id)
+    copies = (
+        (q_id, ids_of_title.get(fold_title(title))) for q_id, title in benchmark.queries.items()
+    )
+    return {q_id: frozenset(doc_ids) for q_id, doc_ids in copies if doc_ids}
 
 
 def facts_of(benchmark: Benchmark) -> BenchmarkFacts:
-    """Look at queries, documents and judgements."""
+    """Compute the facts of a benchmark from its queries, documents and judgements."""
     copies = copies_of_queries(benchmark)
-    times = Counter(map(fold_title, benchmark.documents.values()))
+    title_counts = Counter(map(fold_title, benchmark.documents.values()))
     return BenchmarkFacts(
         copies=len(copies),
         copies_not_relevant=sum(
@@ -34,22 +36,25 @@ def facts_of(benchmark: Benchmark) -> BenchmarkFacts:
             for q_id, documents in copies.items()
             if q_id in benchmark.qrels
         ),
-        repeated_titles=sum(count > 1 for count in times.values()),
-        contradictions=_contradictions(benchmark, times),
+        repeated_titles=sum(count > 1 for count in title_counts.values()),
+        contradictions=_contradictions(benchmark, title_counts),
         random_map=_random_map(benchmark),
         best_map={str(depth): _best_map(benchmark, depth) for depth in RUN_DEPTHS},
     )
 
 
-def _contradictions(benchmark: Benchmark, times: Counter[str]) -> int:
-    """An unjudged document counts as not relevant, as the metrics take it."""
-    found = 0
+def _contradictions(benchmark: Benchmark, title_counts: Counter[str]) -> int:
+    """Pairs of a query and a title with relevant documents and others.
+
+    An unjudged document counts as not relevant, as it does in the metrics.
+    """
+    total = 0
     for judged in benchmark.qrels.values():
         relevant = Counter(
             fold_title(benchmark.documents[doc_id]) for doc_id, value in judged.items() if value > 0
         )
-        found += sum(times[title] > count for title, count in relevant.items())
-    return found
+        total += sum(title_counts[title] > count for title, count in relevant.items())
+    return total
 
 
 def _relevant_counts(benchmark: Benchmark) -> list[int]:
@@ -73,5 +78,5 @@ def _random_map(benchmark: Benchmark) -> float:
 
 
 def _best_map(benchmark: Benchmark, depth: int) -> float:
-    """MAP of a run of that depth in which relevant documents come first."""
+    """MAP of a run of this depth that ranks relevant documents first."""
     return fmean(min(1.0, depth / count) if count else 0.0 for count in _relevant_counts(benchmark))

@@ -1,8 +1,8 @@
-"""Whether a system answers the feminine form of a title as it answers the masculine one.
+"""Compares the rankings for the masculine and the feminine form of a title.
 
-Queries pair up where both forms of a title are asked (``Arzt``, ``Ärztin``), by the rule of
-:func:`ingest.gendered.find_form_pairs`; no list of names or outside data is used, and the pairs are
-part of the result.
+Two queries form a pair if they are the two forms of one title (``Arzt``, ``Ärztin``), by the rules
+of :func:`ingest.gendered.find_form_pairs`. No lists of names or other outside data are used, and
+the pairs are part of the result.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,28 +14,28 @@ from eval.benchmarks.base import Benchmark
 from ingest.gendered import find_form_pairs
 from jobsearch.text import fold_title
 
-#: Persistence of rank-biased overlap: the first 10 ranks have 86% of the weight.
+#: Persistence of rank-biased overlap; with .9, the first 10 ranks have 86% of the weight.
 PERSISTENCE = 0.9
-#: Down to this rank rankings are compared; what follows weighs less than .00003.
+#: Depth to which rankings are compared; all ranks below weigh less than .00003.
 DEPTH = 100
-#: Documents among which the masculine share is counted.
+#: Number of documents at the top of a ranking that the masculine share is computed from.
 SHARE_DEPTH = 10
 
 
 @dataclass(frozen=True, slots=True)
 class GenderedPair:
-    """Two queries that differ in gender only.
+    """Two queries that differ only in gender.
 
     Args:
         masculine, feminine: ids of the queries.
-        masculine_title, feminine_title: as they are asked.
-        overlap: rank-biased overlap of the two rankings in [0, 1]; 1 if they are the same.
-        overlap_of_jobs: the same after documents whose titles are the same, or the two forms of
-            one, count as one document.
-        masculine_map, feminine_map: average precision of each; None if it has no judgements.
-        masculine_share, feminine_share: of those of the first ``SHARE_DEPTH`` documents that stand
-            in the corpus in both forms, how many are masculine, in the ranking of either query;
-            None if there are none.
+        masculine_title, feminine_title: titles of the queries.
+        overlap: rank-biased overlap of the two rankings in [0, 1]; 1 if they are equal.
+        overlap_of_jobs: the same, with documents that have the same title or the two forms of one
+            title counted as one document.
+        masculine_map, feminine_map: average precision of each query; None without judgements.
+        masculine_share, feminine_share: share of masculine titles in the first ``SHARE_DEPTH``
+            documents for the masculine and for the feminine query, among documents whose titles are
+            in the corpus in both forms; None without such documents.
     """
 
     masculine: str
@@ -52,12 +52,13 @@ class GenderedPair:
 
 @dataclass(frozen=True, slots=True)
 class GenderReport:
-    """All pairs of a benchmark, and the means over them.
+    """All pairs of a benchmark, and means over them.
 
     Args:
-        persistence, depth, share_depth: how overlap and shares were computed.
-        corpus_share: of the documents that stand in both forms, how many are masculine.
-        pairs: the pairs; at least one.
+        persistence, depth, share_depth: parameters of overlap and shares.
+        corpus_share: share of masculine titles in the corpus, among documents whose titles are
+            there in both forms; None without such documents.
+        pairs: the pairs, at least one.
     """
 
     persistence: float
@@ -68,14 +69,14 @@ class GenderReport:
 
     @property
     def means(self) -> dict[str, float | None]:
-        """Mean of each figure over the pairs that have it, None where none has."""
+        """Mean of each figure over the pairs with a value; None if no pair has one."""
         names = (
             "overlap", "overlap_of_jobs", "masculine_map", "feminine_map", "masculine_share",
             "feminine_share",
         )  # fmt: skip
         values = {name: [getattr(pair, name) for pair in self.pairs] for name in names}
-        known = {name: [v for v in found if v is not None] for name, found in values.items()}
-        return {name: fmean(found) if found else None for name, found in known.items()}
+        known = {name: [v for v in each if v is not None] for name, each in values.items()}
+        return {name: fmean(each) if each else None for name, each in known.items()}
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data for JSON, the means included."""
@@ -83,23 +84,26 @@ class GenderReport:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
-        """Read what :meth:`as_dict` made."""
+        """Read the output of :meth:`as_dict`."""
         pairs = tuple(GenderedPair(**pair) for pair in data["pairs"])
-        own = {name: value for name, value in data.items() if name != "means"}
-        return cls(**{**own, "pairs": pairs})
+        fields = {name: value for name, value in data.items() if name != "means"}
+        return cls(**{**fields, "pairs": pairs})
 
 
 def rank_biased_overlap(first: Sequence[str], second: Sequence[str], p: float) -> float:
-    """Similarity of two rankings, the first ranks weighing most: 0 disjoint, 1 equal.
+    """Similarity of two rankings in [0, 1]; the first ranks weigh most.
 
-    RBO_ext for two prefixes of one length (Webber, Moffat and Zobel, "A Similarity Measure for
-    Indefinite Rankings", ACM Transactions on Information Systems 28(4), 2010): the agreement at the
-    last rank is taken to go on. Of rankings of different length, the longer is cut.
+    RBO_ext for two prefixes of equal length (Webber, Moffat and Zobel, "A Similarity Measure for
+    Indefinite Rankings", ACM Transactions on Information Systems 28(4), 2010). It assumes that the
+    agreement at the last rank continues. If the lengths differ, the longer ranking is cut.
 
     Args:
         first: documents, best first, each at most once.
-        second: likewise.
-        p: persistence in (0, 1): how likely a reader goes on to the next rank.
+        second: documents of the other ranking, likewise.
+        p: persistence in (0, 1): probability that a reader continues to the next rank.
+
+    Returns:
+        0 for disjoint rankings, 1 for equal ones.
     """
     depth = min(len(first), len(second))
     if not depth:
@@ -117,10 +121,10 @@ def rank_biased_overlap(first: Sequence[str], second: Sequence[str], p: float) -
 
 
 class GenderProbe:
-    """Collects the rankings of queries that stand in both genders.
+    """Collects the rankings of queries that exist in both forms.
 
     Args:
-        benchmark: whose queries and documents are looked at.
+        benchmark: the benchmark with the queries and documents.
     """
 
     def __init__(self, benchmark: Benchmark) -> None:
@@ -146,18 +150,18 @@ class GenderProbe:
         self._forms = forms
 
     def wants(self, query_id: str) -> bool:
-        """Whether the query is one of a pair."""
+        """Whether the query belongs to a pair."""
         return query_id in self._wanted
 
     def add(self, query_id: str, ranking: Sequence[str]) -> None:
-        """Take the first ``DEPTH`` documents of a query's ranking, best first."""
+        """Keep the ranking of a query: document ids, best first; only ``DEPTH`` are used."""
         self._rankings[query_id] = list(ranking[:DEPTH])
 
     def report(self, average_precision: Mapping[str, float]) -> GenderReport | None:
-        """The pairs that were collected; None if the benchmark has none.
+        """Compare all pairs; None if the benchmark has no pairs.
 
         Args:
-            average_precision: of the judged queries.
+            average_precision: query id -> average precision, for judged queries.
         """
         if not self._pairs:
             return None
@@ -166,7 +170,7 @@ class GenderProbe:
             depth=DEPTH,
             share_depth=SHARE_DEPTH,
             corpus_share=self._masculine_share(self._forms),
-            pairs=tuple(self._pair(one, other, average_precision) for one, other in self._pairs),
+            pairs=tuple(self._pair(*pair, average_precision) for pair in self._pairs),
         )
 
     def _pair(
@@ -187,7 +191,7 @@ class GenderProbe:
         )
 
     def _jobs(self, ranking: Sequence[str]) -> list[str]:
-        """The ranking of titles in the masculine, each at its first rank."""
+        """The ranking as masculine titles, each at its first rank."""
         titles = (self._forms[doc_id] for doc_id in ranking)
         return list(dict.fromkeys(self._masculine_of.get(title, title) for title in titles))
 

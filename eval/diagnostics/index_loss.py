@@ -1,7 +1,7 @@
-"""What the live index loses against an exact search, apart from what the model loses.
+"""Measures what the approximate index of a live collection loses against an exact search.
 
-Every query is asked as a search would ask it, one at a time, of the collection as it is: exactly,
-through the index, and through the index with the filters of a search.
+Each query is sent to the collection as in a search, one at a time: exactly, through the index, and
+through the index with filters.
 """
 
 import time
@@ -18,22 +18,25 @@ from jobsearch.store import ScoredPoint, Store
 from jobsearch.types import Filters
 from jobsearch.vectors import Vectors
 
-#: Documents that are asked for.
+#: Number of documents per query.
 DEPTH = 100
 _RECALL_DEPTHS = (10, 100)
-_QUANTILES = (50, 95, 99)
+_PERCENTILES = (50, 95, 99)
 
 
 def measure_index(
     benchmark: Benchmark, store: Store, collections: Sequence[str], encoder: QueryEncoder
 ) -> tuple[IndexMode, ...]:
-    """Ask all queries in every way.
+    """Send all queries to the collections, in every mode.
 
     Args:
-        benchmark: its corpus is what the collections hold.
-        store: where the collections are.
-        collections: their names.
-        encoder: that the collections were made with.
+        benchmark: the benchmark whose corpus the collections hold.
+        store: the store of the collections.
+        collections: names of the collections, one per language of the corpus.
+        encoder: the encoder that embedded the corpus.
+
+    Returns:
+        The exact search first, then the index without and with filters.
 
     Raises:
         StoreError: the store failed.
@@ -42,41 +45,42 @@ def measure_index(
     filters = benchmark.corpus.filters
     quantization = store.describe(collections[0]).metadata.storage.quantization
     index = "index" if quantization == "none" else f"{quantization} index"
-    ways: dict[str, tuple[Filters | None, bool]] = {
+    #: Mode -> filters, and whether the search is exact.
+    modes: dict[str, tuple[Filters | None, bool]] = {
         "exact": (filters, True),
         index: (None, False),
         f"{index}, filtered": (filters, False),
     }
 
-    def ask(query: Vectors, condition: Filters | None, exact: bool) -> list[ScoredPoint]:
-        """As a search in several languages does."""
-        found: list[ScoredPoint] = []
+    def search(query: Vectors, condition: Filters | None, exact: bool) -> list[ScoredPoint]:
+        """Search all collections and merge the hits, as a search in several languages does."""
+        merged: list[ScoredPoint] = []
         for name in collections:
             [hits] = store.query(name, query, limit=DEPTH, filters=condition, exact=exact)
-            found += hits
-        return sorted(found, key=lambda hit: (-hit.score, hit.id))[:DEPTH]
+            merged += hits
+        return sorted(merged, key=lambda hit: (-hit.score, hit.id))[:DEPTH]
 
-    # The first query of a process opens the collections.
-    ask(vectors[:1], None, False)
-    found: list[IndexMode] = []
-    exact: list[list[str]] = []
-    for mode, (condition, is_exact) in ways.items():
+    # The first query opens the collections, which must not be timed.
+    search(vectors[:1], None, False)
+    measured: list[IndexMode] = []
+    exact_rankings: list[list[str]] = []
+    for mode, (condition, exact) in modes.items():
         rankings, seconds = [], []
         for row in range(len(vectors)):
             started = time.perf_counter()
-            hits = ask(vectors[row : row + 1], condition, is_exact)
+            hits = search(vectors[row : row + 1], condition, exact)
             seconds.append(time.perf_counter() - started)
             rankings.append(_doc_ids(hits))
-        exact = exact or rankings
-        found.append(
+        exact_rankings = exact_rankings or rankings
+        measured.append(
             IndexMode(
                 mode,
-                {str(depth): _recall(rankings, exact, depth) for depth in _RECALL_DEPTHS},
+                {str(depth): _recall(rankings, exact_rankings, depth) for depth in _RECALL_DEPTHS},
                 _map(benchmark, rankings),
-                {str(q): float(np.percentile(seconds, q)) * 1000 for q in _QUANTILES},
+                {str(q): float(np.percentile(seconds, q)) * 1000 for q in _PERCENTILES},
             )
         )
-    return tuple(found)
+    return tuple(measured)
 
 
 def _doc_ids(hits: Sequence[ScoredPoint]) -> list[str]:
@@ -85,8 +89,8 @@ def _doc_ids(hits: Sequence[ScoredPoint]) -> list[str]:
 
 def _recall(rankings: list[list[str]], exact: list[list[str]], depth: int) -> float:
     return fmean(
-        len(set(mine[:depth]).intersection(best[:depth])) / len(best[:depth])
-        for mine, best in zip(rankings, exact, strict=True)
+        len(set(ranking[:depth]).intersection(best[:depth])) / len(best[:depth])
+        for ranking, best in zip(rankings, exact, strict=True)
     )
 
 

@@ -1,4 +1,4 @@
-"""One HTML file with everything that results tell, readable without a network."""
+"""A report of results as one HTML file that needs no network."""
 
 from eval.report.page import write_report
 

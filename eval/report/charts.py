@@ -1,4 +1,4 @@
-"""What the page draws, in numbers: bars with intervals, and queries in two systems."""
+"""Data of the charts in a report: bars with intervals, and scatter plots of two systems."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from eval.results import Cell, QueryResult
 from eval.tables.leaderboard import pairs_in_order
 
-#: Okabe and Ito's colours, which people with any colour vision can tell apart.
+#: Okabe and Ito's colours, distinguishable with any colour vision.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#999999")
 
 
@@ -23,7 +23,7 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class BarChart:
-    """A metric of one benchmark: a group of bars for every pair of languages."""
+    """One metric on one benchmark; a group of bars per pair of languages."""
 
     title: str
     groups: tuple[tuple[str, tuple[Bar, ...]], ...]
@@ -31,7 +31,7 @@ class BarChart:
 
 @dataclass(frozen=True, slots=True)
 class Dot:
-    """A query: its values in two systems in [0, 1], and what it says when pointed at."""
+    """One query: its metric in two systems, in [0, 1], and the label shown under the pointer."""
 
     x: float
     y: float
@@ -40,22 +40,22 @@ class Dot:
 
 @dataclass(frozen=True, slots=True)
 class Scatter:
-    """All queries of one pair of languages in two systems."""
+    """All queries of one pair of languages; ``x_system`` is plotted across, ``y_system`` up."""
 
     title: str
-    across: str
-    up: str
+    x_system: str
+    y_system: str
     dots: tuple[Dot, ...]
 
 
 def colours_of(cells: Sequence[Cell]) -> dict[str, str]:
-    """System -> colour; the same in every chart of a page."""
+    """System -> its colour in all charts of a page."""
     systems = dict.fromkeys(cell.system for cell in cells)
     return {system: COLOURS[n % len(COLOURS)] for n, system in enumerate(systems)}
 
 
 def bar_charts(cells: Sequence[Cell], metrics: Sequence[str]) -> list[BarChart]:
-    """One chart a benchmark, set and metric."""
+    """One chart per benchmark, split and metric."""
     colours = colours_of(cells)
     sets = dict.fromkeys((cell.benchmark, cell.split) for cell in cells)
     charts = []
@@ -76,7 +76,7 @@ def _bar(cell: Cell, metric: str, colours: dict[str, str]) -> Bar:
 
 
 def scatters(pairs: Sequence[tuple[Cell, Cell]], metric: str) -> list[Scatter]:
-    """One chart a pair of cells, as :func:`eval.tables.compare.paired_cells` gives them."""
+    """One chart per pair of cells, as :func:`eval.tables.compare.paired_cells` returns them."""
     return [
         Scatter(
             f"{first.benchmark} {first.split} {first.pair}: {metric}",

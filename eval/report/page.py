@@ -1,4 +1,4 @@
-"""Puts tables and charts into the page."""
+"""Renders tables and charts as an HTML page."""
 
 import base64
 from collections.abc import Collection, Sequence
@@ -20,9 +20,9 @@ from jobsearch.errors import BenchmarkError
 from jobsearch.files import whole_file
 
 METRICS = ("MAP", "MRR")
-# Queries that gained most, and that lost most, of each comparison.
+# Number of queries with the largest gains, and with the largest losses, per comparison.
 _SHOWN_QUERIES = 5
-_LARGEST_FIGURE = 20 * 1024**2
+_MAX_FIGURE_BYTES = 20 * 1024**2
 
 
 def write_report(
@@ -32,17 +32,17 @@ def write_report(
     figure: Path | None = None,
     trained_on: Collection[str] = (),
 ) -> None:
-    """Write the page.
+    """Write the report.
 
     Args:
-        cells: what was measured.
-        path: of the HTML file; an earlier one is replaced when the new one is complete.
-        figure: SVG or PNG file to show, as ``jobsearch models plot`` draws it.
-        trained_on: titles as :func:`ingest.training_titles.titles_in` gives them: queries among
-            them are shown apart.
+        cells: the results.
+        path: the HTML file, written atomically; an earlier file is replaced.
+        figure: SVG or PNG file to include, such as one written by ``jobsearch models plot``.
+        trained_on: titles of training data, as :func:`ingest.training_titles.titles_in` returns
+            them; if not empty, queries among them get a table.
 
     Raises:
-        BenchmarkError: the page cannot be written, or the figure cannot be read.
+        BenchmarkError: the report cannot be written, or the figure cannot be read.
     """
     page = _render(cells, _data_uri(figure) if figure else None, trained_on)
     with whole_file(path, "choose another file", BenchmarkError) as partial:
@@ -75,24 +75,24 @@ def _render(cells: Sequence[Cell], figure: str | None, trained_on: Collection[st
 
 
 def _comparisons(cells: Sequence[Cell]) -> list[dict[str, Any]]:
-    """Every two models, variants included, that were measured on the same data."""
+    """Comparisons of every two systems that are not baselines."""
     by_system: dict[str, list[Cell]] = {}
     for cell in cells:
         if cell.model not in BASELINES:
             by_system.setdefault(cell.system, []).append(cell)
-    # "pretrained" is what the others are compared with.
+    # Pretrained variants come first: the others are compared with them.
     systems = sorted(by_system.items(), key=lambda item: item[1][0].variant != "pretrained")
-    found: list[dict[str, Any]] = []
-    for (first, mine), (second, theirs) in combinations(systems, 2):
+    comparisons: list[dict[str, Any]] = []
+    for (first, first_cells), (second, second_cells) in combinations(systems, 2):
         try:
-            pairs = paired_cells(mine, theirs)
+            pairs = paired_cells(first_cells, second_cells)
         except BenchmarkError as error:
-            found.append({"first": first, "second": second, "problem": str(error)})
+            comparisons.append({"first": first, "second": second, "problem": str(error)})
             continue
         differences = compare(pairs, METRICS)
         gained, lost = changes(pairs, METRICS[0], _SHOWN_QUERIES)
         shown = comparison_tables(first, second, differences, gained, lost)
-        found.append(
+        comparisons.append(
             {
                 "first": first,
                 "second": second,
@@ -102,7 +102,7 @@ def _comparisons(cells: Sequence[Cell]) -> list[dict[str, Any]]:
                 "scatters": scatters(pairs, METRICS[0]),
             }
         )
-    return found
+    return comparisons
 
 
 def _benchmarks(cells: Sequence[Cell]) -> Table:
@@ -122,8 +122,8 @@ def _benchmarks(cells: Sequence[Cell]) -> Table:
 
 
 def _systems(cells: Sequence[Cell]) -> list[tuple[str, dict[str, Any]]]:
-    """Each system's name, and everything that decides its rankings."""
-    found: dict[str, dict[str, Any]] = {}
+    """Name of each system, and everything that its rankings depend on."""
+    facts_of: dict[str, dict[str, Any]] = {}
     for cell in cells:
         facts = dict(cell.provenance.get("system", {}))
         facts |= {
@@ -132,16 +132,18 @@ def _systems(cells: Sequence[Cell]) -> list[tuple[str, dict[str, Any]]]:
         }
         facts["Python"] = cell.provenance.get("python", "")
         facts["bootstrap"] = cell.provenance.get("bootstrap", "")
-        found.setdefault(cell.system, facts)
-    return list(found.items())
+        facts_of.setdefault(cell.system, facts)
+    return list(facts_of.items())
 
 
 def _data_uri(figure: Path) -> str:
     kinds = {".svg": "image/svg+xml", ".png": "image/png"}
     kind = kinds.get(figure.suffix.lower())
     try:
-        if not kind or figure.stat().st_size > _LARGEST_FIGURE:
-            raise BenchmarkError(f"{figure} is no SVG or PNG file of less than 20 MB: give one")
+        if not kind or figure.stat().st_size > _MAX_FIGURE_BYTES:
+            raise BenchmarkError(
+                f"{figure} is not an SVG or PNG file of at most 20 MiB: give such a `figure`"
+            )
         return f"data:{kind};base64,{base64.b64encode(figure.read_bytes()).decode()}"
     except OSError as error:
         raise BenchmarkError(

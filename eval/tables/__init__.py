@@ -1,1 +1,1 @@
-"""Tables made of results: leaderboard, comparison, diagnostics; and how they are printed."""
+"""Tables of results: leaderboard, comparison and diagnostics, and their text formats."""

@@ -1,4 +1,4 @@
-"""Two systems on the same queries: how large their difference is, how sure, and where it lies."""
+"""Compares two systems on the same queries: size, significance and location of the difference."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -12,7 +12,7 @@ from eval.statistics import holm, paired_test
 from eval.tables.render import Table
 from jobsearch.errors import BenchmarkError
 
-# Documents of each ranking that are printed.
+# Number of documents per ranking in the tables.
 _SHOWN = 5
 
 
@@ -21,13 +21,13 @@ class Difference:
     """The second system less the first, for a metric on one pair of languages.
 
     Args:
-        benchmark, split, pair, metric: what is compared.
+        benchmark, split, pair, metric: the figures that are compared.
         queries: number of queries.
         first, second: means of the two systems.
         difference: second - first.
         low, high: 95% bootstrap interval of the difference.
         p: two-sided p-value of the paired randomisation test.
-        p_holm: the same, corrected by Holm for the number of pairs compared by this metric.
+        p_holm: ``p`` after Holm's correction over all pairs compared by this metric.
         better, worse: number of queries on which the second system is better, or worse.
     """
 
@@ -49,11 +49,11 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One query that two systems rank differently.
+    """One query with its results in both systems.
 
     Args:
         benchmark, split, pair, metric: as in :class:`Difference`.
-        first, second: the query's results.
+        first, second: results of the query in the first and in the second system.
     """
 
     benchmark: str
@@ -65,7 +65,7 @@ class Change:
 
     @property
     def difference(self) -> float:
-        """Of the metric, second - first."""
+        """Difference of the metric, second - first."""
         return self.second.metrics[self.metric] - self.first.metrics[self.metric]
 
     def as_dict(self) -> dict[str, Any]:
@@ -74,90 +74,95 @@ class Change:
 
 
 def paired_cells(first: Sequence[Cell], second: Sequence[Cell]) -> list[tuple[Cell, Cell]]:
-    """The cells of two systems that were measured on the same benchmark and pair.
+    """Pair the cells of two systems that were measured on the same benchmark, split and pair.
 
     Raises:
-        BenchmarkError: there are none, a side holds several systems, or a benchmark's data differ.
+        BenchmarkError: there are no such cells, one side has several systems, or the data of a
+            benchmark differ.
     """
     for side in (first, second):
         if len(systems := sorted({cell.system for cell in side})) > 1:
             raise BenchmarkError(
-                f"results of several systems cannot be one side of a comparison: "
-                f"{', '.join(systems)}. Give the folder of one"
+                "one side of a comparison has results of several systems: "
+                f"{', '.join(systems)}. Give the folder of one system"
             )
-    theirs = {(cell.benchmark, cell.split, cell.pair): cell for cell in second}
-    both = [
-        (cell, theirs[cell.benchmark, cell.split, cell.pair])
+    second_cells = {(cell.benchmark, cell.split, cell.pair): cell for cell in second}
+    pairs = [
+        (cell, second_cells[cell.benchmark, cell.split, cell.pair])
         for cell in first
-        if (cell.benchmark, cell.split, cell.pair) in theirs
+        if (cell.benchmark, cell.split, cell.pair) in second_cells
     ]
-    if not both:
+    if not pairs:
         raise BenchmarkError(
-            "the two have no benchmark and pair of languages in common: evaluate both on the same"
+            "the two systems have no benchmark and pair of languages in common: evaluate both on "
+            "the same benchmark"
         )
-    for mine, other in both:
-        sums = [cell.provenance.get("benchmark_sha256") for cell in (mine, other)]
-        if sums[0] != sums[1]:
+    for one, other in pairs:
+        digests = [cell.provenance.get("benchmark_sha256") for cell in (one, other)]
+        if digests[0] != digests[1]:
             raise BenchmarkError(
-                f"{mine.benchmark} {mine.split} {mine.pair} was measured on different data: "
-                "evaluate both again on the same files"
+                f"{one.benchmark} {one.split} {one.pair} was measured on different data: "
+                "evaluate both systems again on the same files"
             )
-    return both
+    return pairs
 
 
 def compare(pairs: Sequence[tuple[Cell, Cell]], metrics: Sequence[str]) -> list[Difference]:
     """Test two systems against each other, metric by metric.
 
     Args:
-        pairs: as :func:`paired_cells` gives them.
+        pairs: cells of both systems, as :func:`paired_cells` returns them.
         metrics: names as in :data:`eval.metrics.MEASURES`.
 
     Returns:
-        One difference a metric and pair, in that order.
+        One difference per metric and pair, sorted by metric, then as ``pairs``.
     """
-    found: list[Difference] = []
+    differences: list[Difference] = []
     for metric in metrics:
         tested = [_difference(first, second, metric) for first, second in pairs]
         corrected = holm([one.p for one in tested])
-        found += [replace(one, p_holm=p) for one, p in zip(tested, corrected, strict=True)]
-    return found
+        differences += [replace(one, p_holm=p) for one, p in zip(tested, corrected, strict=True)]
+    return differences
 
 
 def _difference(first: Cell, second: Cell, metric: str) -> Difference:
-    left, right = (
+    before, after = (
         np.array([result.metrics[metric] for result in cell.per_query]) for cell in (first, second)
     )
-    test = paired_test(left, right)
+    test = paired_test(before, after)
     return Difference(
         benchmark=first.benchmark,
         split=first.split,
         pair=first.pair,
         metric=metric,
-        queries=len(left),
-        first=float(left.mean()),
-        second=float(right.mean()),
+        queries=len(before),
+        first=float(before.mean()),
+        second=float(after.mean()),
         difference=test.difference,
         low=test.low,
         high=test.high,
         p=test.p,
         p_holm=test.p,
-        better=int((right > left).sum()),
-        worse=int((right < left).sum()),
+        better=int((after > before).sum()),
+        worse=int((after < before).sum()),
     )
 
 
 def changes(
     pairs: Sequence[tuple[Cell, Cell]], metric: str, most: int
 ) -> tuple[list[Change], list[Change]]:
-    """The queries that gained most and those that lost most, at most ``most`` of each."""
-    found = [
+    """The queries with the largest gains and with the largest losses, at most ``most`` of each.
+
+    Queries whose metric does not change are in neither list.
+    """
+    every = [
         Change(first.benchmark, first.split, first.pair, metric, one, other)
         for first, second in pairs
         for one, other in zip(first.per_query, second.per_query, strict=True)
     ]
-    found.sort(key=lambda change: change.difference)
-    gained = [change for change in reversed(found) if change.difference > 0]
-    lost = [change for change in found if change.difference < 0]
+    every.sort(key=lambda change: change.difference)
+    gained = [change for change in reversed(every) if change.difference > 0]
+    lost = [change for change in every if change.difference < 0]
     return gained[:most], lost[:most]
 
 
@@ -168,11 +173,16 @@ def tables(
     gained: Sequence[Change],
     lost: Sequence[Change],
 ) -> list[Table]:
-    """The differences as one table a metric, and both rankings of every query given.
+    """One table of differences per metric, then one of both rankings per changed query.
 
-    ``first`` and ``second`` are names; the rest is as :func:`compare` and :func:`changes` give it.
+    Args:
+        first: name of the first system.
+        second: name of the second system.
+        differences: as :func:`compare` returns them.
+        gained: queries that gained, as :func:`changes` returns them.
+        lost: queries that lost, likewise.
     """
-    found = []
+    parts = []
     for metric in dict.fromkeys(difference.metric for difference in differences):
         rows = tuple(
             (
@@ -194,26 +204,26 @@ def tables(
             "benchmark", "pair", "queries", "first", "second", "difference", "95% interval", "p",
             "p (Holm)", "better / worse",
         )  # fmt: skip
-        found.append(Table(f"{metric}: {first} (first), {second} (second)", headers, rows, words=2))
-    found += [_rankings(first, second, change, "gained") for change in gained]
-    found += [_rankings(first, second, change, "lost") for change in lost]
-    return found
+        parts.append(Table(f"{metric}: {first} (first), {second} (second)", headers, rows, words=2))
+    parts += [_rankings(first, second, change, "gained") for change in gained]
+    parts += [_rankings(first, second, change, "lost") for change in lost]
+    return parts
 
 
 def _p_value(p: float) -> str:
     return "< .001" if p < 0.001 else f"{p:.3f}"
 
 
-def _rankings(first: str, second: str, change: Change, what: str) -> Table:
-    """Both rankings side by side; an asterisk marks what is relevant."""
+def _rankings(first: str, second: str, change: Change, direction: str) -> Table:
+    """Both rankings side by side; an asterisk marks relevant documents."""
     before, after = (result.metrics[change.metric] for result in (change.first, change.second))
     sides = [
         [f"{'*' if (hit.relevance or 0) > 0 else ' '} {hit.title}" for hit in result.best[:_SHOWN]]
         for result in (change.first, change.second)
     ]
-    asked = f"{change.first.title!r} ({change.benchmark} {change.pair})"
+    query = f"{change.first.title!r} ({change.benchmark} {change.pair})"
     return Table(
-        f"{what}: {asked}, {change.first.relevant} relevant: "
+        f"{direction}: {query}, {change.first.relevant} relevant: "
         f"{change.metric} {before:.3f} to {after:.3f}",
         (first, second),
         tuple(zip_longest(*sides, fillvalue="")),

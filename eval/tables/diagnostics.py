@@ -1,4 +1,4 @@
-"""What stands beside the leaderboard: what its figures hide, gender, and the loss of the index."""
+"""Tables beside the leaderboard: benchmark facts, copies, seen queries, gender and index loss."""
 
 from collections.abc import Collection, Sequence
 from statistics import fmean
@@ -12,12 +12,13 @@ from jobsearch.text import fold_title
 def details(
     cells: Sequence[Cell], metrics: Sequence[str], trained_on: Collection[str] = ()
 ) -> list[Table]:
-    """All tables of this module, as far as there is something to say.
+    """All tables of this module for which the cells have data.
 
     Args:
-        cells: what was measured.
+        cells: the results.
         metrics: names as in :data:`eval.metrics.MEASURES`.
-        trained_on: titles as :func:`ingest.training_titles.titles_in` gives them.
+        trained_on: titles of training data, as :func:`ingest.training_titles.titles_in` returns
+            them; if not empty, queries among them get a table.
     """
     return [
         *tables_of_what_is_hidden(cells, metrics),
@@ -28,16 +29,16 @@ def details(
 
 
 def tables_of_what_is_hidden(cells: Sequence[Cell], metrics: Sequence[str]) -> list[Table]:
-    """For each benchmark: what its figures hide, and the figures without it."""
-    found: list[Table] = []
+    """For each benchmark: its facts, and every metric with and without copies of the query."""
+    parts: list[Table] = []
     for name, own in by_set([cell for cell in cells if cell.facts]).items():
-        found.append(_facts_table(name, own))
-        found += [_without_copies_table(name, own, metric) for metric in metrics]
-    return found
+        parts.append(_facts_table(name, own))
+        parts += [_without_copies_table(name, own, metric) for metric in metrics]
+    return parts
 
 
 def _facts_table(name: str, cells: Sequence[Cell]) -> Table:
-    facts = {(cell.split, cell.pair): cell for cell in cells}
+    cell_of_set = {(cell.split, cell.pair): cell for cell in cells}
     rows = tuple(
         (
             split,
@@ -49,7 +50,7 @@ def _facts_table(name: str, cells: Sequence[Cell]) -> Table:
             f"{f.random_map:.3f}",
             *(figure(value) for value in f.best_map.values()),
         )
-        for (split, pair), cell in facts.items()
+        for (split, pair), cell in cell_of_set.items()
         if (f := cell.facts)
     )
     headers = (
@@ -57,10 +58,10 @@ def _facts_table(name: str, cells: Sequence[Cell]) -> Table:
         "MAP by chance", *(f"highest MAP@{depth}" for depth in _depths(cells)),
     )  # fmt: skip
     notes = (
-        "copies: queries that stand word for word in the corpus; in brackets those of which no "
-        "copy was judged relevant",
+        "copies: queries whose exact title, case aside, is in the corpus; in brackets, those "
+        "without a relevant copy",
         "contradictions: of documents with the same title, one is judged relevant and one is not",
-        "highest MAP@10: no run of ten documents a query can have more",
+        "highest MAP@10: the most that a run of ten documents per query can reach",
     )
     return Table(f"{name}: what the figures hide", headers, rows, notes, words=2)
 
@@ -88,7 +89,7 @@ def _without_copies_table(name: str, cells: Sequence[Cell], metric: str) -> Tabl
             )
             for names, values in rows.items()
         ),
-        ("in brackets: without them, in the corpus and in the judgements",),
+        ("in brackets: after copies are removed from the corpus and from the judgements",),
         words=2,
     )
 
@@ -96,14 +97,13 @@ def _without_copies_table(name: str, cells: Sequence[Cell], metric: str) -> Tabl
 def tables_of_seen_queries(
     cells: Sequence[Cell], metrics: Sequence[str], trained_on: Collection[str]
 ) -> list[Table]:
-    """Figures of the queries that stand among the titles of a training, and of the others."""
+    """Metrics of the queries among the titles of a training, and of the other queries."""
     rows = []
     for cell in cells:
         seen: list[QueryResult] = []
         new: list[QueryResult] = []
         for result in cell.per_query:
-            known = fold_title(result.title) in trained_on
-            (seen if known else new).append(result)
+            (seen if fold_title(result.title) in trained_on else new).append(result)
         figures = [
             figure(fmean(result.metrics[metric] for result in part) if part else None)
             for metric in metrics
@@ -115,16 +115,16 @@ def tables_of_seen_queries(
         "system", "benchmark", "pair", "seen", "new",
         *(f"{metric} {part}" for metric in metrics for part in ("seen", "new")),
     )  # fmt: skip
-    notes = ("seen: queries that are, case aside, a title of the training data",)
+    notes = ("seen: queries whose title, case aside, is in the training data",)
     return [Table("queries seen in training", headers, tuple(rows), notes, words=3)]
 
 
 def tables_of_gender(cells: Sequence[Cell]) -> list[Table]:
-    """For each benchmark whose queries stand in both genders: how alike they are answered."""
-    found: list[Table] = []
+    """For each benchmark with queries in both gender forms: how similar their rankings are."""
+    parts: list[Table] = []
     for name, own in by_set([cell for cell in cells if cell.gender]).items():
-        found.append(_gender_table(name, own))
-    return found
+        parts.append(_gender_table(name, own))
+    return parts
 
 
 def _gender_table(name: str, cells: Sequence[Cell]) -> Table:
@@ -153,14 +153,14 @@ def _gender_table(name: str, cells: Sequence[Cell]) -> Table:
     notes = (
         f"overlap: rank-biased overlap (p = {report.persistence:g}, {report.depth} ranks) of the "
         "rankings for both forms of a query; of jobs: both forms of a title count as one",
-        f"masculine of …: share of masculine titles among those of the first {report.share_depth} "
-        "documents that stand in the corpus in both forms, for either query",
+        f"masculine of …: share of masculine titles in the first {report.share_depth} documents, "
+        "among titles that are in the corpus in both forms, for either query",
     )
     return Table(f"{name}: gender", headers, tuple(rows), notes, words=3)
 
 
 def tables_of_index_loss(cells: Sequence[Cell]) -> list[Table]:
-    """What the live index loses, for the cells of which that was measured."""
+    """Accuracy and speed of the live index, for the cells with such measurements."""
     measured = [cell for cell in cells if cell.index]
     if not measured:
         return []
@@ -185,7 +185,7 @@ def tables_of_index_loss(cells: Sequence[Cell]) -> list[Table]:
         "MAP@100", "change", *(f"p{q} ms" for q in first.milliseconds),
     )  # fmt: skip
     notes = (
-        "recall: of the documents that an exact search finds; a folder's collections of up to "
-        "50,000 titles have no index, and lose nothing",
+        "recall: share of the documents of an exact search that are found; in an embedded store, "
+        "collections of up to 50,000 titles have no index and lose nothing",
     )
     return [Table("what the live index loses", headers, rows, notes, words=4)]

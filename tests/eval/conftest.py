@@ -1,4 +1,4 @@
-"""The fake encoder, and the official scorer."""
+"""Fixtures: the fake encoder and the official scorer."""
 
 from types import ModuleType
 
@@ -13,7 +13,7 @@ def encoder() -> FakeEncoder:
 
 @pytest.fixture(scope="session")
 def ranx() -> ModuleType:
-    """The official scorer's library; its functions run uncompiled, which spares a minute."""
+    """The library of the official scorer, without compilation, which saves a minute."""
     numba = pytest.importorskip("numba")
     numba.config.DISABLE_JIT = True
     return pytest.importorskip("ranx")

@@ -45,14 +45,14 @@ def test_bad_qrels(lines: Iterable[str], message: str) -> None:
     assert str(raised.value).startswith("qrels.tsv")
 
 
-def test_titles_that_are_not_there() -> None:
+def test_missing_and_empty_titles_are_refused() -> None:
     with pytest.raises(BenchmarkError, match="queries has no queries: is the download complete"):
         require_titles({}, "queries", "queries")
     with pytest.raises(BenchmarkError, match="queries: 2 has an empty title"):
         require_titles({"1": "nurse", "2": " \u200b"}, "queries", "queries")
 
 
-def test_languages_are_two_facts() -> None:
+def test_query_language_and_corpus_language_are_separate() -> None:
     benchmark = make_benchmark(QUERIES, {"a": "enfermera"}, {"1": {"a": 1}}, corpus_language="es")
     assert benchmark.pair == "en-es"
     assert (benchmark.query_language, benchmark.corpus.languages) == ("en", ("es",))
@@ -80,7 +80,7 @@ def test_a_corpus_is_a_source() -> None:
     assert corpus.languages == ("en",)
 
 
-def test_the_digest_of_a_corpus_follows_its_documents() -> None:
+def test_the_digest_of_a_corpus_depends_on_its_documents() -> None:
     def digest(documents: dict[str, str]) -> str:
         return make_benchmark(QUERIES, documents, {"1": {"a": 1}}).corpus.sha256("en")
 

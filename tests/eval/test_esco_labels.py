@@ -35,7 +35,7 @@ def export(tmp_path: Path) -> Path:
 def test_preferred_labels_against_all_labels(export: Path) -> None:
     benchmark = load(export, "de", "en")
     assert benchmark.pair == "de-en"
-    # Slash forms are asked whole; occupations are the ids.
+    # Slash forms stay whole; ids are URIs of occupations.
     assert benchmark.queries == {"urn:1": "Krankenpfleger/Krankenpflegerin", "urn:2": "Koch/Köchin"}
     records = [row.records[0] for row in benchmark.corpus.rows("en")]
     assert [(r.title, r.kind, r.concept_id) for r in records] == [
@@ -57,19 +57,19 @@ def test_labels_of_the_corpus_are_not_split(export: Path) -> None:
     assert list(benchmark.queries) == ["urn:1", "urn:2"]
 
 
-def test_documents_have_the_ids_of_the_points_that_ingest_makes(export: Path) -> None:
+def test_document_ids_are_the_point_ids_of_an_ingest(export: Path) -> None:
     benchmark = load(export, "de", "en")
     points = {record.point_id for row in EscoSource(export).rows("en") for record in row.records}
     assert benchmark.documents.keys() <= points
 
 
-def test_the_draw_is_fixed_by_its_seed() -> None:
+def test_the_draw_depends_on_the_seed_only() -> None:
     drawn = [
         list(load(SAMPLE_FOLDER, "en", "es", size=20, seed=seed).queries) for seed in (1, 1, 2)
     ]
     assert drawn[0] == drawn[1] != drawn[2]
     assert len(drawn[0]) == 20
-    # The languages do not change it.
+    # The languages do not change the draw.
     assert list(load(SAMPLE_FOLDER, "de", "zh", size=20, seed=1).queries) == drawn[0]
 
 
@@ -86,7 +86,7 @@ def test_one_benchmark_per_pair(export: Path) -> None:
         load_esco_labels(export, pairs=["en-de", "english"])
 
 
-def test_languages(export: Path) -> None:
+def test_unknown_and_missing_languages_are_refused(export: Path) -> None:
     with pytest.raises(SourceFormatError, match=r"has no occupations_fr\.csv"):
         load(export, "en", "fr")
     with pytest.raises(InvalidInput, match="unknown language 'xx'"):
@@ -98,5 +98,5 @@ def test_the_real_export(esco: Path) -> None:
     assert benchmark.split == "1.2.0"
     assert len(benchmark.queries) == 500
     assert not benchmark.queries_without_relevant
-    # 16,763 labels, of which an occupation lists a few twice.
+    # The export has 16,763 labels; a few are listed twice for an occupation.
     assert 16_700 < len(benchmark.documents) <= 16_763

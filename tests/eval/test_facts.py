@@ -1,4 +1,4 @@
-"""Facts of benchmarks small enough for paper."""
+"""Facts of small benchmarks, computed by hand."""
 
 import random
 from statistics import fmean
@@ -12,13 +12,13 @@ from eval.metrics import score_ranking
 DOCUMENTS = {"a": "Nurse", "b": "nurse", "c": "cook", "d": "head cook", "e": "vet"}
 
 
-def test_copies_are_found_whatever_their_case() -> None:
+def test_copies_are_found_regardless_of_case() -> None:
     benchmark = make_benchmark(
         {"1": "NURSE", "2": "cook", "3": "baker"}, DOCUMENTS, {"1": {"b": 1}, "2": {"d": 1}}
     )
     assert copies_of_queries(benchmark) == {"1": {"a", "b"}, "2": {"c"}}
     facts = facts_of(benchmark)
-    # Of the copies of "cook" none is relevant; of those of "nurse" one is.
+    # No copy of "cook" is relevant; one copy of "nurse" is.
     assert (facts.copies, facts.copies_not_relevant) == (2, 1)
     assert facts.repeated_titles == 1
 
@@ -34,7 +34,7 @@ def test_contradictions() -> None:
 
 
 @pytest.mark.parametrize("relevant", [1, 2, 4, 5])
-def test_what_chance_can_expect(relevant: int) -> None:
+def test_expected_map_of_a_random_ranking(relevant: int) -> None:
     judged = dict.fromkeys(list(DOCUMENTS)[:relevant], 1)
     expected = facts_of(make_benchmark({"1": "x"}, DOCUMENTS, {"1": judged})).random_map
     shuffled, generator = list(DOCUMENTS), random.Random(0)
@@ -45,7 +45,7 @@ def test_what_chance_can_expect(relevant: int) -> None:
     assert fmean(values) == pytest.approx(expected, abs=0.015)
 
 
-def test_what_a_short_run_can_reach() -> None:
+def test_highest_map_of_a_short_run() -> None:
     documents = {str(n): f"title {n}" for n in range(200)}
     qrels = {"1": {str(n): 1 for n in range(20)}, "2": {"0": 1}, "3": {"0": 0}}
     facts = facts_of(make_benchmark({"1": "x", "2": "y", "3": "z"}, documents, qrels))

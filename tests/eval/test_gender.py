@@ -16,7 +16,7 @@ from jobsearch.types import TitleRecord
 rankings = st.permutations("abcdefgh")
 
 
-def test_overlap_on_paper() -> None:
+def test_overlap_computed_by_hand() -> None:
     # agreements at ranks 1 to 3: 0, 2/2, 2/3; p = .5
     by_hand = 2 / 3 * 0.5**3 + (0.5 / 0.5) * (0 + 1 * 0.5**2 + 2 / 3 * 0.5**3)
     assert rank_biased_overlap("abc", "bad", 0.5) == pytest.approx(by_hand)
@@ -34,7 +34,7 @@ def test_overlap_is_a_similarity(first: list[str], second: list[str], p: float) 
     assert rank_biased_overlap(first, [d.upper() for d in second], p) == 0
 
 
-def test_overlap_of_nothing() -> None:
+def test_overlap_of_empty_rankings() -> None:
     assert rank_biased_overlap([], [], 0.9) == 1.0
     assert rank_biased_overlap("a", [], 0.9) == 0.0
 
@@ -50,7 +50,7 @@ BENCHMARK = make_benchmark(
 
 
 def test_forms_are_paired_within_their_language() -> None:
-    """In Spanish the pair is one of gender; the same letters in English are not."""
+    """maestro and maestra are a pair in Spanish, but not in English."""
     benchmark = make_benchmark({"1": "maestro", "2": "maestra"}, {}, {}, query_language="es")
     documents = (
         (1, TitleRecord("abogado", "es", "test", "corpus", doc_id="m")),
@@ -68,7 +68,7 @@ def test_forms_are_paired_within_their_language() -> None:
     assert report.pairs[0].overlap_of_jobs == pytest.approx(rank_biased_overlap("mxy", "mxy", 0.9))
 
 
-def test_a_report_by_hand() -> None:
+def test_a_report_computed_by_hand() -> None:
     probe = GenderProbe(BENCHMARK)
     assert [q_id for q_id in "123" if probe.wants(q_id)] == ["1", "2"]
     probe.add("1", ["m", "n", "k", "f", "nf"])
@@ -86,7 +86,7 @@ def test_a_report_by_hand() -> None:
     assert GenderReport.from_dict(report.as_dict()) == report
 
 
-def test_shares_are_of_those_among_the_first_ten_that_have_a_gender() -> None:
+def test_shares_count_gendered_titles_in_the_first_ten_documents() -> None:
     documents = DOCUMENTS | {str(n): f"Beruf {n}" for n in range(10)}
     probe = GenderProbe(replace(BENCHMARK, documents=documents))
     probe.add("1", ["m", "n", "f", *map(str, range(10)), "nf"])
@@ -104,7 +104,7 @@ def test_a_language_without_forms_has_no_report() -> None:
         assert evaluate(benchmark, BASELINES["random"], language_check=False).gender is None
 
 
-def test_letters_see_more_of_a_gender_than_chance_does() -> None:
+def test_the_table_of_gender() -> None:
     cells = [evaluate(BENCHMARK, BASELINES[name], language_check=False) for name in ("tfidf",)]
     text = render(tables_of_gender(cells))
     assert text.startswith("test: gender")

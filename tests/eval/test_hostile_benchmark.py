@@ -1,4 +1,4 @@
-"""A benchmark of titles that no exporter should write: measured right, or refused by name."""
+"""Benchmarks with hostile titles are measured correctly, or refused with file and line."""
 
 import unicodedata
 from contextlib import closing
@@ -26,7 +26,7 @@ ODD = [
     "%s %d {0}", '{"$ne": null}', "NaN", "null", "../../etc/passwd",
     "bus\x85driver", "tram\u2028driver", "cab\x0cdriver",
 ]  # fmt: skip
-#: Ids are anything without white space.
+#: An id may have any characters except white space.
 IDS = ["=1+1", "../x", "D\u200b1", "\u202eD", "-", "NaN", "{}", "D" * 5000]
 
 
@@ -43,7 +43,7 @@ def load(folder: Path, titles: list[str], qrels: list[str]) -> Benchmark:
     return benchmark
 
 
-def test_every_title_finds_its_twins_first(tmp_path: Path, builtin: Encoder) -> None:
+def test_every_title_ranks_its_equals_first(tmp_path: Path, builtin: Encoder) -> None:
     ids = [*IDS, *(f"D{i}" for i in range(len(IDS), len(ODD)))]
     twins = [
         f"Q{a} 0 {b} 1\n"
@@ -74,7 +74,7 @@ def test_every_title_finds_its_twins_first(tmp_path: Path, builtin: Encoder) -> 
         ("nurse\udcff", "not UTF-8"),
     ],
 )
-def test_titles_that_no_file_can_hold(tmp_path: Path, title: str, said: str) -> None:
+def test_bad_titles_are_refused_with_file_and_line(tmp_path: Path, title: str, said: str) -> None:
     write = "surrogateescape"
     (tmp_path / "q.tsv").write_bytes(f"Q1\tcook\nQ2\tchef\nQ3\t{title}\n".encode(errors=write))
     with pytest.raises(BenchmarkError, match=said) as caught:
@@ -86,10 +86,10 @@ def test_titles_that_no_file_can_hold(tmp_path: Path, title: str, said: str) -> 
 
 
 @pytest.mark.parametrize("title", ["-", "👩‍⚕️", "x" * 501, "x" * 1_000_000])
-def test_a_document_that_cannot_be_stored_is_not_left_out(
+def test_a_document_that_cannot_be_stored_stops_the_evaluation(
     tmp_path: Path, builtin: Encoder, title: str
 ) -> None:
-    """Figures over a corpus that lacks some of its documents would be too high."""
+    """Without some of its documents, a corpus would give figures that are too high."""
     benchmark = load(tmp_path, ["cook", title], ["Q=1+1 0 =1+1 1\n"])
     with closing(open_store(":memory:")) as store:
         with pytest.raises(TooManyRejects, match=r"corpus\.tsv line 2"):
@@ -97,7 +97,7 @@ def test_a_document_that_cannot_be_stored_is_not_left_out(
         assert store.aliases() == {}
 
 
-def test_a_file_that_is_one_line(tmp_path: Path) -> None:
+def test_a_file_of_one_very_long_line_is_refused(tmp_path: Path) -> None:
     (tmp_path / "corpus.tsv").write_text("D1\t" + "x" * 3_000_000)
     with pytest.raises(SourceError, match=r"corpus\.tsv has a line of 2,097,152 characters"):
         load_trec(

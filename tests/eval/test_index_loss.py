@@ -14,7 +14,7 @@ from jobsearch.store.embedded.store import EmbeddedStore
 from jobsearch.types import VectorStorage
 
 
-def test_a_scan_of_everything_loses_nothing(tmp_path: Path) -> None:
+def test_a_full_scan_loses_nothing(tmp_path: Path) -> None:
     store = EmbeddedStore(tmp_path)
     (spanish,) = load_sample(pairs=["es-es"])
     system = VectorSearch(store, FakeEncoder())
@@ -24,14 +24,14 @@ def test_a_scan_of_everything_loses_nothing(tmp_path: Path) -> None:
     for mode in (index, filtered):
         assert mode.recall == {"10": 1.0, "100": 1.0}
         assert mode.map_at_depth == exact.map_at_depth
-    # The corpus has 176 documents: what lies below rank 100 is lost to every mode alike.
+    # The corpus has 176 documents: all modes equally lose those below rank 100.
     assert exact.map_at_depth == pytest.approx(cell.metrics["MAP"], abs=0.01)
     assert exact.map_at_depth <= cell.metrics["MAP"]
     assert 0 < exact.milliseconds["50"] <= exact.milliseconds["95"] <= exact.milliseconds["99"]
     store.close()
 
 
-def test_a_quantised_index_is_named(tmp_path: Path) -> None:
+def test_a_quantised_index_has_its_own_name(tmp_path: Path) -> None:
     store = EmbeddedStore(tmp_path, exact_scan_max_points=0)
     (spanish,) = load_sample(pairs=["es-es"])
     system = VectorSearch(store, FakeEncoder(), VectorStorage("int8"))
@@ -41,7 +41,7 @@ def test_a_quantised_index_is_named(tmp_path: Path) -> None:
     store.close()
 
 
-def test_an_index_may_lose_documents_and_it_shows(
+def test_lost_documents_lower_recall_and_map(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = EmbeddedStore(tmp_path)
@@ -63,7 +63,7 @@ def test_an_index_may_lose_documents_and_it_shows(
     store.close()
 
 
-def test_the_table(tmp_path: Path) -> None:
+def test_the_table_of_index_loss(tmp_path: Path) -> None:
     store = EmbeddedStore(tmp_path)
     (english,) = load_sample(pairs=["en-en"])
     system = VectorSearch(store, FakeEncoder())

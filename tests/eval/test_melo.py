@@ -26,7 +26,7 @@ def folder(tmp_path: Path) -> Path:
     return write(tmp_path / "deu_q_de_c_en", FILES)
 
 
-def test_a_set(folder: Path) -> None:
+def test_one_set(folder: Path) -> None:
     benchmark = load(folder)
     assert (benchmark.name, benchmark.split, benchmark.pair) == ("melo", "deu_q_de_c_en", "de-en")
     assert benchmark.queries == {"Q1": "Koch", "Q2": '"Alt" Pfleger'}
@@ -48,13 +48,13 @@ def test_a_set(folder: Path) -> None:
         ("deu_q_de_c_es", r"corpus_elements.tsv, line 1: the id 'C1_en_0' names none of .* es: "),
     ],
 )
-def test_folder_names(tmp_path: Path, name: str, message: str) -> None:
+def test_bad_folder_names_are_refused(tmp_path: Path, name: str, message: str) -> None:
     with pytest.raises(BenchmarkError, match=message):
         load(write(tmp_path / name, FILES))
 
 
 def test_a_corpus_in_several_languages(tmp_path: Path) -> None:
-    """As in ``usa_q_en_c_de_en_es_fr_it_nl_pl_pt``."""
+    """MELO has such a set, ``usa_q_en_c_de_en_es_fr_it_nl_pl_pt``."""
     files = FILES | {"corpus_elements.tsv": "C1_de_0\tKoch\nC1_en_1\tchef\nC2_en_0\tnurse\n"}
     files["annotations.tsv"] = files["annotations.tsv"].replace("C1_en_0", "C1_de_0")
     benchmark = load(write(tmp_path / "usa_q_en_c_de_en", files))
@@ -82,7 +82,9 @@ def test_a_corpus_in_several_languages(tmp_path: Path) -> None:
         ("annotations.tsv", "Q1 0 X 1\n", r"annotations\.tsv, line 1: judges document 'X'"),
     ],
 )
-def test_bad_files(folder: Path, name: str, text: str, message: str) -> None:
+def test_bad_files_are_refused_with_file_and_line(
+    folder: Path, name: str, text: str, message: str
+) -> None:
     write(folder, {name: text})
     with pytest.raises(BenchmarkError, match=message):
         load(folder)
@@ -94,7 +96,7 @@ def test_a_file_in_another_encoding(folder: Path) -> None:
         load(folder)
 
 
-def test_a_missing_file(folder: Path) -> None:
+def test_a_missing_file_is_named(folder: Path) -> None:
     (folder / "annotations.tsv").unlink()
     with pytest.raises(BenchmarkError, match=r"has no annotations\.tsv"):
         load(folder)
@@ -107,7 +109,7 @@ def test_a_missing_folder(tmp_path: Path) -> None:
 
 @pytest.fixture(params=["folder", "zip"])
 def several(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    """Two sets as they lie in MELO's repository, and what else is there."""
+    """Two sets among other files, in the layout of MELO's repository."""
     files = {
         **{f"data/processed/melo/deu_q_de_c_en/{name}": text for name, text in FILES.items()},
         **{f"data/processed/melo/aut_q_de_c_en/{name}": text for name, text in FILES.items()},
@@ -144,7 +146,7 @@ def test_several_sets_are_listed(several: Path) -> None:
         load(several, "fra_q_fr_c_en")
 
 
-def test_a_bad_file_of_one_of_several(several: Path) -> None:
+def test_missing_files_of_one_of_several_sets_are_named(several: Path) -> None:
     if several.is_file():
         with zipfile.ZipFile(several, "a") as archive:
             archive.writestr("more/est_q_et_c_et/queries.tsv", "Q1\tkokk\n")
@@ -158,14 +160,14 @@ def test_a_bad_file_of_one_of_several(several: Path) -> None:
 
 def test_the_only_set_needs_no_name(folder: Path, tmp_path: Path) -> None:
     assert load(tmp_path).split == "deu_q_de_c_en"
-    # The files of a set, zipped as they are.
+    # A zip of the files without their folder.
     with zipfile.ZipFile(tmp_path / "aut_q_de_c_en.zip", "w") as archive:
         for name, text in FILES.items():
             archive.writestr(name, text)
     assert load(tmp_path / "aut_q_de_c_en.zip").split == "aut_q_de_c_en"
 
 
-def test_a_set_named_too(folder: Path) -> None:
+def test_the_only_set_may_be_named(folder: Path) -> None:
     assert load(folder, "deu_q_de_c_en").queries == load(folder).queries
     with pytest.raises(
         BenchmarkError, match=r"no set 'fra_q_fr_c_en': its sets are deu_q_de_c_en$"
@@ -173,7 +175,7 @@ def test_a_set_named_too(folder: Path) -> None:
         load(folder, "fra_q_fr_c_en")
 
 
-def test_a_set_in_a_set_does_not_hide_it(folder: Path) -> None:
+def test_a_set_inside_a_set(folder: Path) -> None:
     write(folder / "old" / "deu_q_de_c_en", FILES)
     write(folder / "old" / "deu_q_de_c_en", {"queries.tsv": "Q1\tKellner\nQ2\tPfleger\n"})
     assert load(folder).queries["Q1"] == load(folder, "deu_q_de_c_en").queries["Q1"] == "Koch"
@@ -183,7 +185,7 @@ def test_a_set_in_a_set_does_not_hide_it(folder: Path) -> None:
         load(folder.parent)
 
 
-def test_a_mixed_corpus_of_several(tmp_path: Path) -> None:
+def test_one_of_several_sets_with_a_corpus_in_two_languages(tmp_path: Path) -> None:
     write(tmp_path / "sets" / "usa_q_en_c_en_de", FILES)
     write(tmp_path / "sets" / "usa_q_en_c_en", FILES)
     assert load(tmp_path / "sets", "usa_q_en_c_en_de").pair == "en-en+de"

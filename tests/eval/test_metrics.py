@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from eval.metrics import MEASURES, score, score_ranking
 
-# What ranx calls our metrics.
+#: Metric -> its name in ranx.
 RANX = {
     "MAP": "map",
     "MRR": "mrr",
@@ -20,7 +20,7 @@ RANX = {
 }
 
 
-def test_five_documents_on_paper() -> None:
+def test_metrics_of_five_documents_computed_by_hand() -> None:
     # Ranks 2 and 4 are relevant, a third relevant document ("f") is not found.
     scores = score(
         {"q": [(doc, 1.0 - place / 10) for place, doc in enumerate("abcde")]},
@@ -30,7 +30,7 @@ def test_five_documents_on_paper() -> None:
     ideal = 1 / math.log2(2) + 1 / math.log2(3) + 1 / math.log2(4)
     assert scores.means == pytest.approx(
         {
-            "MAP": (1 / 2 + 2 / 4) / 3,  # divided by all three that are relevant
+            "MAP": (1 / 2 + 2 / 4) / 3,  # divided by all three relevant documents
             "MRR": 1 / 2,
             "nDCG": dcg / ideal,
             "P@5": 2 / 5,
@@ -49,22 +49,22 @@ def test_graded_judgements_have_linear_gains() -> None:
     assert values["MAP"] == 1.0
 
 
-def test_a_judged_query_that_the_run_lacks_scores_zero_and_is_reported() -> None:
+def test_a_judged_query_without_a_ranking_scores_zero_and_is_reported() -> None:
     scores = score({"1": [("a", 0.5)]}, {"1": {"a": 1}, "2": {"a": 1}, "3": {"b": 1}})
     assert scores.means["MAP"] == pytest.approx(1 / 3)
     assert scores.missing_queries == ("2", "3")
     assert scores.per_query["2"] == dict.fromkeys(MEASURES, 0.0)
 
 
-def test_a_query_without_judgements_counts_for_nothing_and_is_reported() -> None:
+def test_a_query_without_judgements_is_ignored_and_reported() -> None:
     scores = score({"1": [("a", 0.5)], "x": [("a", 0.5)]}, {"1": {"a": 1}})
     assert scores.means["MAP"] == 1.0
     assert scores.unjudged_queries == ("x",)
     assert set(scores.per_query) == {"1"}
 
 
-def test_order_decides_where_scores_tie() -> None:
-    # trec_eval by itself would break the tie by document id, the other way round.
+def test_the_order_of_equal_scores_counts() -> None:
+    # trec_eval alone would order equal scores by document id, the other way round.
     assert score_ranking(["a", "z"], {"a": 1})["MRR"] == 1.0
     assert score_ranking(["z", "a"], {"a": 1})["MRR"] == 0.5
     tied = score({"q": [("a", 0.7), ("z", 0.7)]}, {"q": {"a": 1}})
@@ -98,7 +98,7 @@ def runs_and_qrels(draw: st.DrawFn) -> tuple[dict[str, Any], dict[str, Any]]:
     run = {}
     for q_id in answered:
         documents = draw(st.lists(st.sampled_from(DOCUMENTS), min_size=1, unique=True))
-        # Few different scores, so that there are ties.
+        # Few distinct scores, so that some are equal.
         values = draw(st.lists(st.integers(0, 3), min_size=len(documents), max_size=len(documents)))
         run[q_id] = list(zip(documents, sorted((v / 4 for v in values), reverse=True), strict=True))
     return run, qrels
@@ -108,12 +108,12 @@ def runs_and_qrels(draw: st.DrawFn) -> tuple[dict[str, Any], dict[str, Any]]:
     max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(case=runs_and_qrels())
-def test_equals_the_official_scorers_library(
+def test_metrics_equal_those_of_the_official_scorer(
     ranx: ModuleType, case: tuple[dict[str, Any], dict[str, Any]]
 ) -> None:
     run, qrels = case
     ours = score(run, qrels)
-    # Uncompiled, ranx keeps the order of our ranking among ties.
+    # Without compilation, ranx keeps the order of equal scores.
     theirs = ranx.evaluate(
         ranx.Qrels(qrels),
         ranx.Run({q_id: dict(ranking) for q_id, ranking in run.items()}),
@@ -126,7 +126,7 @@ def test_equals_the_official_scorers_library(
 
 @settings(max_examples=50, deadline=None)
 @given(case=runs_and_qrels())
-def test_bounds(case: tuple[dict[str, Any], dict[str, Any]]) -> None:
+def test_metrics_are_between_0_and_1(case: tuple[dict[str, Any], dict[str, Any]]) -> None:
     run, qrels = case
     scores = score(run, qrels)
     for values in (scores.means, *scores.per_query.values()):

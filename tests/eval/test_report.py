@@ -30,7 +30,7 @@ def cells(tmp_path_factory: pytest.TempPathFactory) -> list[Cell]:
     for benchmark in load_sample(pairs=["de-de", "en-es"]):
         cell = evaluate(benchmark, pretrained)
         cell = replace(cell, index=pretrained.measure_index(benchmark))
-        # A second variant that puts the rankings of the first in another order.
+        # A second variant with better metrics for the same rankings.
         better = [
             replace(r, metrics={name: value**0.5 for name, value in r.metrics.items()})
             for r in cell.per_query
@@ -64,7 +64,7 @@ class Tags(HTMLParser):
         self.found.append((tag, dict(attrs)))
 
 
-def test_the_page_has_everything(page: Path, cells: list[Cell]) -> None:
+def test_the_page_has_all_tables_and_charts(page: Path, cells: list[Cell]) -> None:
     text = page.read_text(encoding="utf-8")
     for expected in (
         "sample: MAP within a language",
@@ -78,12 +78,12 @@ def test_the_page_has_everything(page: Path, cells: list[Cell]) -> None:
         cells[0].provenance["benchmark_sha256"][:16],
     ):
         assert expected in text, expected
-    # A dot for every query of three pairs, a bar for every cell and metric.
+    # One dot per query of three pairs, one bar per cell and metric.
     assert text.count("<circle ") == 61
     assert text.count('<div class="bar"') == 2 * len(cells)
 
 
-def test_the_page_needs_no_network_and_runs_nothing(page: Path) -> None:
+def test_the_page_needs_no_network_and_runs_no_code(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     tags = Tags()
     tags.feed(text)
@@ -100,7 +100,7 @@ def test_the_page_needs_no_network_and_runs_nothing(page: Path) -> None:
     assert not re.search(r"url\(", text)
 
 
-def test_figures_that_cannot_be_right_stand_at_the_top(cells: list[Cell], tmp_path: Path) -> None:
+def test_problems_are_at_the_top(cells: list[Cell], tmp_path: Path) -> None:
     twice = [cells[0], replace(cells[1], ranking_sha256=cells[0].ranking_sha256)]
     write_report(twice, tmp_path / "report.html")
     text = (tmp_path / "report.html").read_text(encoding="utf-8")
@@ -108,7 +108,7 @@ def test_figures_that_cannot_be_right_stand_at_the_top(cells: list[Cell], tmp_pa
     assert text.index("This cannot be right") < text.index('id="leaderboard"')
 
 
-def test_one_system_has_nothing_to_be_compared_with(cells: list[Cell], tmp_path: Path) -> None:
+def test_one_system_has_no_comparison(cells: list[Cell], tmp_path: Path) -> None:
     write_report(cells[:1], tmp_path / "report.html")
     text = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert 'id="comparison"' not in text
@@ -116,16 +116,16 @@ def test_one_system_has_nothing_to_be_compared_with(cells: list[Cell], tmp_path:
 
 
 @pytest.mark.parametrize(
-    ("figure", "said"), [("page.html", "is no SVG or PNG"), ("none.svg", "models plot")]
+    ("figure", "said"), [("page.html", "is not an SVG or PNG"), ("none.svg", "models plot")]
 )
-def test_a_figure_that_is_none(cells: list[Cell], tmp_path: Path, figure: str, said: str) -> None:
+def test_bad_figures_are_refused(cells: list[Cell], tmp_path: Path, figure: str, said: str) -> None:
     (tmp_path / "page.html").write_text("<script>")
     with pytest.raises(BenchmarkError, match=said):
         write_report(cells, tmp_path / "report.html", figure=tmp_path / figure)
     assert not (tmp_path / "report.html").exists()
 
 
-def test_nowhere_to_write(cells: list[Cell], tmp_path: Path) -> None:
+def test_a_page_that_cannot_be_written(cells: list[Cell], tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(BenchmarkError, match="cannot be written"):
         write_report(cells, tmp_path / "file" / "report.html")
@@ -145,9 +145,9 @@ def test_the_page_in_a_browser(page: Path, tmp_path: Path, width: int) -> None:
     subprocess.run(command, check=True, capture_output=True, timeout=120)
     pixels = image.imread(shot)[..., :3]
     assert pixels.shape[:2] == (2400, width)
-    # Nothing is wider than the window: the margin at the right is empty from top to bottom.
+    # Nothing is wider than the window: the right margin is empty from top to bottom.
     assert (pixels[:, -12:] == pixels[0, 0]).all()
-    # Text, and bars in the colours of the three systems, far down the page.
+    # The bars have the colours of the three systems, and the page continues below row 1,200.
     colours = {
         tuple(int(255 * value + 0.5) for value in pixel)
         for pixel in pixels[::3, ::3].reshape(-1, 3)

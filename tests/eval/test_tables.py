@@ -1,4 +1,4 @@
-"""Tables of names that others chose."""
+"""Tables with hostile titles and names."""
 
 from eval.tables.render import Table, render
 
@@ -10,7 +10,7 @@ HOSTILE = Table(
 )
 
 
-def test_a_terminal_is_not_steered() -> None:
+def test_control_characters_are_escaped() -> None:
     lines = render([HOSTILE]).splitlines()
     assert lines[0] == r"set\u000a\input{secrets}: MAP"
     assert lines[3].split("    ") == [
@@ -19,7 +19,7 @@ def test_a_terminal_is_not_steered() -> None:
     assert lines[5:] == [r"note of \u009b2J\u000d<img>\u2028end"]
 
 
-def test_markdown_has_no_html_and_no_more_cells() -> None:
+def test_markdown_escapes_html_and_cell_borders() -> None:
     title, _, header, _, row, other, _, note = render([HOSTILE], "markdown").splitlines()
     assert title == r"### set\\u000a\\input{secrets}: MAP"
     assert header.count("|") == other.count("|") == 3
@@ -27,7 +27,7 @@ def test_markdown_has_no_html_and_no_more_cells() -> None:
     assert note == r"note of \\u009b2J\\u000d&lt;img>\\u2028end"
 
 
-def test_latex_comments_end_where_they_should() -> None:
+def test_latex_comments_stay_on_one_line() -> None:
     first, *table, last = render([HOSTILE], "latex").splitlines()
     assert first == r"% set\u000a\input{secrets}: MAP"
     assert last == r"% note of \u009b2J\u000d<img>\u2028end"

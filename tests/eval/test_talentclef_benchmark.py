@@ -43,19 +43,19 @@ def test_every_pair_with_all_its_files(task: Path) -> None:
     assert titles == ["registered nurse", '"head" chef']
 
 
-def test_across_languages_queries_and_documents_come_from_either_side(task: Path) -> None:
+def test_a_pair_across_languages_takes_queries_and_corpus_from_both_languages(task: Path) -> None:
     (across,) = load_talentclef(task, pairs=["en-es"])
     assert (across.query_language, across.corpus.languages) == ("en", ("es",))
     assert across.queries == {"1": "nurse", "2": "cook"}
     assert across.documents.keys() == {"1", "2", "3"}
     assert across.queries_without_relevant == ("2",)
-    # The same corpus as within the language: it is stored once.
+    # Both pairs have the same corpus, which is stored once.
     (spanish,) = load_talentclef(task, pairs=["es-es"])
     assert across.corpus.sha256("es") == spanish.corpus.sha256("es")
     assert (across.corpus.name, across.corpus.split) == (spanish.corpus.name, spanish.corpus.split)
 
 
-def test_files_of_its_own_win(task: Path) -> None:
+def test_own_files_of_a_pair_take_precedence(task: Path) -> None:
     own = {
         "queries": "q_id\tjobtitle\n7\tbaker\n",
         "corpus_elements": "c_id\tjobtitle\n9\tpanadero\n",
@@ -65,11 +65,11 @@ def test_files_of_its_own_win(task: Path) -> None:
     assert across.queries == {"7": "baker"}
     assert across.documents.keys() == {"9"}
     assert across.split == "validation"
-    # It must not take the place of the Spanish corpus in the store.
+    # In the store, it must not replace the Spanish corpus.
     assert across.corpus.split == "validation/en-es"
 
 
-def test_pairs_come_in_the_order_asked(task: Path) -> None:
+def test_pairs_keep_the_given_order(task: Path) -> None:
     assert [b.pair for b in load_talentclef(task, pairs=["en-es", "en-en"])] == ["en-es", "en-en"]
 
 
@@ -81,19 +81,19 @@ def test_a_zip_file(task: Path, tmp_path: Path) -> None:
     assert [b.pair for b in load_talentclef(archive)] == ["en-en", "es-es", "en-es"]
 
 
-def test_a_pair_that_is_not_there(task: Path) -> None:
+def test_a_missing_pair_is_refused(task: Path) -> None:
     with pytest.raises(
         BenchmarkError, match=r"no judgements for en-zh.*pairs are en-en, es-es, en-es"
     ):
         load_talentclef(task, pairs=["en-en", "en-zh"])
 
 
-def test_a_split_without_judgements(task: Path) -> None:
+def test_a_split_without_judgements_is_refused(task: Path) -> None:
     with pytest.raises(BenchmarkError, match=r"no qrels\.tsv in split 'test'.*test, validation"):
         load_talentclef(task, split="test")
 
 
-def test_ids_need_no_judgements(task: Path) -> None:
+def test_ids_of_a_split_without_judgements(task: Path) -> None:
     assert ids_of_split(task, "test") == {"de-de": ({"1"}, {"1"})}
     english, spanish = ({"1", "2"}, {"1", "2"}), ({"1"}, {"1", "2", "3"})
     assert ids_of_split(task, "validation") == {
@@ -106,7 +106,7 @@ def test_ids_need_no_judgements(task: Path) -> None:
         ids_of_split(task, "final")
 
 
-def test_ids_of_a_pair_with_files_of_its_own(task: Path) -> None:
+def test_ids_of_a_pair_with_its_own_files(task: Path) -> None:
     write(
         task / "test",
         {
@@ -140,7 +140,7 @@ def test_ids_of_a_pair_with_files_of_its_own(task: Path) -> None:
         ("english/queries", "q_id\tjobtitle\n1\t \n", BenchmarkError, "1 has an empty title"),
     ],
 )
-def test_files_that_do_not_fit(
+def test_files_that_do_not_fit_together_are_refused(
     task: Path, name: str, text: str, error: type[Exception], message: str
 ) -> None:
     write(task / "validation", {name: text})
@@ -148,14 +148,14 @@ def test_files_that_do_not_fit(
         load_talentclef(task, pairs=["en-en"])
 
 
-def test_a_path_that_is_not_there(tmp_path: Path) -> None:
+def test_a_missing_path_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SourceNotFound):
         load_talentclef(tmp_path / "nowhere")
     with pytest.raises(SourceError, match="no TalentCLEF task A"):
         load_talentclef(tmp_path)
 
 
-def test_the_sample_says_that_it_is_one() -> None:
+def test_the_sample_is_named_sample() -> None:
     benchmarks = load_sample()
     pairs = [b.pair for b in benchmarks]
     assert pairs == ["de-de", "en-en", "es-es", "zh-zh", "de-en", "en-de", "en-es", "en-zh"]

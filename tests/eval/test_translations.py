@@ -32,7 +32,7 @@ def labels(tmp_path: Path) -> Labels:
     return read_labels(EscoSource(write(tmp_path, FILES)), ("en", "es", "de"))
 
 
-def test_preferred_labels_are_read_with_slash_forms_whole(labels: Labels) -> None:
+def test_slash_forms_of_preferred_labels_stay_whole(labels: Labels) -> None:
     assert labels.source == "esco"
     assert labels.languages == ("en", "es", "de")
     assert labels.titles["en"] == {"urn:1": "nurse", "urn:2": "cook", "urn:3": "midwife"}
@@ -45,12 +45,12 @@ def test_preferred_labels_are_read_with_slash_forms_whole(labels: Labels) -> Non
     assert labels.shared("en", "es", "de") == ["urn:1", "urn:2"]
 
 
-def test_cosines_by_hand() -> None:
+def test_cosines_computed_by_hand() -> None:
     one = np.array([[1, 0], [0, 1], [0.6, 0.8]], dtype=np.float32)
     other = np.array([[1, 0], [0.8, 0.6], [0, -1]], dtype=np.float32)
     found = pair_cosines("en-es", one, other)
     assert (found.pair, found.concepts) == ("en-es", 3)
-    # Rows of one with rows of other: [1, .8, 0], [0, .6, -1], [.6, .96, -.8].
+    # All cosines of one with other: [1, .8, 0], [0, .6, -1], [.6, .96, -.8].
     assert found.translations == pytest.approx((1 + 0.6 - 0.8) / 3, abs=1e-7)
     assert found.random == pytest.approx((0.8 + 0 + 0 - 1 + 0.6 + 0.96) / 6, abs=1e-7)
     assert found.difference == pytest.approx(0.8 / 3 - 1.36 / 6, abs=1e-7)
@@ -59,7 +59,7 @@ def test_cosines_by_hand() -> None:
     }  # fmt: skip
 
 
-def test_each_pair_is_compared_over_all_concepts_that_it_shares(
+def test_each_pair_is_compared_over_all_shared_concepts(
     labels: Labels, encoder: FakeEncoder
 ) -> None:
     panel = compare_translations(labels, ["urn:1", "urn:2"], encoder)
@@ -82,7 +82,9 @@ def test_every_label_is_encoded_once_as_a_document(labels: Labels, encoder: Fake
     assert len(encoder.documents) == 9 and not encoder.queries
 
 
-def test_the_plane_is_that_of_the_chosen_vectors(labels: Labels, encoder: FakeEncoder) -> None:
+def test_points_are_the_principal_components_of_the_chosen_vectors(
+    labels: Labels, encoder: FakeEncoder
+) -> None:
     panel = compare_translations(labels, ["urn:1", "urn:2"], encoder)
     assert panel.points.shape == (3, 2, 2)
     vectors = encode(
@@ -102,7 +104,7 @@ def test_the_plane_is_that_of_the_chosen_vectors(labels: Labels, encoder: FakeEn
     }
 
 
-def test_a_collapsed_model_gains_nothing(labels: Labels) -> None:
+def test_a_collapsed_model_has_no_difference(labels: Labels) -> None:
     class Collapsed(FakeEncoder):
         def encode_documents(self, texts: Sequence[str]) -> Vectors:
             return encode(["one spot"] * len(texts))
@@ -114,24 +116,26 @@ def test_a_collapsed_model_gains_nothing(labels: Labels) -> None:
     np.testing.assert_allclose(panel.points, 0, atol=1e-6)
 
 
-def test_the_choice_is_fixed_by_its_seed() -> None:
+def test_the_choice_depends_on_the_seed_only() -> None:
     labels = read_labels(SampleSource(), ("en", "de"))
     first, again, other = (choose_concepts(labels, 20, seed) for seed in (1, 1, 2))
     assert first == again != other
     assert len(set(first)) == 20 and list(first) == sorted(first)
-    # Languages change nothing as long as the concepts are the same.
+    # Other languages with the same concepts give the same choice.
     assert choose_concepts(read_labels(SampleSource(), ("zh", "es")), 20, 1) == first
     assert len(choose_concepts(labels, 1000, 0)) == 120
 
 
-def test_languages_that_cannot_be_compared(tmp_path: Path) -> None:
-    with pytest.raises(InvalidInput, match="one language, en, has no translations: give two"):
+def test_too_few_or_missing_languages_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(
+        InvalidInput, match="`languages` is en: translations need at least two, give two"
+    ):
         read_labels(SampleSource(), ("en", "en"))
     with pytest.raises(InvalidInput, match="sample has no titles in fr: its languages are de, en"):
         read_labels(SampleSource(), ("en", "fr"))
 
 
-def test_too_few_concepts_in_common(tmp_path: Path) -> None:
+def test_too_few_shared_concepts_are_refused(tmp_path: Path) -> None:
     files = {**FILES, "occupations_es.csv": HEADER + "urn:1,2221,enfermero,,\n"}
     source = EscoSource(write(tmp_path, files))
     with pytest.raises(BenchmarkError, match=r"fewer than two concepts .* in each of en, es"):

@@ -38,7 +38,7 @@ def notes(axes) -> list[str]:
     return [text.get_text() for text in axes.texts if isinstance(text, Annotation)]
 
 
-def test_a_panel_a_variant_side_by_side(tmp_path: Path) -> None:
+def test_one_panel_per_variant_side_by_side(tmp_path: Path) -> None:
     write_figure(draw(), tmp_path / "one.png")
     write_figure(draw(variants=("pretrained", "finetuned")), tmp_path / "two.png")
     assert png_size(tmp_path / "one.png") == (1400, 1320)
@@ -59,7 +59,7 @@ def test_every_title_has_a_marker_and_every_pair_of_translations_a_line(tmp_path
         assert sum(lines) == 10 * 3 and lines[1] % 3 == 0
 
 
-def test_what_a_panel_says() -> None:
+def test_texts_of_a_panel() -> None:
     figure = draw(variants=("pretrained", "finetuned"))
     assert figure.get_suptitle().startswith("fake: 10 of 120 occupations of sample")
     first, second = figure.axes
@@ -78,7 +78,7 @@ def test_what_a_panel_says() -> None:
     assert [text.get_text() for text in legend.get_texts()] == ["English", "Spanish", "German"]
 
 
-def test_panels_have_one_scale_the_same_along_both_axes() -> None:
+def test_all_panels_and_axes_have_the_same_scale() -> None:
     figure = draw(variants=("pretrained", "finetuned"))
     figure.draw_without_rendering()
     scales = []
@@ -97,7 +97,7 @@ def test_colours_and_markers_differ() -> None:
     assert len({cloud.get_paths()[0].vertices.tobytes() for cloud in clouds}) == 4
 
 
-def test_labels_hide_neither_points_nor_one_another() -> None:
+def test_labels_cover_neither_points_nor_other_labels() -> None:
     figure = draw(("zh", "en"), size=30, variants=("pretrained", "finetuned"))
     figure.draw_without_rendering()
     first, second = figure.axes
@@ -107,7 +107,9 @@ def test_labels_hide_neither_points_nor_one_another() -> None:
     assert set(named) <= set(titles["en"].values())
     for axes in figure.axes:
         boxes = [t.get_window_extent() for t in axes.texts if t.get_text() in named]
-        assert sum(box.count_overlaps(boxes) for box in boxes) == len(boxes)  # itself
+        assert sum(box.count_overlaps(boxes) for box in boxes) == len(
+            boxes
+        )  # each overlaps itself only
         for cloud in axes.collections:
             markers = axes.transData.transform(np.ma.getdata(cloud.get_offsets()))
             assert not any(box.count_contains(markers) for box in boxes if len(markers) > 1)
@@ -124,7 +126,7 @@ def test_titles_that_the_font_cannot_print_are_left_out(tmp_path: Path) -> None:
     assert notes(figure.axes[0]) == ["nurse"]
 
 
-def test_dollar_signs_are_no_formula(tmp_path: Path) -> None:
+def test_dollar_signs_are_not_parsed_as_formulas(tmp_path: Path) -> None:
     titles = {"urn:1": "$a^{ nurse$", "urn:2": "cook"}
     labels = Labels("test", {"en": titles, "de": titles})
     panel = compare_translations(labels, sorted(titles), FakeEncoder())
@@ -133,7 +135,7 @@ def test_dollar_signs_are_no_formula(tmp_path: Path) -> None:
     assert "$a^{ nurse$" in notes(figure.axes[0])
 
 
-def test_the_same_figure_gives_the_same_bytes(tmp_path: Path) -> None:
+def test_equal_figures_give_equal_bytes(tmp_path: Path) -> None:
     for suffix in ("svg", "png"):
         first, again, other = (tmp_path / f"{name}.{suffix}" for name in ("a", "b", "c"))
         for path, seed in ((first, 0), (again, 0), (other, 1)):
@@ -147,14 +149,14 @@ def test_other_suffixes_are_refused() -> None:
             check_outputs([Path("a.PNG"), Path(name)], ("en", "de"))
 
 
-def test_more_languages_than_colours() -> None:
+def test_more_languages_than_colours_are_refused() -> None:
     languages = ("en", "de", "es", "fr", "it", "nl", "pl", "pt")
     check_outputs([Path("a.svg")], languages[:7])
-    with pytest.raises(InvalidInput, match=r"8 languages cannot be told apart .* at most 7"):
+    with pytest.raises(InvalidInput, match=r"cannot distinguish 8 `languages`: give at most 7"):
         check_outputs([Path("a.svg")], languages)
 
 
-def test_matplotlib_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_matplotlib_names_the_package_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     with pytest.raises(InvalidInput, match=r"pip install 'jobsearch\[plot\]'"):
         check_outputs([Path("a.svg")], ("en", "de"))
@@ -163,7 +165,7 @@ def test_matplotlib_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_file_that_cannot_be_written(tmp_path: Path) -> None:
     figure = draw(size=2)
     (tmp_path / "folder.png").mkdir()
-    with pytest.raises(BenchmarkError, match=r"folder\.png cannot be written .* another --output"):
+    with pytest.raises(BenchmarkError, match=r"folder\.png cannot be written .* another `output`"):
         write_figure(figure, tmp_path / "folder.png")
     (tmp_path / "file").write_text("")
     with pytest.raises(BenchmarkError, match="cannot be written"):

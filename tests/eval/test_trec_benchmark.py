@@ -53,7 +53,7 @@ def test_three_files(folder: Path) -> None:
 @pytest.mark.parametrize(
     "header", ["q_id\tjobtitle", "c_id\tjobtitle", "id\ttitle", "Corpus-ID\ttext", "docid\tt"]
 )
-def test_a_header_is_none_of_the_titles(folder: Path, header: str) -> None:
+def test_a_header_is_skipped(folder: Path, header: str) -> None:
     plain = load(folder)
     for name in ("queries.tsv", "corpus.tsv"):
         write(folder, {name: f"{header}\n{FILES[name]}"})
@@ -63,12 +63,12 @@ def test_a_header_is_none_of_the_titles(folder: Path, header: str) -> None:
 
 
 @pytest.mark.parametrize("first", ["madrid\tdentist", "Q0\tid", "id7\tclerk"])
-def test_a_title_is_no_header(folder: Path, first: str) -> None:
+def test_first_lines_that_look_like_headers_but_are_titles(folder: Path, first: str) -> None:
     write(folder, {"queries.tsv": f"{first}\n{FILES['queries.tsv']}"})
     assert len(load(folder).queries) == 3
 
 
-def test_the_files_of_talentclef_as_they_are() -> None:
+def test_files_of_talentclef_are_read_unchanged() -> None:
     part = SAMPLE_FOLDER / "benchmark" / "validation"
     [benchmark] = load_trec(
         part / "english" / "queries",
@@ -98,13 +98,15 @@ def test_the_files_of_talentclef_as_they_are() -> None:
         ("test.qrels", "query-id corpus-id score\n", r"test\.qrels, line 1: not 'q_id 0 doc_id"),
     ],
 )
-def test_files_that_do_not_fit(folder: Path, name: str, text: str, message: str) -> None:
+def test_files_that_do_not_fit_together_are_refused(
+    folder: Path, name: str, text: str, message: str
+) -> None:
     write(folder, {name: text})
     with pytest.raises(BenchmarkError, match=message):
         load(folder)
 
 
-def test_files_that_cannot_be_read(folder: Path) -> None:
+def test_unreadable_files_are_refused(folder: Path) -> None:
     (folder / "corpus.tsv").write_text("D1\tcook\n", encoding="utf-16")
     with pytest.raises(SourceFormatError, match=r"corpus\.tsv is not UTF-8 .* iconv"):
         load(folder)
@@ -116,12 +118,12 @@ def test_files_that_cannot_be_read(folder: Path) -> None:
 @pytest.mark.parametrize(
     "name", ["talentclef-2025", "melo", "sample", "esco-probe", "", "My set", "a/b", "x" * 61]
 )
-def test_names_that_cannot_be_used(folder: Path, name: str) -> None:
+def test_invalid_and_reserved_names_are_refused(folder: Path, name: str) -> None:
     with pytest.raises(InvalidInput, match=f"'{name}' cannot name a benchmark"):
         load(folder, name)
 
 
-def test_a_language_that_is_none(folder: Path) -> None:
+def test_an_unknown_language_is_refused(folder: Path) -> None:
     with pytest.raises(InvalidInput, match="unknown language 'xx'"):
         load_trec(
             folder / "queries.tsv",
