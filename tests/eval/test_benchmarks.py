@@ -93,7 +93,7 @@ def test_every_benchmark_has_a_loader_that_returns_a_list() -> None:
     assert [benchmark.pair for benchmark in LOADERS["sample"](pairs=["en-de"])] == ["en-de"]
 
 
-@pytest.mark.parametrize("module", ["eval.benchmarks", "eval.results"])
+@pytest.mark.parametrize("module", ["eval.benchmarks", "eval.results", "eval.evaluation"])
 def test_reading_files_needs_neither_models_nor_a_store(module: str) -> None:
     heavy = ["jobsearch.models", "jobsearch.store", "torch", "qdrant_client", "qdrant_edge"]
     code = f"import sys, {module}; print([name for name in {heavy} if name in sys.modules])"
