@@ -1,1 +1,1 @@
-"""Speed and memory on real data, each figure against a stated limit: ``make bench``."""
+"""Benchmarks of speed and memory on real data, each figure with a limit: ``make bench``."""

@@ -1,9 +1,9 @@
-"""Run all benchmarks and print a table: figure, value, limit.
+"""Run all benchmarks, or those named as arguments, and print a table of figures and limits.
 
-Data, each with the variable that names its folder: an ESCO export (``ESCO``, default
-../shared/data/esco-1.2.0), TalentCLEF 2025 task A (``TALENTCLEF``, default
-../shared/data/talentclef-2025/TaskA) and MELO sets (``MELO``, default ../shared/data/melo). Exits 1
-if a limit is missed.
+Environment variables name the folders of the data: ``ESCO`` an ESCO export (default
+../shared/data/esco-1.2.0), ``TALENTCLEF`` TalentCLEF 2025 task A (default
+../shared/data/talentclef-2025/TaskA) and ``MELO`` MELO sets (default ../shared/data/melo). Exits
+with 1 if a limit is missed, with 2 if data are missing.
 """
 
 import json
@@ -28,12 +28,15 @@ def main() -> int:
     for name, folder in DATA.items():
         env.setdefault(name, str(SHARED / folder))
     if missing := [env[name] for name in DATA if not Path(env[name]).is_dir()]:
-        print(f"not found: {', '.join(missing)}; set {', '.join(DATA)}", file=sys.stderr)
+        print(
+            f"not found: {', '.join(missing)}. Set {', '.join(DATA)} to the folders of the data",
+            file=sys.stderr,
+        )
         return 2
     rows = []
     for part in sys.argv[1:] or PARTS:
         print(f"{part} …", file=sys.stderr)
-        # A process of its own for each part, so that peak memory is that part's.
+        # Each part runs in its own process, so that it has its own peak memory.
         done = subprocess.run(
             [sys.executable, "-m", f"benchmarks.bench_{part}"],
             env=env, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True,

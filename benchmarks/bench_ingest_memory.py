@@ -1,4 +1,4 @@
-"""Peak memory of a whole ingest of ESCO en + es + de, embedded, and of nothing else."""
+"""Peak memory of ingesting ESCO en + es + de into an embedded store, in its own process."""
 
 import tempfile
 
@@ -16,6 +16,6 @@ with tempfile.TemporaryDirectory() as folder:
 report(
     figure(
         "peak memory of an ingest", peak, "GB", "at most", 1.5,
-        f"{points:,} points, with the engine's process",
+        f"{points:,} points, with the process of the engine",
     ),
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""MELO deu_q_de_c_en, 1,779 queries x 33,606 documents at full depth, and how time grows."""
+"""Time and memory on MELO deu_q_de_c_en, 1,779 queries x 33,606 documents, at full depth."""
 
 import tempfile
 from dataclasses import replace
@@ -22,16 +22,16 @@ with tempfile.TemporaryDirectory() as folder:
         judged = {q_id: benchmark.qrels[q_id] for q_id in queries if q_id in benchmark.qrels}
         return replace(benchmark, queries=queries, qrels=judged)
 
-    evaluate(part(10), system)  # ingests
+    evaluate(part(10), system)  # ingests the corpus
     sizes = [len(benchmark.queries) // n for n in (4, 2, 1)]
-    took = [seconds(lambda s=s: evaluate(part(s), system)) for s in sizes]
+    durations_s = [seconds(lambda s=s: evaluate(part(s), system)) for s in sizes]
     peak = peak_memory_gb()
-detail = ", ".join(f"{size:,}: {s:.1f} s" for size, s in zip(sizes, took, strict=True))
+detail = ", ".join(f"{size:,}: {s:.1f} s" for size, s in zip(sizes, durations_s, strict=True))
 report(
-    figure("MELO de-en, full depth, after ingest", took[-1], "s", "at most", 30, detail),
+    figure("MELO de-en, full depth, after ingest", durations_s[-1], "s", "at most", 30, detail),
     figure(
-        "its time over that of half the queries", took[-1] / took[-2], "x", "at most", 2.2,
-        "2 is linear",
+        "its time over that of half the queries", durations_s[-1] / durations_s[-2], "x",
+        "at most", 2.2, "2 is linear",
     ),
     figure("its peak memory", peak, "GB", "at most", 2, "with the ingest"),
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Scoring a run of 10,000 queries x 1,000 documents, against ranx from the same rankings."""
+"""Time of scoring a run of 10,000 queries x 1,000 documents, compared with ranx."""
 
 import time
 import warnings
@@ -24,26 +24,26 @@ for n in range(QUERIES):
     qrels[f"q{n}"] = {documents[place]: 1 for place in relevant}
 
 
-def theirs(part: int) -> dict[str, float]:
-    some = list(run)[:part]
+def ranx_scores(queries: int) -> dict[str, float]:
+    some = list(run)[:queries]
     return ranx.evaluate(
         ranx.Qrels({q: qrels[q] for q in some}), ranx.Run({q: dict(run[q]) for q in some}), METRICS
     )
 
 
-theirs(100)  # compiles
+ranx_scores(100)  # compiles ranx
 score({"q0": run["q0"]}, {"q0": qrels["q0"]})
 started = time.perf_counter()
-ours = score(run, qrels).means
-ours_s = time.perf_counter() - started
+means = score(run, qrels).means
+our_s = time.perf_counter() - started
 started = time.perf_counter()
-reference = theirs(QUERIES)
-theirs_s = time.perf_counter() - started
-assert abs(ours["MAP"] - reference["map"]) < 1e-6
-assert abs(ours["MRR"] - reference["mrr"]) < 1e-6
+reference = ranx_scores(QUERIES)
+ranx_s = time.perf_counter() - started
+assert abs(means["MAP"] - reference["map"]) < 1e-6
+assert abs(means["MRR"] - reference["mrr"]) < 1e-6
 report(
     figure(
-        "scoring a run over ranx", ours_s / theirs_s, "x", "at most", 1,
-        f"{ours_s:.1f} s against {theirs_s:.1f} s, {QUERIES:,} x {DEPTH:,}",
+        "scoring a run over ranx", our_s / ranx_s, "x", "at most", 1,
+        f"{our_s:.1f} s against {ranx_s:.1f} s, {QUERIES:,} x {DEPTH:,}",
     ),
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Latency of filtered queries on the English ESCO collection, and of whole searches."""
+"""Latency of queries on the English ESCO collection, and of whole searches."""
 
 import tempfile
 
@@ -15,21 +15,23 @@ from jobsearch.types import Filters
 encoder = load_encoder("builtin", "pretrained")
 queries = distinct_titles(("de",))[::30][:500]
 vectors = encoder.encode_queries(queries)
-majors = [Filters(isco=(digit,)) for digit in "123456789"]
+major_groups = [Filters(isco=(digit,)) for digit in "123456789"]
 with tempfile.TemporaryDirectory() as folder:
     store = open_store(folder)
     summary = ingest(EscoSource(ESCO), "en", store, encoder)
     name = summary.collection
     filtered = milliseconds(
-        lambda i: store.query(name, vectors[i : i + 1], limit=10, filters=majors[i % 9]), 500
+        lambda i: store.query(name, vectors[i : i + 1], limit=10, filters=major_groups[i % 9]), 500
     )
     plain = milliseconds(lambda i: store.query(name, vectors[i : i + 1], limit=10), 500)
     engine = SearchEngine(store, "builtin", lambda _variant: encoder)
-    warm = milliseconds(lambda i: engine.search(queries[i], to=["en"], filters=majors[i % 9]), 500)
-what = f"{summary.total_points:,} points, 500 queries"
+    warm = milliseconds(
+        lambda i: engine.search(queries[i], to=["en"], filters=major_groups[i % 9]), 500
+    )
+detail = f"{summary.total_points:,} points, 500 queries"
 report(
-    figure("store, filtered top 10, median", np.median(filtered), "ms", "at most", 5, what),
-    figure("store, filtered top 10, p99", np.quantile(filtered, 0.99), "ms", "at most", 20, what),
+    figure("store, filtered top 10, median", np.median(filtered), "ms", "at most", 5, detail),
+    figure("store, filtered top 10, p99", np.quantile(filtered, 0.99), "ms", "at most", 20, detail),
     figure(
         "store, unfiltered top 10, median", np.median(plain), "ms", "at most", 15, "exact scan"
     ),

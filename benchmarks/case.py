@@ -1,4 +1,4 @@
-"""How much the case of a query matters: MRR on the TalentCLEF validation sets.
+"""Effect of the case of queries: MRR on the TalentCLEF validation sets.
 
 python -m benchmarks.case
 """
@@ -24,10 +24,11 @@ if __name__ == "__main__":
         for variant in ("pretrained", "finetuned"):
             system = VectorSearch(store, load_encoder("builtin", variant))
             for benchmark in load_talentclef(TALENTCLEF):
-                found = []
+                values = []
                 for change in CASES.values():
-                    asked = {q_id: change(title) for q_id, title in benchmark.queries.items()}
-                    cell = evaluate(replace(benchmark, queries=asked), system, language_check=False)
-                    found.append(cell.metrics["MRR"])
-                rows.append((variant, benchmark.pair, *found))
+                    queries = {q_id: change(title) for q_id, title in benchmark.queries.items()}
+                    changed = replace(benchmark, queries=queries)
+                    cell = evaluate(changed, system, language_check=False)
+                    values.append(cell.metrics["MRR"])
+                rows.append((variant, benchmark.pair, *values))
     print(tabulate(rows, ("variant", "pair", *CASES), floatfmt=".4f", tablefmt="github"))

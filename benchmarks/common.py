@@ -1,4 +1,4 @@
-"""What the benchmarks share."""
+"""Data, timing and output shared by the benchmarks."""
 
 import json
 import os
@@ -19,7 +19,7 @@ LANGUAGES = ("en", "es", "de")
 
 
 def distinct_titles(languages: tuple[str, ...] = LANGUAGES) -> list[str]:
-    """The distinct normalised labels, language by language."""
+    """The distinct normalised ESCO labels, language by language."""
     source = EscoSource(ESCO)
     texts: list[str] = []
     for language in languages:
@@ -29,20 +29,21 @@ def distinct_titles(languages: tuple[str, ...] = LANGUAGES) -> list[str]:
 
 
 def seconds(call: Callable[[], object]) -> float:
+    """Time one call."""
     start = time.perf_counter()
     call()
     return time.perf_counter() - start
 
 
 def milliseconds(call: Callable[[int], object], repeats: int) -> np.ndarray:
-    """Time ``call(i)`` for i in 0..repeats-1, after as many warm-up calls as a tenth of that."""
+    """Time ``call(i)`` for i in 0..repeats-1, after ``repeats // 10`` warm-up calls."""
     for i in range(repeats // 10):
         call(i)
     return np.array([1e3 * seconds(lambda i=i: call(i)) for i in range(repeats)])
 
 
 def peak_memory_gb() -> float:
-    """Peak of this process plus those of its children, which need not fall together (Linux)."""
+    """Peak memory of this process plus peaks of its children, even at other times (Linux)."""
     own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     children = Path("/proc/self/task").glob("*/children")
     pids = {pid for listed in children for pid in listed.read_text().split()}
@@ -52,6 +53,7 @@ def peak_memory_gb() -> float:
 
 
 def figure(name, value, unit, limit_is, limit, detail) -> dict:
+    """One row of the table; ``limit_is`` is ``at most`` or ``at least``."""
     return {
         "figure": name, "value": float(value), "unit": unit,
         "limit_is": limit_is, "limit": limit, "detail": detail,
@@ -59,4 +61,5 @@ def figure(name, value, unit, limit_is, limit, detail) -> dict:
 
 
 def report(*rows: dict) -> None:
+    """Print rows for ``python -m benchmarks``."""
     print(json.dumps(rows))

@@ -1,10 +1,10 @@
-"""What a title takes on disk and how fast the engine takes it in: constants of `jobsearch plan`.
+"""Bytes per title on disk and speed of the embedded engine: the constants of `jobsearch plan`.
 
     python -m benchmarks.footprint
 
-English ESCO labels, embedded by the built-in model, go into the embedded engine, which builds its
-graph of them all. Bytes are those of the second half of the titles, so what a collection takes
-however small it is drops out. They are allocated blocks: the engine's files are sparse.
+English ESCO labels, encoded by the built-in model, are stored in the embedded engine, which builds
+its graph of all of them. Bytes are measured on the second half of the titles, which excludes the
+constant size of a collection. They count allocated blocks, because the files are sparse.
 """
 
 import tempfile
@@ -23,7 +23,7 @@ from jobsearch.store.protocol import PointBatch
 from jobsearch.types import QUANTIZATIONS, Quantization, VectorStorage
 
 RUN_ID = "20261123t101500123456_1a2b3c4d"
-#: Beginning of a file's path in its segment -> what it holds; the first that fits.
+#: Start of a path in its segment -> contents of the file; the first match counts.
 PARTS = {
     "vector_storage/quantized": "quantised vectors",
     "vector_storage": "vectors",
@@ -50,7 +50,7 @@ def first(points: PointBatch, count: int) -> PointBatch:
 
 
 def store(points: PointBatch, kind: Quantization) -> tuple[Counter[str], float, float]:
-    """Bytes of each part; seconds to take the points in, and to build the graph."""
+    """Bytes per part, seconds to store the points, seconds to build the graph."""
     with tempfile.TemporaryDirectory() as folder:
         path, dim = Path(folder, "shard"), points.vectors.shape[1]
         shard = Shard(path, dim, exact_up_to=0, storage=VectorStorage(kind), new=True)

@@ -1,9 +1,9 @@
-"""What Qdrant's approximate index (HNSW, default settings) loses on a MELO set, quantised or not.
+"""Loss of Qdrant's approximate index (HNSW, default settings) on a MELO set, per quantisation.
 
     python -m benchmarks.hnsw
 
-The embedded store compares a query with every point of a collection of up to 50,000, which loses
-nothing; here the index is built all the same.
+The embedded store scans collections of up to 50,000 points exactly and loses nothing; here it
+builds the index nevertheless.
 """
 
 import tempfile

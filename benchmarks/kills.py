@@ -1,13 +1,13 @@
-"""Ingests that are killed: what is searched meanwhile, and what the next ingest makes of it.
+"""Kills ingests at random moments and checks that no data are lost, doubled or wrong.
 
     make kills            (python -m benchmarks.kills [KILLS]; needs an ESCO export: ESCO=path)
 
-The English titles of ESCO are ingested into an embedded store, again and again, by a process that
-gets SIGKILL at a random moment. After each kill the alias must answer like the last complete build:
-the same ten hits for 100 queries. Then the ingest is run again, to its end, with the cache of
-embeddings that the killed one left, and the new build must have the same ids, each once, and the
-same hits as that of an ingest that nobody disturbed. Every fourth time the cache is empty at first,
-so that kills strike the embedding as well as the storing. Ctrl-C ends it with the figures so far.
+A process ingests the English titles of ESCO into an embedded store, again and again, and gets
+SIGKILL at a random moment. After each kill the alias must return the same ten hits for 100 queries
+as the last complete build. Then an ingest runs to its end, with the embedding cache of the killed
+process; the new build must have the same ids, each once, and the same hits as the build of an
+undisturbed ingest. Every fourth time the cache starts empty, so that kills hit the encoding as well
+as the storing. Ctrl-C stops and prints the figures so far.
 """
 
 import os
@@ -34,16 +34,18 @@ from jobsearch.store import Store, open_store
 QUERIES = 100
 DEPTH = 10
 
-WHAT = (
-    "killed before their end", "points lost", "points doubled", "other answers",
-    "unfinished builds answered", "builds left over",
+KILLED = "killed before their end"
+#: Counts that must be 0.
+FAULTS = (
+    "points lost", "points doubled", "other answers", "unfinished builds answered",
+    "builds left over",
 )  # fmt: skip
 
 Hits = list[list[tuple[str, str]]]
 
 
-def run(folder: Path, encoder: Encoder) -> None:
-    """One whole ingest."""
+def ingest_titles(folder: Path, encoder: Encoder) -> None:
+    """Ingest all titles."""
     with (
         closing(EmbeddingCache(folder / "cache")) as cache,
         closing(open_store(str(folder / "store"))) as store,
@@ -51,13 +53,13 @@ def run(folder: Path, encoder: Encoder) -> None:
         ingest(EscoSource(ESCO), "en", store, CachedEncoder(encoder, cache), force=True)
 
 
-def in_a_process(folder: Path, encoder: Encoder, kill_after_s: float | None) -> bool:
-    """An ingest in a process of its own; returns whether it was killed before its end."""
+def ingest_in_process(folder: Path, encoder: Encoder, kill_after_s: float | None) -> bool:
+    """Ingest in a child process; return whether it was killed before its end."""
     child = os.fork()
     if child == 0:
         failed = 1
         try:
-            run(folder, encoder)
+            ingest_titles(folder, encoder)
             failed = 0
         finally:
             os._exit(failed)
@@ -66,28 +68,28 @@ def in_a_process(folder: Path, encoder: Encoder, kill_after_s: float | None) -> 
         os.kill(child, signal.SIGKILL)
     _, status = os.waitpid(child, 0)
     if os.WIFEXITED(status) and os.WEXITSTATUS(status):
-        raise SystemExit("an ingest failed that was not killed")
+        raise SystemExit("an ingest failed without being killed: see its error above")
     return os.WIFSIGNALED(status)
 
 
 def answers(store: Store, alias: str, vectors: object) -> Hits:
-    """Ids and titles of the hits, without the build that they come from."""
-    found = store.query(alias, vectors, limit=DEPTH)  # type: ignore[arg-type]
-    return [[(hit.id, hit.payload["title"]) for hit in hits] for hits in found]
+    """Ids and titles of the hits of each query."""
+    hits_per_query = store.query(alias, vectors, limit=DEPTH)  # type: ignore[arg-type]
+    return [[(hit.id, hit.payload["title"]) for hit in hits] for hits in hits_per_query]
 
 
 def main(kills: int) -> None:
-    # A process that is forked from one with threads of torch hangs.
+    # A fork of a process in which torch has started threads hangs.
     torch.set_num_threads(1)
     encoder = load_encoder("builtin", "pretrained")
     draw = random.Random(0)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         started = time.monotonic()
-        in_a_process(folder, encoder, None)
+        ingest_in_process(folder, encoder, None)
         cold_s = time.monotonic() - started
         started = time.monotonic()
-        in_a_process(folder, encoder, None)
+        ingest_in_process(folder, encoder, None)
         warm_s = time.monotonic() - started
         with closing(open_store(str(folder / "store"))) as store:
             [alias] = store.aliases()
@@ -104,20 +106,20 @@ def main(kills: int) -> None:
                 with closing(open_store(str(folder / "store"))) as store:
                     before = store.aliases()[alias]
                 delay = draw.uniform(0, cold_s if cold else warm_s)
-                struck = in_a_process(folder, encoder, delay)
+                killed = ingest_in_process(folder, encoder, delay)
                 with closing(open_store(str(folder / "store"))) as store:
                     now = store.describe(alias)
                     unfinished = now.name != before and now.metadata.status != "ready"
                     other_hits = answers(store, alias, vectors) != expected
-                in_a_process(folder, encoder, None)
+                ingest_in_process(folder, encoder, None)
                 with closing(open_store(str(folder / "store"))) as store:
-                    found = Counter(i for points in store.scroll(alias) for i in points.ids)
-                    count["points lost"] += len(ids - found)
-                    count["points doubled"] += len(found - ids)
+                    stored = Counter(i for points in store.scroll(alias) for i in points.ids)
+                    count["points lost"] += len(ids - stored)
+                    count["points doubled"] += len(stored - ids)
                     other_hits += answers(store, alias, vectors) != expected
                     count["builds left over"] += len(store.collections()) > 2
                 count["ingests"] += 1
-                count["killed before their end"] += struck
+                count[KILLED] += killed
                 count["other answers"] += other_hits
                 count["unfinished builds answered"] += unfinished
                 if (number + 1) % 20 == 0:
@@ -126,11 +128,9 @@ def main(kills: int) -> None:
             f"{count['ingests']} ingests of {len(ids):,} titles, each {cold_s:.1f} s undisturbed, "
             f"{warm_s:.1f} s from the cache"
         )
-        wrong = 0
-        for what in WHAT:
-            print(f"{what}: {count[what]}")
-            wrong += count[what] if what in WHAT[1:] else 0
-        if wrong:
+        for counted in (KILLED, *FAULTS):
+            print(f"{counted}: {count[counted]}")
+        if any(count[fault] for fault in FAULTS):
             raise SystemExit(1)
 
 

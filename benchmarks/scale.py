@@ -1,13 +1,13 @@
-"""What growth costs: the embedded engine with 10 thousand to a million titles, beside two peers.
+"""The embedded engine with 10 thousand to a million titles, compared with numpy and faiss.
 
     make bench-scale      (python -m benchmarks.scale [COUNT …]; needs an ESCO export: ESCO=path)
 
-English ESCO labels, multiplied with a place ("registered nurse, Aberdeen"), embedded by the
-built-in model, are stored as an ingest stores them; up to 50,000 titles the store scans, from there
-on it has an index. Queries are German labels. The peers hold the same vectors in the same run: a
-scan with numpy (the product and the best ten of it) and the HNSW of faiss with Qdrant's default
-parameters (16 links, 100 candidates while building and asking); neither has payloads or filters.
-Latency is that of one query at a time, recall is against the exact neighbours.
+English ESCO labels, each combined with many places ("registered nurse, Aberdeen") and encoded by
+the built-in model, are stored as by an ingest. Up to 50,000 titles the store scans; beyond that it
+has an index. Queries are German labels. numpy and faiss get the same vectors in the same run: numpy
+scans (matrix product, then the best ten), faiss uses HNSW with Qdrant's default parameters (16
+links, 100 candidates for building and searching); neither has payloads or filters. Latency is
+measured one query at a time, recall against the exact neighbours.
 """
 
 import json
@@ -40,7 +40,7 @@ from jobsearch.vectors import Vectors
 COUNTS = (10_000, 30_000, 100_000, 300_000, 1_000_000)
 QUERIES = 200
 DEPTH = 10
-#: A major group: a fifth of the titles, so the index must look further.
+#: A major group, a fifth of the titles, for which the index must examine more candidates.
 FILTERS = Filters(isco=("2",), kinds=("preferred", "alternative"))
 PLACES = """
     Aberdeen Bath Cardiff Derby Exeter Fife Glasgow Hull Ipswich Jarrow Kent Leeds Moray Norwich
@@ -55,28 +55,28 @@ def records(language: str) -> list[TitleRecord]:
 
 
 def multiplied(titles: list[TitleRecord], count: int) -> list[TitleRecord]:
-    """The titles with every place, in random order."""
+    """The first ``count`` combinations of a title and a place, in random order."""
     pairs = [(title, place) for place in PLACES.split() for title in titles]
     random.Random(0).shuffle(pairs)
     made = (replace(title, title=f"{title.title}, {place}") for title, place in pairs)
-    # A concept may have a label twice, but for its case.
+    # A concept may have two labels that differ only in case, which have the same point id.
     distinct = {record.point_id: record for record in islice(made, count + count // 100)}
     return list(distinct.values())[:count]
 
 
 def encoded(texts: list[str], folder: Path) -> Vectors:
-    """All vectors, in a file that memory is borrowed from."""
+    """The vectors of all texts, in a memory-mapped file."""
     encoder = load_encoder("builtin", "finetuned")
     vectors = np.lib.format.open_memmap(
         folder / "vectors.npy", "w+", np.float32, (len(texts), encoder.info.dim)
     )
-    # Of like length each, as an ingest has them.
+    # Batches of similar length, as in an ingest.
     order = sorted(range(len(texts)), key=lambda place: len(texts[place]))
     starts = range(0, len(order), CHUNK_SIZE)
     chunks = [order[start : start + CHUNK_SIZE] for start in starts]
     batches = ([texts[place] for place in chunk] for chunk in chunks)
-    with closing(encoder.encode_document_batches(batches)) as made:
-        bar = tqdm(zip(chunks, made, strict=True), total=len(chunks), disable=None)
+    with closing(encoder.encode_document_batches(batches)) as encoded_chunks:
+        bar = tqdm(zip(chunks, encoded_chunks, strict=True), total=len(chunks), disable=None)
         for chunk, rows in bar:
             vectors[chunk] = rows
     return vectors
@@ -84,11 +84,11 @@ def encoded(texts: list[str], folder: Path) -> Vectors:
 
 def batches(titles: list[TitleRecord], vectors: Vectors) -> Iterator[PointBatch]:
     for start in range(0, len(vectors), CHUNK_SIZE):
-        some = titles[start : start + CHUNK_SIZE]
+        chunk = titles[start : start + CHUNK_SIZE]
         yield PointBatch(
-            [title.point_id for title in some],
+            [title.point_id for title in chunk],
             np.array(vectors[start : start + CHUNK_SIZE]),
-            [title.payload("run") for title in some],
+            [title.payload("run") for title in chunk],
         )
 
 
@@ -98,7 +98,7 @@ def recall(found: list[list[str]], exact: list[list[str]]) -> float:
 
 
 def resident_mb(path: Path, vectors_file: Path) -> float:
-    """Memory of a process that opened the store and asked all queries."""
+    """Memory added to a process by opening the store and running all queries."""
     script = (
         "import sys, numpy as np; from jobsearch.store import open_store\n"
         "store, queries = open_store(sys.argv[1]), np.load(sys.argv[2])\n"
@@ -138,19 +138,19 @@ def measure(titles: list[TitleRecord], vectors: Vectors, queries: Vectors, folde
             build_s = seconds(lambda: store.finish(name, replace(plan, expected_points=count)))
             store.swap_alias(alias, name, expected=None)
 
-        def ask(row: int, filters: Filters | None = None, *, exact: bool = False) -> list[str]:
-            asked = queries[row : row + 1]
-            [hits] = store.query(name, asked, limit=DEPTH, filters=filters, exact=exact)
+        def search(row: int, filters: Filters | None = None, *, exact: bool = False) -> list[str]:
+            query = queries[row : row + 1]
+            [hits] = store.query(name, query, limit=DEPTH, filters=filters, exact=exact)
             return [hit.id for hit in hits]
 
-        def asked(**options) -> tuple[np.ndarray, list[list[str]]]:
-            times = milliseconds(lambda row: ask(row, **options), QUERIES)
-            return times, [ask(row, **options) for row in range(QUERIES)]
+        def search_all(**options) -> tuple[np.ndarray, list[list[str]]]:
+            times = milliseconds(lambda row: search(row, **options), QUERIES)
+            return times, [search(row, **options) for row in range(QUERIES)]
 
-        plain, found = asked()
-        _, exact = asked(exact=True)
-        filtered, found_filtered = asked(filters=FILTERS)
-        _, exact_filtered = asked(filters=FILTERS, exact=True)
+        plain, found = search_all()
+        _, exact = search_all(exact=True)
+        filtered, found_filtered = search_all(filters=FILTERS)
+        _, exact_filtered = search_all(filters=FILTERS, exact=True)
     return {
         "titles": count,
         "load /s": count / load_s,
@@ -194,10 +194,11 @@ def peers(vectors: Vectors, queries: Vectors) -> dict:
 def main(counts: tuple[int, ...]) -> None:
     titles = multiplied(records("en"), max(counts))
     assert len(titles) == max(counts)
-    asked = [r.title for r in islice((r for r in records("de") if r.kind == "preferred"), QUERIES)]
+    german = (record for record in records("de") if record.kind == "preferred")
+    query_titles = [record.title for record in islice(german, QUERIES)]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        queries = load_encoder("builtin", "finetuned").encode_queries(asked)
+        queries = load_encoder("builtin", "finetuned").encode_queries(query_titles)
         np.save(folder / "queries.npy", queries)
         vectors = encoded([title.title for title in titles], folder)
         rows = []

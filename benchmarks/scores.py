@@ -1,9 +1,9 @@
-"""What a cosine is worth: of the titles that score that high, how many name the same job.
+"""Precision and recall by cosine: how many titles above a threshold name the same job.
 
     python -m benchmarks.scores
 
-On TalentCLEF's validation sets and on MELO, over all pairs of a query and a title of the corpus,
-the titles that are the query word for word left out. This is what `search --min-score` cuts by.
+Measured on TalentCLEF's validation sets and on MELO, over all pairs of a query and a title of the
+corpus except exact copies of the query. `search --min-score` uses such a threshold.
 """
 
 import tempfile
@@ -21,37 +21,40 @@ from eval.systems import VectorSearch
 from jobsearch.models import load_encoder
 from jobsearch.store import open_store
 
-LOWEST = (0.9, 0.8, 0.7, 0.6, 0.5)
+THRESHOLDS = (0.9, 0.8, 0.7, 0.6, 0.5)
 
 
 def judged_scores(benchmark: Benchmark, system: VectorSearch) -> Iterator[tuple[np.ndarray, ...]]:
-    """For each judged query: cosines of all titles but its copies, and whether each is relevant."""
+    """For each query: cosines of all titles except its copies, and whether each is relevant."""
     ranked = system.rank(benchmark, depth=None, progress=False)
     copies = copies_of_queries(benchmark)
     doc_ids = np.array(ranked.doc_ids)
     for q_id, ranking in zip(benchmark.queries, ranked.rankings, strict=True):
         judged = benchmark.qrels.get(q_id, {})
         relevant = [doc_id for doc_id, value in judged.items() if value > 0]
-        others = ~np.isin(doc_ids[ranking.places], list(copies.get(q_id, ())))
-        found = doc_ids[ranking.places[others]]
-        yield ranking.scores[others], np.isin(found, relevant)
+        is_other = ~np.isin(doc_ids[ranking.places], list(copies.get(q_id, ())))
+        others = doc_ids[ranking.places[is_other]]
+        yield ranking.scores[is_other], np.isin(others, relevant)
 
 
 def rows(benchmark: Benchmark, system: VectorSearch) -> Iterator[tuple[str | float, ...]]:
-    shown, right, answered = (np.zeros(len(LOWEST), dtype=int) for _ in range(3))
+    hits, relevant_hits, answered = (np.zeros(len(THRESHOLDS), dtype=int) for _ in range(3))
     queries = relevant = 0
     for scores, is_relevant in judged_scores(benchmark, system):
-        passing = scores[:, None] >= LOWEST
-        shown += passing.sum(axis=0)
-        right += passing[is_relevant].sum(axis=0)
+        passing = scores[:, None] >= THRESHOLDS
+        hits += passing.sum(axis=0)
+        relevant_hits += passing[is_relevant].sum(axis=0)
         answered += passing.any(axis=0)
         queries += 1
         relevant += int(is_relevant.sum())
     name = benchmark.split if benchmark.name == "melo" else benchmark.pair
-    for place, lowest in enumerate(LOWEST):
-        precision = right[place] / shown[place] if shown[place] else float("nan")
-        found = right[place] / relevant, answered[place] / queries, shown[place] / queries
-        yield (name, system.variant, lowest, precision, *found)
+    for place, threshold in enumerate(THRESHOLDS):
+        precision = relevant_hits[place] / hits[place] if hits[place] else float("nan")
+        recall = relevant_hits[place] / relevant
+        yield (
+            name, system.variant, threshold, precision, recall, answered[place] / queries,
+            hits[place] / queries,
+        )  # fmt: skip
 
 
 if __name__ == "__main__":
@@ -68,8 +71,8 @@ if __name__ == "__main__":
             for benchmark in benchmarks:
                 table += rows(benchmark, system)
     headers = (
-        "set", "variant", "cosine from", "relevant of those found", "found of those relevant",
-        "queries with a hit", "hits a query",
+        "set", "variant", "cosine from", "precision", "recall", "queries with a hit",
+        "hits per query",
     )  # fmt: skip
     print(
         tabulate(

@@ -3,10 +3,10 @@
     python -m benchmarks.seeds FOLDER
 
 Trains the built-in model on the ESCO export ``ESCO`` with seeds 0, 1 and 2, and with seed 0 without
-anchors; evaluates each, and the pretrained model, on ``TALENTCLEF`` (validation) and the two sets
-in ``MELO``; prints mean and spread (standard deviation) over the seeds, the paired tests of seed 0
-against pretrained, and what the anchors bring. About 40 minutes on two cores; what is in FOLDER
-already is not done again.
+anchors. Evaluates each, and the pretrained model, on ``TALENTCLEF`` (validation) and two sets in
+``MELO``. Prints mean and standard deviation over the seeds, the figures without anchors, and paired
+tests of seed 0 against pretrained. Takes about 40 minutes on two cores; models and results that are
+in FOLDER already are used again.
 """
 
 import subprocess
@@ -36,7 +36,7 @@ def jobsearch(*words: object) -> None:
 
 
 def measured(folder: Path, name: str, *training: object) -> list[Cell]:
-    """Train, unless that is done; evaluate; the cells. ``pretrained`` is not trained."""
+    """Train unless the model exists, and evaluate; without ``training``, the pretrained model."""
     models, variant = folder / "models" / name, "pretrained"
     if training:
         variant = "finetuned"
@@ -56,12 +56,12 @@ def by_set(cells: list[Cell]) -> dict[tuple[str, str], Cell]:
 
 
 def main(folder: Path) -> None:
-    before = measured(folder, "pretrained")
+    pretrained = measured(folder, "pretrained")
     seeds = [measured(folder, f"seed-{seed}", "--seed", seed) for seed in SEEDS]
     without = measured(folder, "without-anchors", "--seed", 0, "--anchors", "off")
     rows = []
     for metric in METRICS:
-        for key, cell in by_set(before).items():
+        for key, cell in by_set(pretrained).items():
             values = [by_set(cells)[key].metrics[metric] for cells in seeds]
             rows.append(
                 (
@@ -74,7 +74,7 @@ def main(folder: Path) -> None:
         "spread", "seed 0 without anchors",
     )  # fmt: skip
     print(tabulate(rows, headers=headers, floatfmt=".3f", tablefmt="github"))
-    differences = compare(paired_cells(before, seeds[0]), METRICS)
+    differences = compare(paired_cells(pretrained, seeds[0]), METRICS)
     print("", render(tables("pretrained", "seed 0", differences, [], []), "markdown"), sep="\n")
 
 

@@ -1,9 +1,10 @@
-"""Compare a training of the built-in model with the weights that ship, by their cards.
+"""Compare a training of the built-in model with the shipped weights, by their training cards.
 
     python -m benchmarks.weights .weights/builtin/finetuned
 
-Exits 1 if the held-out figures of the two differ by more than the tolerance. To ship the new
-weights, copy their folder over ``jobsearch/models/weights/builtin/finetuned``.
+Exits with 1 if their held-out figures differ by more than the tolerance, with 2 if a card is
+missing. To ship the new weights, copy their folder over
+``jobsearch/models/weights/builtin/finetuned``.
 """
 
 import sys
@@ -13,14 +14,14 @@ from tabulate import tabulate
 
 from jobsearch.models.catalog import SHIPPED, read_card
 
-# Another machine adds up in another order, and training carries that on.
+# Another machine adds in another order, and training amplifies the difference.
 TOLERANCE = 0.02
 
 
 def main(folder: Path) -> int:
     shipped, trained = read_card(SHIPPED / "builtin" / "finetuned"), read_card(folder)
     if not shipped or not trained:
-        print(f"no training.json: in {folder} or in what ships", file=sys.stderr)
+        print(f"no training.json in {folder} or in {SHIPPED}: train again", file=sys.stderr)
         return 2
     rows = []
     for known in ("known", "unknown"):
