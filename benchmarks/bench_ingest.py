@@ -1,4 +1,4 @@
-"""Time of ingesting ESCO en + es + de into an embedded store, over that of only encoding."""
+"""Time of ingesting ESCO en + es + de into an embedded store, over that of encoding alone."""
 
 import tempfile
 import time
