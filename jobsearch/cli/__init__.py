@@ -1,5 +1,6 @@
 """The command line: commands validate, call the library and print."""
 
+import functools
 import logging
 import os
 import traceback
@@ -15,7 +16,7 @@ from jobsearch.cli.doctor import doctor
 from jobsearch.cli.evaluate import evaluate
 from jobsearch.cli.ingest import ingest
 from jobsearch.cli.models import models
-from jobsearch.cli.output import LogFormat, output_error, set_up, with_flags
+from jobsearch.cli.output import RUNNING, LogFormat, output_error, set_up, with_flags
 from jobsearch.cli.plan import plan
 from jobsearch.cli.search import search
 from jobsearch.cli.train import train
@@ -52,7 +53,7 @@ class _Commands(click.Group):
 def _tell(error: Exception) -> int:
     """Log the error; returns the exit code."""
     if expected := _expected(error):
-        message = with_flags(str(expected), main)
+        message = with_flags(str(expected))
         _logger.error("%s", message, extra={"fields": {"error": type(error).__name__}})
         return expected.exit_code
     _logger.critical(
@@ -132,3 +133,21 @@ for _command in (
     doctor,
 ):
     main.add_command(_command)
+
+
+def _note_when_run(command: click.Command) -> None:
+    """Let every command below note that it is running, for :func:`with_flags`."""
+    if isinstance(command, click.Group):
+        for each in command.commands.values():
+            _note_when_run(each)
+    elif callback := command.callback:
+
+        @functools.wraps(callback)
+        def noted(*args: Any, **options: Any) -> Any:
+            click.get_current_context().meta[RUNNING] = command
+            return callback(*args, **options)
+
+        command.callback = noted
+
+
+_note_when_run(main)

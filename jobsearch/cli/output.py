@@ -141,17 +141,21 @@ def print_table(rows: Iterable[Sequence[Any]], headers: Sequence[str]) -> None:
 _ARGUMENT = re.compile(r"`([a-z_]+)(?:=([^`]*))?`")
 
 
-def with_flags(message: str, command: click.Command | None = None) -> str:
+#: Key of the running command in the context's ``meta``, which all nested contexts share.
+RUNNING = "jobsearch.command"
+
+
+def with_flags(message: str) -> str:
     """A message of the library in the words of the command line.
 
     The library names an argument in backticks, `` `to` `` or `` `force=True` ``; a person who types
     commands knows it as `` `--to` `` or `` `--force` ``. Names that are no option stay as they are.
-
-    Args:
-        message: to be shown.
-        command: has the options; the root of the running command if None.
     """
-    flags = _flags(command or click.get_current_context().find_root().command)
+    context = click.get_current_context()
+    # Two commands may give an argument different flags: the running command decides.
+    flags = _flags(context.find_root().command)
+    if RUNNING in context.meta:
+        flags |= _flags(context.meta[RUNNING])
 
     def flag(found: re.Match[str]) -> str:
         option = flags.get(found[1])

@@ -170,9 +170,9 @@ class SearchEngine:
             VariantNotFound: the chosen variant has no collection.
             CollectionMismatch: a collection was made by another encoder or in another language.
         """
+        normalized = check_query(query)
         request = self._request(to, query_language, top, filters, variant, group_by_concept,
                                 min_score)  # fmt: skip
-        normalized = check_query(query)
         vectors: dict[Variant, Vectors] = {}
         hits: list[list[Hit]] = []
         for target in self._targets(request):
@@ -215,11 +215,11 @@ class SearchEngine:
             InvalidInput, CollectionNotFound, VariantNotFound, CollectionMismatch: see
                 :meth:`search`; the message names the first query that cannot be used.
         """
-        request = self._request(to, query_language, top, filters, variant, group_by_concept,
-                                min_score)  # fmt: skip
         if isinstance(queries, str):
             raise InvalidInput(f"`queries` is the single text {queries!r}: give a list of titles")
         normalized = [_check_numbered(number, query) for number, query in enumerate(queries)]
+        request = self._request(to, query_language, top, filters, variant, group_by_concept,
+                                min_score)  # fmt: skip
         distinct = list(dict.fromkeys(normalized))
         found: list[list[list[Hit]]] = [[] for _ in distinct]
         vectors: dict[Variant, Vectors] = {}

@@ -104,10 +104,10 @@ def test_queries_that_cannot_be_used(run, sample_store, query: str) -> None:
         (("--to", "xx"), "unknown language 'xx'"),
         (("--to", ""), "the list is empty"),
         (("--isco", "99"), "unknown ISCO-08 code '99'"),
-        (("--top", "0"), "top is 0"),
-        (("--min-score", "7"), "cosines lie in -1 to 1"),
+        (("--top", "0"), "`--top` is 0"),
+        (("--min-score", "7"), "`--min-score` is 7.0: give a cosine in -1 to 1"),
         (("--from", "en,de"), "give one language"),
-        (("--variant", "paper"), "add --from LANG"),
+        (("--variant", "paper"), "give `--from`"),
     ],
 )
 def test_options_that_cannot_be_used(run, sample_store, options, says: str) -> None:

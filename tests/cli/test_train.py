@@ -1,7 +1,6 @@
 """``jobsearch train``."""
 
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -51,7 +50,7 @@ def test_what_helps_nobody_is_not_published(run: Run, monkeypatch: pytest.Monkey
 def test_without_the_extra_the_command_says_what_to_install(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sys.modules["jobsearch.cli.train"], "_NEEDED", ("no_such_library",))
+    monkeypatch.setattr("jobsearch.api._TRAINING_PACKAGES", ("no_such_library",))
     result = run("train", "sample")
     assert result.exit_code == 1
     assert "pip install 'jobsearch[train]'" in result.stderr

@@ -8,7 +8,6 @@ from unittest.mock import Mock
 import pytest
 
 from ingest.build import new_metadata
-from jobsearch.settings import Settings
 from jobsearch.store import open_store
 from jobsearch.store.metadata import build_name
 
@@ -67,11 +66,11 @@ def test_which_api_key_the_other_store_is_given(
 ) -> None:
     opened = {}
 
-    def open_nothing(settings: Settings) -> Mock:
-        opened[settings.store] = settings.api_key.reveal() if settings.api_key else None
-        return Mock(location=settings.store, aliases=dict)
+    def open_nothing(location: str, *, api_key: str | None, **_: object) -> Mock:
+        opened[location] = api_key
+        return Mock(location=location, aliases=dict)
 
-    monkeypatch.setattr("jobsearch.cli.session.store_of", open_nothing)
+    monkeypatch.setattr("jobsearch.store.open_store", open_nothing)
     monkeypatch.setenv("JOBSEARCH_API_KEY", "secret")
     monkeypatch.delenv("JOBSEARCH_API_KEY_TO", raising=False)
     if own:

@@ -177,7 +177,8 @@ def test_another_encoder_may_replace_but_not_mix(
     assert not ingest(esco_source, "en", store, new).unchanged
     live = store.aliases()
     with pytest.raises(
-        CollectionMismatch, match=r"weights_sha256 .*cannot be kept \(esco\): --force drops them"
+        CollectionMismatch,
+        match=r"weights_sha256 .*cannot be kept \(esco\): `force=True` drops them",
     ):
         ingest(table, "en", store, old)
     assert store.aliases() == live
@@ -197,7 +198,7 @@ def test_a_damaged_collection_is_replaced_only_if_nothing_else_is_lost(
         if path.is_file():
             path.unlink()
     store = open_store(str(location))
-    with pytest.raises(StoreDamaged, match=r"cannot be kept \(esco\): --force drops them"):
+    with pytest.raises(StoreDamaged, match=r"cannot be kept \(esco\): `force=True` drops them"):
         ingest(table, "en", store, encoder)
     assert ingest(table, "en", store, encoder, force=True).total_points == 3
     store.close()
@@ -232,7 +233,7 @@ def test_too_many_rejects_store_nothing(
 def test_a_language_that_the_source_lacks(
     store: Store, encoder: Any, esco_source: EscoSource
 ) -> None:
-    with pytest.raises(InvalidInput, match="esco has no titles in fr: it has de, en"):
+    with pytest.raises(InvalidInput, match="esco has no titles in fr, only in de, en"):
         ingest(esco_source, "fr", store, encoder)
 
 

@@ -241,8 +241,8 @@ def with_parts_without_end(parts: Path) -> None:
         (without_a_part, SourceFormatError, "lacks part 2 of 3"),
         (with_a_part_twice, SourceFormatError, "has a part twice"),
         (with_parts_without_end, SourceFormatError, "lacks part 4, 5, 6, 7, 8, 9, 10, 11 of 1000"),
-        (with_a_part_of_another_model, SourceFormatError, "are not parts of one whole"),
-        (with_a_part_that_lost_points, SourceFormatError, "have 12 points, 13 announced"),
+        (with_a_part_of_another_model, SourceFormatError, "are parts of different collections"),
+        (with_a_part_that_lost_points, SourceFormatError, "have 12 points, their headers say 13"),
         (with_a_part_cut_short, SourceFormatError, "cut short or altered"),
         (with_a_part_altered, SourceFormatError, "its checksum differs"),
         (with_a_foreign_file, SourceFormatError, "does not say which collection"),
@@ -263,7 +263,7 @@ def test_spoilt_parts_store_nothing(
 
 
 def test_another_encoder_is_refused(parts: Path, store: Store, make_encoder: Any) -> None:
-    with pytest.raises(CollectionMismatch, match="than the one at hand"):
+    with pytest.raises(CollectionMismatch, match="than the one on this machine"):
         load_parts(find_point_files(parts), store, make_encoder("b"))
 
 
@@ -502,7 +502,7 @@ def test_every_batch_of_a_copy_is_compared(
             return found if len(asked) < 4 else [row[1:] for row in found]
 
         monkeypatch.setattr(other, "query", last_is_wrong)
-        with pytest.raises(StoreDamaged, match="answer differently from the copy"):
+        with pytest.raises(StoreDamaged, match="give different hits for the copy"):
             migrate(store, ALIAS, other)
         assert [len(vectors) for vectors in asked[1:]] == [2, 2, 1]
         assert np.allclose(np.concatenate(asked[1:]), wanted)
@@ -529,7 +529,7 @@ def test_a_copy_that_answers_differently_is_not_used(
             return ask(name, vectors, **options)
 
         monkeypatch.setattr(other, "query", second_time)
-        with pytest.raises(StoreDamaged, match="answer differently from the copy"):
+        with pytest.raises(StoreDamaged, match="give different hits for the copy"):
             migrate(store, ALIAS, other)
         assert other.aliases() == {ALIAS: before.collection}
         assert [info.name for info in other.collections()] == [before.collection]

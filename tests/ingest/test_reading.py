@@ -142,7 +142,7 @@ def test_a_source_that_breaks_leaves_no_list(tmp_path: Path) -> None:
 
 def test_rejects_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(SourceError, match=r"cannot write the rejects to .*--rejects"):
+    with pytest.raises(SourceError, match=r"cannot write the rejects to .*`rejects`"):
         read(rows_of(record("")), rejects_path=tmp_path / "file" / "rejects.jsonl")
     (tmp_path / "folder").mkdir()
     with pytest.raises(SourceError, match="cannot write the rejects to"):
