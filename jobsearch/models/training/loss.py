@@ -88,7 +88,3 @@ class AlignedLoss(CachedLossMixin, nn.Module):
         same = (concepts[first] @ concepts[second].T).toarray() > 0
         related = (groups[first] @ groups[second].T).toarray() > 0
         return torch.from_numpy(same), torch.from_numpy(related)
-
-    def get_config_dict(self) -> dict[str, Any]:
-        """What the trainer writes into the model card."""
-        return {"scale": self.scale, "graded": self.graded, "mini_batch_size": self.mini_batch_size}

@@ -111,9 +111,7 @@ def _partner_in_another_language(
 
 
 TrainedPart = Literal["head", "all", "adapter"]
-TRAINED_PARTS: tuple[TrainedPart, ...] = ("head", "all", "adapter")
 
-#: Shown by the command line's help; the figures of each are in ``docs/training.md``.
 RECIPES = ("aligned", "paper")
 
 

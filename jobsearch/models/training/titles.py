@@ -27,7 +27,6 @@ class TrainingTitles:
         text_of: (n,) int64, row of each title's text.
         concept_of: (n,) int64, row of each title's concept.
         language_of: (n,) int64, row of each title's language.
-        preferred: (n,) bool, whether it is a preferred label.
         concepts: (c,) ids of the concepts.
         groups: (c,) ISCO-08 unit group of each concept, empty if unknown.
         languages: (l,) ISO 639-1 codes.
@@ -38,7 +37,6 @@ class TrainingTitles:
     text_of: Indices
     concept_of: Indices
     language_of: Indices
-    preferred: npt.NDArray[np.bool_]
     concepts: tuple[str, ...]
     groups: tuple[str, ...]
     languages: tuple[str, ...]
@@ -60,12 +58,11 @@ class TrainingTitles:
         Raises:
             TrainingError: no concept has two titles.
         """
-        titles: dict[tuple[str, str, str], bool] = {}
+        titles: set[tuple[str, str, str]] = set()
         isco: dict[str, str] = {}
         for record in records:
             if record.concept_id:
-                key = (record.concept_id, record.language, normalize_title(record.title))
-                titles[key] = titles.get(key, False) or record.kind == "preferred"
+                titles.add((record.concept_id, record.language, normalize_title(record.title)))
                 isco.setdefault(record.concept_id, record.isco or "")
         ordered = sorted(titles)
         concepts, languages = _index(k[0] for k in ordered), _index(k[1] for k in ordered)
@@ -80,7 +77,6 @@ class TrainingTitles:
             text_of=np.array([texts[text] for _, _, text in ordered]),
             concept_of=np.array([concepts[concept] for concept, _, _ in ordered]),
             language_of=np.array([languages[language] for _, language, _ in ordered]),
-            preferred=np.array([titles[key] for key in ordered]),
             concepts=tuple(concepts),
             groups=tuple(code if (code := isco[c]) in UNIT_GROUPS else "" for c in concepts),
             languages=tuple(languages),
@@ -89,14 +85,8 @@ class TrainingTitles:
 
     def without(self, concepts: Set[str]) -> "TrainingTitles":
         """Those of other concepts."""
-        return self._where(np.array([c not in concepts for c in self.concepts])[self.concept_of])
-
-    def only(self, concepts: Set[str]) -> "TrainingTitles":
-        """Those of these concepts."""
-        return self._where(np.array([c in concepts for c in self.concepts])[self.concept_of])
-
-    def _where(self, wanted: npt.NDArray[np.bool_]) -> "TrainingTitles":
-        rows = np.flatnonzero(wanted)
+        kept = np.array([c not in concepts for c in self.concepts])
+        rows = np.flatnonzero(kept[self.concept_of])
         texts, text_of = np.unique(self.text_of[rows], return_inverse=True)
         concepts, concept_of = np.unique(self.concept_of[rows], return_inverse=True)
         place = np.full(len(self), -1)
@@ -107,7 +97,6 @@ class TrainingTitles:
             text_of=text_of,
             concept_of=concept_of,
             language_of=self.language_of[rows],
-            preferred=self.preferred[rows],
             concepts=tuple(self.concepts[c] for c in concepts),
             groups=tuple(self.groups[c] for c in concepts),
             languages=self.languages,
