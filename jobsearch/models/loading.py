@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
     from jobsearch.models.modules import OwnNetwork
 
-_HUB_TIMEOUT_S = 10.0
 _TOKENS, _HEAD = "jobsearch.models.builtin.UseTokens", "jobsearch.models.builtin.UseHead"
 _ANCHORS, _NORMALIZE = (
     "jobsearch.models.modules.ConceptAnchors",
@@ -42,6 +41,7 @@ _LIBRARY_NORMALIZE = (
     "sentence_transformers.base.modules.Normalize",
     "sentence_transformers.models.Normalize",
 )
+_HUB_TIMEOUT_S = 10.0
 # A model's settings may ask torch to run what is in a pickle; this outdoes them.
 _NO_CODE_IN_PICKLES = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
 _loading = threading.Lock()
@@ -49,14 +49,6 @@ _loading = threading.Lock()
 _LOADING_ERRORS = (
     OSError, ValueError, TypeError, AttributeError, LookupError, RuntimeError, ImportError,
 )  # fmt: skip
-
-
-def load_builtin() -> "OwnNetwork":
-    """The pretrained built-in model."""
-    from jobsearch.models.builtin import UseHead, UseTokens
-    from jobsearch.models.modules import Normalize, OwnNetwork
-
-    return OwnNetwork(UseTokens(), UseHead(), Normalize())
 
 
 @contextmanager
@@ -72,6 +64,14 @@ def _weights_only() -> Iterator[None]:
                 del os.environ[_NO_CODE_IN_PICKLES]
             else:
                 os.environ[_NO_CODE_IN_PICKLES] = before
+
+
+def load_builtin() -> "OwnNetwork":
+    """The pretrained built-in model."""
+    from jobsearch.models.builtin import UseHead, UseTokens
+    from jobsearch.models.modules import Normalize, OwnNetwork
+
+    return OwnNetwork(UseTokens(), UseHead(), Normalize())
 
 
 @_weights_only()
@@ -109,6 +109,30 @@ def load_directory(path: Path) -> "SentenceTransformer | OwnNetwork":
         ) from error
 
 
+@_weights_only()
+def load_from_hub(hub_id: str) -> "SentenceTransformer":
+    """Load from the local cache; ask the hub, once and briefly, only if it is not there.
+
+    Raises:
+        ModelNotFound: the hub has no such model.
+        ModelNotDownloaded: it is not here, and the hub does not answer.
+        ModelError: its files cannot be loaded.
+    """
+    from safetensors import SafetensorError
+    from sentence_transformers import SentenceTransformer
+
+    try:
+        return SentenceTransformer(hub_id, local_files_only=True, trust_remote_code=False)
+    except (OSError, ValueError):
+        _ask_hub(hub_id)
+    try:
+        return SentenceTransformer(hub_id, trust_remote_code=False)
+    except (*_LOADING_ERRORS, SafetensorError, UnpicklingError) as error:
+        if is_out_of_memory(error):
+            raise
+        raise ModelError(f"{hub_id} cannot be loaded: {_reason(error)}") from error
+
+
 def _module_class(path: Path, reference: str) -> Any:
     wanted = (
         _NORMALIZE if reference in _LIBRARY_NORMALIZE else MODULE_NAMES.get(reference, reference)
@@ -133,30 +157,6 @@ def _network(modules: list[Any]) -> "SentenceTransformer | OwnNetwork":
     from sentence_transformers import SentenceTransformer
 
     return SentenceTransformer(modules=modules)
-
-
-@_weights_only()
-def load_from_hub(hub_id: str) -> "SentenceTransformer":
-    """Load from the local cache; ask the hub, once and briefly, only if it is not there.
-
-    Raises:
-        ModelNotFound: the hub has no such model.
-        ModelNotDownloaded: it is not here, and the hub does not answer.
-        ModelError: its files cannot be loaded.
-    """
-    from safetensors import SafetensorError
-    from sentence_transformers import SentenceTransformer
-
-    try:
-        return SentenceTransformer(hub_id, local_files_only=True, trust_remote_code=False)
-    except (OSError, ValueError):
-        _ask_hub(hub_id)
-    try:
-        return SentenceTransformer(hub_id, trust_remote_code=False)
-    except (*_LOADING_ERRORS, SafetensorError, UnpicklingError) as error:
-        if is_out_of_memory(error):
-            raise
-        raise ModelError(f"{hub_id} cannot be loaded: {_reason(error)}") from error
 
 
 def _ask_hub(hub_id: str) -> None:

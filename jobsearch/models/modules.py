@@ -20,7 +20,6 @@ from torch.nn import functional
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
-
 _CONFIG_FILE, _WEIGHTS_FILE = "config.json", "model.safetensors"
 
 
@@ -67,31 +66,6 @@ class OwnModule(nn.Module):
     def load_weights(self, path: str, subfolder: str) -> None:
         """Read what :meth:`save_weights` wrote; all of it must be there, and nothing else."""
         self.load_state_dict(load_file(Path(path, subfolder, _WEIGHTS_FILE)))
-
-
-class Normalize(OwnModule):
-    """Gives ``sentence_embedding`` (batch, dim) unit length."""
-
-    config_keys = ("module_input_name", "module_output_name")
-    module_input_name = module_output_name = "sentence_embedding"
-
-    def forward(self, features: dict[str, Any]) -> dict[str, Any]:
-        """Divide each row by its length."""
-        features["sentence_embedding"] = functional.normalize(features["sentence_embedding"])
-        return features
-
-    @classmethod
-    def load(cls, model_name_or_path: str, subfolder: str = "", **_: Any) -> Self:
-        """Load what sentence-transformers' module of this name wrote, too.
-
-        Raises:
-            ValueError: it normalises something else.
-        """
-        module = cls()
-        for key, value in cls.load_config(model_name_or_path, subfolder).items():
-            if value != module.get_config_dict().get(key, value):
-                raise ValueError(f"{key} is {value!r}")
-        return module
 
 
 class OwnNetwork(nn.Sequential):
@@ -162,6 +136,31 @@ class OwnNetwork(nn.Sequential):
         from sentence_transformers import SentenceTransformer
 
         return SentenceTransformer(modules=list(self))
+
+
+class Normalize(OwnModule):
+    """Gives ``sentence_embedding`` (batch, dim) unit length."""
+
+    config_keys = ("module_input_name", "module_output_name")
+    module_input_name = module_output_name = "sentence_embedding"
+
+    def forward(self, features: dict[str, Any]) -> dict[str, Any]:
+        """Divide each row by its length."""
+        features["sentence_embedding"] = functional.normalize(features["sentence_embedding"])
+        return features
+
+    @classmethod
+    def load(cls, model_name_or_path: str, subfolder: str = "", **_: Any) -> Self:
+        """Load what sentence-transformers' module of this name wrote, too.
+
+        Raises:
+            ValueError: it normalises something else.
+        """
+        module = cls()
+        for key, value in cls.load_config(model_name_or_path, subfolder).items():
+            if value != module.get_config_dict().get(key, value):
+                raise ValueError(f"{key} is {value!r}")
+        return module
 
 
 class ConceptAnchors(OwnModule):

@@ -56,31 +56,10 @@ class Candidate:
         }
 
 
-@torch.no_grad()
-def interpolate(
-    network: SentenceTransformer,
-    before: Mapping[str, Tensor],
-    after: Mapping[str, Tensor],
-    alpha: float,
-) -> None:
-    """Set the weights to ``before + alpha * (after - before)``."""
-    weights = dict(network.named_parameters())
-    for name, trained in after.items():
-        weights[name].copy_(torch.lerp(before[name], trained, alpha))
-
-
-def mean_vectors(vectors: Vectors, titles: TrainingTitles, rows: Sequence[int] | Any) -> Tensor:
-    """(concepts, dim) mean vectors of those concepts that have a title among ``rows``.
-
-    Args:
-        vectors: (t, dim) of ``titles.texts``, rows of unit length.
-        titles: what they are.
-        rows: of the titles to count.
-    """
-    total = np.zeros((len(titles.concepts), vectors.shape[1]), np.float32)
-    np.add.at(total, titles.concept_of[rows], vectors[titles.text_of[rows]])
-    length = np.linalg.norm(total, axis=1, keepdims=True)
-    return torch.from_numpy((total / np.maximum(length, 1e-9))[length[:, 0] > 0])
+def best(candidates: Sequence[Candidate], before: ProbeScore) -> Candidate | None:
+    """The best mean over all pairs among those that pass, None if none does."""
+    passing = [candidate for candidate in candidates if candidate.passes(before)]
+    return max(passing, key=lambda candidate: candidate.known.mean, default=None)
 
 
 def weights_candidates(
@@ -131,7 +110,28 @@ def anchor_candidates(
     ]
 
 
-def best(candidates: Sequence[Candidate], before: ProbeScore) -> Candidate | None:
-    """The best mean over all pairs among those that pass, None if none does."""
-    passing = [candidate for candidate in candidates if candidate.passes(before)]
-    return max(passing, key=lambda candidate: candidate.known.mean, default=None)
+@torch.no_grad()
+def interpolate(
+    network: SentenceTransformer,
+    before: Mapping[str, Tensor],
+    after: Mapping[str, Tensor],
+    alpha: float,
+) -> None:
+    """Set the weights to ``before + alpha * (after - before)``."""
+    weights = dict(network.named_parameters())
+    for name, trained in after.items():
+        weights[name].copy_(torch.lerp(before[name], trained, alpha))
+
+
+def mean_vectors(vectors: Vectors, titles: TrainingTitles, rows: Sequence[int] | Any) -> Tensor:
+    """(concepts, dim) mean vectors of those concepts that have a title among ``rows``.
+
+    Args:
+        vectors: (t, dim) of ``titles.texts``, rows of unit length.
+        titles: what they are.
+        rows: of the titles to count.
+    """
+    total = np.zeros((len(titles.concepts), vectors.shape[1]), np.float32)
+    np.add.at(total, titles.concept_of[rows], vectors[titles.text_of[rows]])
+    length = np.linalg.norm(total, axis=1, keepdims=True)
+    return torch.from_numpy((total / np.maximum(length, 1e-9))[length[:, 0] > 0])

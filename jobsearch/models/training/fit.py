@@ -29,10 +29,9 @@ from jobsearch.models.training.pairs import Recipe, draw_epoch, lowercased
 from jobsearch.models.training.titles import TrainingTitles
 from jobsearch.text import normalize_title
 
-_STATE, _BEST = "trained.safetensors", "best.safetensors"
-
 #: Told the epoch (from 1) and its mean training loss when it has ended.
 EpochEnded = Callable[[int, float], None]
+_STATE, _BEST = "trained.safetensors", "best.safetensors"
 
 
 def fit(
@@ -103,6 +102,12 @@ def trained(network: SentenceTransformer) -> dict[str, torch.Tensor]:
     return {name: weight for name, weight in network.named_parameters() if weight.requires_grad}
 
 
+def training_texts(titles: TrainingTitles) -> list[str]:
+    """Every text that a pair may hold."""
+    lower = (normalize_title(text.lower()) for text in titles.texts)
+    return list(dict.fromkeys([*titles.texts, *lower]))
+
+
 def _pairs(titles: TrainingTitles, recipe: Recipe) -> Dataset:
     """The pairs of all epochs, one after the other."""
     random = np.random.default_rng(recipe.seed)
@@ -119,12 +124,6 @@ def _pairs(titles: TrainingTitles, recipe: Recipe) -> Dataset:
         for side in (0, 1)
     ]
     return Dataset.from_dict({"first": columns[0], "second": columns[1], "label": rows.tolist()})
-
-
-def training_texts(titles: TrainingTitles) -> list[str]:
-    """Every text that a pair may hold."""
-    lower = (normalize_title(text.lower()) for text in titles.texts)
-    return list(dict.fromkeys([*titles.texts, *lower]))
 
 
 def _arguments(
