@@ -1,10 +1,11 @@
 """Titles in, unit vectors out."""
 
 import re
+import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
@@ -75,14 +76,25 @@ class TitleEncoder(QueryEncoder, DocumentEncoder, Protocol):
 
 
 class Encoder:
-    """A network with its own prompts and pooling, over normalised titles.
+    """Normalises titles and embeds them with a network, its own prompts and its own pooling.
 
-    Where memory runs out, methods raise ``ModelError``.
+    Threads may share an encoder. Networks of our own modules run in parallel; any other network is
+    called by one thread at a time, because the tokenizers of Hugging Face are not thread-safe.
+
+    Methods raise ``ModelError`` if memory runs out.
+
+    Args:
+        network: the loaded model.
+        info: identifies it.
     """
 
     def __init__(self, network: "Network", info: EncoderInfo) -> None:
         self.network = network
         self.info = info
+        self._thread_safe = getattr(network[0], "thread_safe", False)
+        self._turn: AbstractContextManager[Any] = (
+            nullcontext() if self._thread_safe else threading.Lock()
+        )
 
     def encode_documents(self, texts: Sequence[str]) -> Vectors:
         """Embed titles that are stored: (n, dim) float32, rows of unit length, in order."""
@@ -120,7 +132,7 @@ class Encoder:
     def _encode(self, method: Any, texts: Sequence[str]) -> Vectors:
         if not texts:
             return np.empty((0, self.info.dim), dtype=np.float32)
-        with memory_errors(self.info.model):
+        with self._turn, memory_errors(self.info.model):
             vectors = method(
                 list(texts),
                 batch_size=BATCH_SIZE,
@@ -131,8 +143,7 @@ class Encoder:
 
     @property
     def _runs_on_threads(self) -> bool:
-        first: Any = self.network[0]
-        return getattr(first, "thread_safe", False) and self.network.device.type == "cpu"
+        return self._thread_safe and self.network.device.type == "cpu"
 
 
 def map_ahead(
@@ -149,21 +160,49 @@ def map_ahead(
 
 
 def _map_on_cores(function: Callable[[_T], _R], items: Iterable[_T]) -> Iterator[_R]:
-    """``map`` on as many threads as torch has, each of which computes on one core.
+    """``map`` on as many threads as torch uses cores, each thread on one core; results in order.
 
     The matrices of a batch of titles are too small to be shared by cores: this takes a sixth less
-    processor time, and does not stall when another thread needs a core. Results come in order.
+    processor time, and does not stall when another thread needs a core.
     """
-    import torch
-
-    threads = torch.get_num_threads()
-    pool = ThreadPoolExecutor(threads, "encode", torch.set_num_threads, (1,))
-    try:
+    with _single_core_threads.pool() as (pool, threads):
         yield from map_ahead(lambda item: pool.submit(function, item), items, workers=threads)
-    finally:
-        pool.shutdown(cancel_futures=True)
-        # The setting of a thread becomes the default of those that come after it.
-        torch.set_num_threads(threads)
+
+
+class _SingleCoreThreads:
+    """Pools of threads in which torch uses one core a thread.
+
+    ``torch.set_num_threads`` also sets the default of threads that start later, so the first pool
+    notes the number of cores and every pool restores it: several pools may run at once.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._pools = self._cores = 0
+
+    @contextmanager
+    def pool(self) -> Iterator[tuple[ThreadPoolExecutor, int]]:
+        """A pool and its number of threads."""
+        import torch
+
+        with self._lock:
+            if not self._pools:
+                # Asked in a new thread: this one may have started while a pool ran.
+                with ThreadPoolExecutor(1) as new:
+                    self._cores = new.submit(torch.get_num_threads).result()
+            self._pools += 1
+            cores = self._cores
+        pool = ThreadPoolExecutor(cores, "encode", torch.set_num_threads, (1,))
+        try:
+            yield pool, cores
+        finally:
+            pool.shutdown(cancel_futures=True)
+            with self._lock:
+                self._pools -= 1
+                torch.set_num_threads(cores)
+
+
+_single_core_threads = _SingleCoreThreads()
 
 
 def device_name() -> str:
