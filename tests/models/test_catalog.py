@@ -177,6 +177,46 @@ def finetuned_as_shipped() -> Encoder:
     return load_encoder("builtin", "finetuned", Path("no models here"))
 
 
+#: Names of our module classes in ``modules.json``: of earlier versions, and of this one.
+OLD_NAMES = [
+    "jobsearch.models.use.UseTokens",
+    "jobsearch.models.use.UseHead",
+    "jobsearch.models.own.Normalize",
+    "jobsearch.models.anchors.ConceptAnchors",
+]
+NEW_NAMES = [
+    "jobsearch.models.builtin.UseTokens",
+    "jobsearch.models.builtin.UseHead",
+    "jobsearch.models.modules.Normalize",
+    "jobsearch.models.modules.ConceptAnchors",
+]
+
+
+@pytest.mark.parametrize("names", [OLD_NAMES, NEW_NAMES], ids=["old", "new"])
+def test_old_and_new_names_of_modules_load_the_same_model(
+    tmp_path: Path, finetuned_as_shipped: Encoder, names: list[str]
+) -> None:
+    path, modules = shipped(tmp_path)
+    renamed = [{**module, "type": name} for module, name in zip(modules, names, strict=True)]
+    (path / "modules.json").write_text(json.dumps(renamed))
+    loaded = load_encoder(str(path), "pretrained")
+    assert isinstance(loaded.network, OwnNetwork)
+    assert loaded.info.weights_sha256 == finetuned_as_shipped.info.weights_sha256
+    titles = ["registered nurse", "Pflegefachkraft", "注册护士"]
+    np.testing.assert_array_equal(
+        loaded.encode_documents(titles), finetuned_as_shipped.encode_documents(titles)
+    )
+
+
+def test_a_saved_model_has_the_new_names(tmp_path: Path, finetuned_as_shipped: Encoder) -> None:
+    assert isinstance(finetuned_as_shipped.network, OwnNetwork)
+    finetuned_as_shipped.network.as_sentence_transformer().save(str(tmp_path / "saved"))
+    saved = json.loads((tmp_path / "saved" / "modules.json").read_text())
+    assert [module["type"] for module in saved] == NEW_NAMES
+    loaded = load_encoder(str(tmp_path / "saved"), "pretrained")
+    assert loaded.info.weights_sha256 == finetuned_as_shipped.info.weights_sha256
+
+
 def test_it_encodes_as_sentence_transformers_does(finetuned_as_shipped: Encoder) -> None:
     titles = ["registered nurse", "Pflegefachkraft", "注册护士", "cook"] * 20
     network = finetuned_as_shipped.network
