@@ -258,7 +258,7 @@ def _process_errors() -> Iterator[None]:
     except BrokenProcessPool as error:
         raise ModelError(
             "a process that embeds titles could not start, or died: see its output above. Check "
-            "whether the memory is full, then ingest again with lower `workers`; the finished "
+            "whether the memory is full, then ingest again with fewer `workers`; the finished "
             "embeddings are in the cache"
         ) from error
 

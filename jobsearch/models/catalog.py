@@ -121,7 +121,7 @@ def load_encoder(model: str, variant: Variant, models_dir: Path = Path("models")
 def model_files(
     model: str, variant: Variant, models_dir: Path = Path("models")
 ) -> list[Path] | None:
-    """All files that :func:`load_encoder` reads; None for the weights of a Hugging Face model.
+    """All files that :func:`load_encoder` reads; None for a pretrained Hugging Face model.
 
     Raises:
         ModelNotFound: there is no such model.

@@ -242,5 +242,5 @@ def memory_errors(model: str) -> Iterator[None]:
             raise
         raise ModelError(
             f"there is not enough memory for the model {model} ({device_name()}): stop other "
-            "programs that use memory, lower `workers`, or choose a smaller `model`"
+            "programs that use memory, use fewer `workers`, or choose a smaller `model`"
         ) from error

@@ -58,7 +58,7 @@ def test_a_worker_that_dies(builtin: Encoder) -> None:
         assert encoder._pool is not None
         [worker] = encoder._pool._processes
         os.kill(worker, signal.SIGKILL)
-        with pytest.raises(ModelError, match=r"or died.*lower `workers`"):
+        with pytest.raises(ModelError, match=r"or died.*fewer `workers`"):
             list(encoded)
 
 
