@@ -63,6 +63,14 @@ class Session:
         self._store = None
         self._engine: SearchEngine | None = None
 
+    def _reset_after_fork(self) -> None:
+        """In the new process: another thread of the parent may have held the encoders' locks."""
+        self._reset()
+        self._encoders = {
+            variant: type(encoder)(encoder.network, encoder.info)
+            for variant, encoder in self._encoders.items()
+        }
+
     def __reduce__(self) -> tuple[Any, ...]:
         return partial(type(self), progress=self._progress), (self.settings,)
 
@@ -199,7 +207,7 @@ _sessions: "WeakSet[Session]" = WeakSet()
 def _after_fork() -> None:
     """In the new process: open stores again, and let torch use no threads that were not copied."""
     for session in list(_sessions):
-        session._reset()
+        session._reset_after_fork()
     if torch := sys.modules.get("torch"):
         torch.set_num_threads(1)
 

@@ -1,4 +1,4 @@
-"""Models and their variants. Importing this package does not import torch."""
+"""Embedding models and their variants. Importing this package does not import torch."""
 
 from jobsearch.models.catalog import ModelEntry, find_model, known_models, load_encoder, short_name
 from jobsearch.models.encoder import DocumentEncoder, Encoder, QueryEncoder, TitleEncoder

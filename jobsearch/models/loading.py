@@ -1,4 +1,4 @@
-"""Files of a model made into a network. Code that comes with a model is never run."""
+"""Loads the files of a model as a network. Code that comes with a model is never run."""
 
 import json
 import os
@@ -18,14 +18,13 @@ if TYPE_CHECKING:
 
     from jobsearch.models.modules import OwnNetwork
 
-_HUB_TIMEOUT_S = 10.0
 _TOKENS, _HEAD = "jobsearch.models.builtin.UseTokens", "jobsearch.models.builtin.UseHead"
 _ANCHORS, _NORMALIZE = (
     "jobsearch.models.modules.ConceptAnchors",
     "jobsearch.models.modules.Normalize",
 )
-#: Names of module classes that ``modules.json`` may hold -> the class of this package. Saved models
-#: keep the names of the version that saved them, so old names stay here.
+#: Class names in ``modules.json`` -> classes of this package. A saved model keeps the names of the
+#: version that saved it, so old names must stay here.
 MODULE_NAMES = {
     _TOKENS: _TOKENS,
     "jobsearch.models.use.UseTokens": _TOKENS,
@@ -36,32 +35,25 @@ MODULE_NAMES = {
     _NORMALIZE: _NORMALIZE,
     "jobsearch.models.own.Normalize": _NORMALIZE,
 }
-# sentence-transformers' own names of the module that Normalize stands in for.
+# Names that sentence-transformers gives its own Normalize; ours replaces it.
 _LIBRARY_NORMALIZE = (
     "sentence_transformers.base.modules.normalize.Normalize",
     "sentence_transformers.base.modules.Normalize",
     "sentence_transformers.models.Normalize",
 )
-# A model's settings may ask torch to run what is in a pickle; this outdoes them.
+_HUB_TIMEOUT_S = 10.0
+# Makes torch load tensors only from a pickle, even if the settings of a model ask for more.
 _NO_CODE_IN_PICKLES = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
 _loading = threading.Lock()
-# What the libraries raise over files that are damaged, cut short or of another kind.
+# Raised by the libraries for files that are damaged, incomplete or in another format.
 _LOADING_ERRORS = (
     OSError, ValueError, TypeError, AttributeError, LookupError, RuntimeError, ImportError,
 )  # fmt: skip
 
 
-def load_builtin() -> "OwnNetwork":
-    """The pretrained built-in model."""
-    from jobsearch.models.builtin import UseHead, UseTokens
-    from jobsearch.models.modules import Normalize, OwnNetwork
-
-    return OwnNetwork(UseTokens(), UseHead(), Normalize())
-
-
 @contextmanager
 def _weights_only() -> Iterator[None]:
-    """Whatever the files of a model say, a pickle among them may hold tensors only."""
+    """Refuse pickles that hold more than tensors, whatever the settings of a model say."""
     with _loading:
         before = os.environ.get(_NO_CODE_IN_PICKLES)
         os.environ[_NO_CODE_IN_PICKLES] = "1"
@@ -74,12 +66,23 @@ def _weights_only() -> Iterator[None]:
                 os.environ[_NO_CODE_IN_PICKLES] = before
 
 
+def load_builtin() -> "OwnNetwork":
+    """Load the pretrained built-in model."""
+    from jobsearch.models.builtin import UseHead, UseTokens
+    from jobsearch.models.modules import Normalize, OwnNetwork
+
+    return OwnNetwork(UseTokens(), UseHead(), Normalize())
+
+
 @_weights_only()
 def load_directory(path: Path) -> "SentenceTransformer | OwnNetwork":
-    """Load a SentenceTransformer directory; its modules are ours or the library's, nothing else.
+    """Load a SentenceTransformer directory.
+
+    Its modules must be classes of this package or of sentence-transformers.
 
     Raises:
-        ModelError: it is none, is incomplete, or asks for code of its own.
+        ModelError: ``path`` is no SentenceTransformer directory, is incomplete, or asks for code
+            that comes with the model.
     """
     from safetensors import SafetensorError
 
@@ -98,8 +101,8 @@ def load_directory(path: Path) -> "SentenceTransformer | OwnNetwork":
         return _network(modules)
     except UnpicklingError as error:
         raise ModelError(
-            f"{path} has weights in a pickle that holds more than weights, which is not run: get "
-            "the model with weights in model.safetensors"
+            f"{path} has a pickle that holds more than weights, so it is not loaded: get the model "
+            "with its weights in model.safetensors"
         ) from error
     except (*_LOADING_ERRORS, SafetensorError) as error:
         if is_out_of_memory(error):
@@ -109,40 +112,14 @@ def load_directory(path: Path) -> "SentenceTransformer | OwnNetwork":
         ) from error
 
 
-def _module_class(path: Path, reference: str) -> Any:
-    wanted = (
-        _NORMALIZE if reference in _LIBRARY_NORMALIZE else MODULE_NAMES.get(reference, reference)
-    )
-    if wanted not in MODULE_NAMES and not wanted.startswith("sentence_transformers."):
-        raise ModelError(f"{path} asks for code of its own ({reference}), which is not run")
-    module, _, name = wanted.rpartition(".")
-    return getattr(import_module(module), name)
-
-
-def _inside(path: Path, subfolder: str) -> str:
-    if not (path / subfolder).resolve().is_relative_to(path.resolve()):
-        raise ModelError(f"{path} has a module outside of it ({subfolder}), which is not loaded")
-    return subfolder
-
-
-def _network(modules: list[Any]) -> "SentenceTransformer | OwnNetwork":
-    from jobsearch.models.modules import OwnModule, OwnNetwork
-
-    if all(isinstance(module, OwnModule) for module in modules):
-        return OwnNetwork(*modules)
-    from sentence_transformers import SentenceTransformer
-
-    return SentenceTransformer(modules=modules)
-
-
 @_weights_only()
 def load_from_hub(hub_id: str) -> "SentenceTransformer":
-    """Load from the local cache; ask the hub, once and briefly, only if it is not there.
+    """Load a Hugging Face model from the local cache, or download it if it is not there.
 
     Raises:
-        ModelNotFound: the hub has no such model.
-        ModelNotDownloaded: it is not here, and the hub does not answer.
-        ModelError: its files cannot be loaded.
+        ModelNotFound: Hugging Face has no such model.
+        ModelNotDownloaded: the model is not in the cache, and Hugging Face does not answer.
+        ModelError: the files of the model cannot be loaded.
     """
     from safetensors import SafetensorError
     from sentence_transformers import SentenceTransformer
@@ -159,6 +136,38 @@ def load_from_hub(hub_id: str) -> "SentenceTransformer":
         raise ModelError(f"{hub_id} cannot be loaded: {_reason(error)}") from error
 
 
+def _module_class(path: Path, reference: str) -> Any:
+    if reference in _LIBRARY_NORMALIZE:
+        reference = _NORMALIZE
+    class_name = MODULE_NAMES.get(reference, reference)
+    if class_name not in MODULE_NAMES and not class_name.startswith("sentence_transformers."):
+        raise ModelError(
+            f"{path} asks for code of its own ({reference}), which is not run: use a model of "
+            "standard sentence-transformers modules"
+        )
+    module, _, name = class_name.rpartition(".")
+    return getattr(import_module(module), name)
+
+
+def _inside(path: Path, subfolder: str) -> str:
+    if not (path / subfolder).resolve().is_relative_to(path.resolve()):
+        raise ModelError(
+            f"{path} lists a module outside its folder ({subfolder}), which is not loaded: correct "
+            "modules.json"
+        )
+    return subfolder
+
+
+def _network(modules: list[Any]) -> "SentenceTransformer | OwnNetwork":
+    from jobsearch.models.modules import OwnModule, OwnNetwork
+
+    if all(isinstance(module, OwnModule) for module in modules):
+        return OwnNetwork(*modules)
+    from sentence_transformers import SentenceTransformer
+
+    return SentenceTransformer(modules=modules)
+
+
 def _ask_hub(hub_id: str) -> None:
     from huggingface_hub import HfApi
     from huggingface_hub.errors import RepositoryNotFoundError
@@ -167,15 +176,15 @@ def _ask_hub(hub_id: str) -> None:
         HfApi().model_info(hub_id, timeout=_HUB_TIMEOUT_S)
     except RepositoryNotFoundError as error:
         raise ModelNotFound(f"Hugging Face has no public model {hub_id}: check the id") from error
-    except Exception as error:  # whatever the HTTP library raises without a network
+    except Exception as error:  # HTTP libraries raise many kinds of errors without a network
         raise ModelNotDownloaded(
-            f"the model {hub_id} is not on this machine and Hugging Face cannot be reached: where "
-            f"there is a network, run `hf download {hub_id}`, then try again; "
-            "--model builtin needs no download"
+            f"the model {hub_id} is not on this machine and Hugging Face cannot be reached: run "
+            f"`hf download {hub_id}` with a network connection, then try again; "
+            '`model="builtin"` needs no download'
         ) from error
 
 
 def _reason(error: BaseException) -> str:
-    """The first line, and the one after if the first only announces it."""
+    """The first line of an error, with the second line if the first ends in a colon."""
     first, *more = (str(error).strip() or type(error).__name__).splitlines()
     return f"{first} {more[0].strip()}" if first.endswith(":") and more else first

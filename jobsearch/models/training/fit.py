@@ -1,4 +1,4 @@
-"""One run of sentence-transformers' trainer over drawn pairs."""
+"""Runs sentence-transformers' trainer on pairs of titles."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -25,14 +25,14 @@ from transformers.trainer_utils import get_last_checkpoint
 from jobsearch.errors import TrainingError
 from jobsearch.models.encoder import is_out_of_memory
 from jobsearch.models.training.loss import AlignedLoss
-from jobsearch.models.training.pairs import Recipe, draw_epoch, lowercased
+from jobsearch.models.training.pairs import Recipe, draw_epoch
 from jobsearch.models.training.titles import TrainingTitles
 from jobsearch.text import normalize_title
 
-_STATE, _BEST = "trained.safetensors", "best.safetensors"
-
-#: Told the epoch (from 1) and its mean training loss when it has ended.
+#: Called after each epoch with its number, from 1, and its mean training loss.
 EpochEnded = Callable[[int, float], None]
+# Weights in a checkpoint, and those of the epoch with the lowest training loss.
+_WEIGHTS_FILE, _BEST_FILE = "trained.safetensors", "best.safetensors"
 
 
 def fit(
@@ -48,41 +48,30 @@ def fit(
 ) -> None:
     """Train the parameters of ``network`` that require a gradient.
 
-    Same titles, recipe and machine: the same weights, whether the run was broken off or not.
+    The same titles, recipe and machine give the same weights, even if the run was interrupted and
+    resumed.
 
     Args:
-        network: what is trained, in place.
-        titles: to draw the pairs from.
-        recipe: how.
-        checkpoints: folder for what a resumed run needs: weights, optimiser and random state.
-        prompts: of the ``first`` and the ``second`` title of each pair, where they have one.
-        resume: go on from the last checkpoint there, if there is one.
+        network: the network; it is changed.
+        titles: the titles to draw pairs from.
+        recipe: how the network is trained.
+        checkpoints: folder for the state of a resumed run: weights, optimiser and random state.
+        prompts: prompts of the ``first`` and the ``second`` titles of the pairs, if they have any.
+        resume: continue from the last checkpoint in ``checkpoints``, if there is one.
         progress: draw a bar on the standard error, if that is a terminal.
         epoch_ended: called after each epoch.
 
     Raises:
-        TrainingError: too few pairs for one batch, no memory, or no room for a checkpoint.
+        TrainingError: there are too few pairs for one batch, or not enough memory or disk space.
     """
     pairs = _pairs(titles, recipe)
     steps = len(pairs) // recipe.batch_size // recipe.epochs
-    if not steps:
-        raise TrainingError(
-            f"{len(pairs) // recipe.epochs:,} pairs an epoch do not fill one batch of "
-            f"{recipe.batch_size:,}: give more titles or a lower --batch-size"
-        )
     if recipe.gradient_checkpointing:
         network.gradient_checkpointing_enable({"use_reentrant": False})
-    pairs = pairs.select(range(steps * recipe.batch_size * recipe.epochs))
-    # Examples for a model card that is not written; anything there keeps them from being made.
+    # Not empty, so that the trainer computes no examples for a model card that is never written.
     network.model_card_data.widget = [{}]
-    watch = _Watch(
-        network,
-        steps,
-        steps * recipe.epochs,
-        epoch_ended,
-        best=checkpoints / _BEST if recipe.keep == "best-loss" else None,
-        progress=progress,
-    )
+    best = checkpoints / _BEST_FILE if recipe.keep == "best-loss" else None
+    watch = _Watch(network, steps, recipe.epochs, epoch_ended, best=best, progress=progress)
     trainer = _Trainer(
         model=network,
         args=_arguments(recipe, steps, checkpoints, prompts),
@@ -90,27 +79,38 @@ def fit(
         loss=_loss(network, titles, recipe),
         callbacks=[watch],
     )
-    last = _last_checkpoint(checkpoints) if resume else None
     trainer.remove_callback(PrinterCallback)
-    with _out_of_room(recipe, checkpoints):
+    last = _last_checkpoint(checkpoints) if resume else None
+    with _memory_and_disk_errors(recipe, checkpoints):
         trainer.train(resume_from_checkpoint=last)
-    if recipe.keep == "best-loss":
-        _load(network, load_file(checkpoints / _BEST))
+    if best:
+        _load(network, load_file(best))
 
 
-def trained(network: SentenceTransformer) -> dict[str, torch.Tensor]:
-    """The parameters that training changes, by name."""
+def trained_weights(network: SentenceTransformer) -> dict[str, torch.Tensor]:
+    """The parameters of a network that training changes, by name."""
     return {name: weight for name, weight in network.named_parameters() if weight.requires_grad}
 
 
+def training_texts(titles: TrainingTitles) -> list[str]:
+    """All texts that pairs may contain: the titles and their lower-cased forms."""
+    lower = (normalize_title(text.lower()) for text in titles.texts)
+    return list(dict.fromkeys([*titles.texts, *lower]))
+
+
 def _pairs(titles: TrainingTitles, recipe: Recipe) -> Dataset:
-    """The pairs of all epochs, one after the other."""
+    """The pairs of all epochs in sequence, an equal number of full batches per epoch."""
     random = np.random.default_rng(recipe.seed)
     epochs = [draw_epoch(titles, recipe.mix, random) for _ in range(recipe.epochs)]
-    # Epochs of one length, so that each ends at a whole step.
-    size = min(map(len, epochs), default=0) // recipe.batch_size * recipe.batch_size
+    smallest = min(map(len, epochs))
+    if smallest < recipe.batch_size:
+        raise TrainingError(
+            f"{smallest:,} pairs per epoch do not fill one batch of {recipe.batch_size:,}: give "
+            "more titles, or lower `batch_size`"
+        )
+    size = smallest // recipe.batch_size * recipe.batch_size
     rows = titles.text_of[np.concatenate([epoch[:size] for epoch in epochs])].reshape(-1, 2)
-    lower = lowercased(rows.size, recipe.mix.lowercase, random).reshape(rows.shape)
+    lower = random.random(rows.shape) < recipe.mix.lowercase
     columns = [
         [
             normalize_title(titles.texts[row].lower()) if low else titles.texts[row]
@@ -121,19 +121,13 @@ def _pairs(titles: TrainingTitles, recipe: Recipe) -> Dataset:
     return Dataset.from_dict({"first": columns[0], "second": columns[1], "label": rows.tolist()})
 
 
-def training_texts(titles: TrainingTitles) -> list[str]:
-    """Every text that a pair may hold."""
-    lower = (normalize_title(text.lower()) for text in titles.texts)
-    return list(dict.fromkeys([*titles.texts, *lower]))
-
-
 def _arguments(
     recipe: Recipe, steps: int, checkpoints: Path, prompts: dict[str, str]
 ) -> SentenceTransformerTrainingArguments:
     gpu = torch.cuda.is_available()
     return SentenceTransformerTrainingArguments(
         output_dir=str(checkpoints),
-        # The pairs of all epochs stand in one list, since each epoch draws its own.
+        # One pass over the pairs of all epochs: each epoch has pairs of its own.
         num_train_epochs=1,
         per_device_train_batch_size=recipe.batch_size,
         learning_rate=recipe.learning_rate,
@@ -170,12 +164,12 @@ def _loss(network: SentenceTransformer, titles: TrainingTitles, recipe: Recipe) 
 def _last_checkpoint(checkpoints: Path) -> str | None:
     if not checkpoints.is_dir():
         return None
-    found: str | None = get_last_checkpoint(str(checkpoints))  # type: ignore[no-untyped-call]
-    return found
+    last: str | None = get_last_checkpoint(str(checkpoints))  # type: ignore[no-untyped-call]
+    return last
 
 
 class _Trainer(SentenceTransformerTrainer):
-    """Takes the pairs in their order; its checkpoints hold only what is trained."""
+    """Keeps the order of the pairs; its checkpoints contain only the trained weights."""
 
     def get_batch_sampler(self, dataset: Any, *args: Any, **kwargs: Any) -> DefaultBatchSampler:
         batch_size = kwargs.pop("batch_size", None) or args[0]
@@ -184,20 +178,20 @@ class _Trainer(SentenceTransformerTrainer):
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
         folder = Path(str(output_dir or self.args.output_dir))
         folder.mkdir(parents=True, exist_ok=True)
-        _save(self.model, folder / _STATE)
+        _save(self.model, folder / _WEIGHTS_FILE)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
-        _load(self.model, load_file(Path(resume_from_checkpoint, _STATE)))
+        _load(self.model, load_file(Path(resume_from_checkpoint, _WEIGHTS_FILE)))
 
 
 class _Watch(TrainerCallback):
-    """Draws the bar, tells of every epoch, and remembers the best one by training loss."""
+    """Draws the bar, reports each epoch, and saves the weights with the lowest training loss."""
 
     def __init__(
         self,
         network: SentenceTransformer,
-        steps: int,
-        total: int,
+        steps_per_epoch: int,
+        epochs: int,
         epoch_ended: EpochEnded,
         *,
         best: Path | None,
@@ -205,15 +199,21 @@ class _Watch(TrainerCallback):
     ) -> None:
         self._network, self._best = network, best
         self._best_loss = float("inf")
-        self._steps, self._epoch_ended = steps, epoch_ended
-        self._sum, self._seen = 0.0, 0
-        disable = None if progress else True
-        self._bar = tqdm(total=total, desc="train", unit=" steps", disable=disable, file=sys.stderr)
+        self._steps, self._epoch_ended = steps_per_epoch, epoch_ended
+        # Loss of the current epoch, summed over the steps that are logged so far.
+        self._loss_sum, self._logged_step = 0.0, 0
+        self._bar = tqdm(
+            total=steps_per_epoch * epochs,
+            desc="train",
+            unit=" steps",
+            disable=None if progress else True,
+            file=sys.stderr,
+        )
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self._bar.update(state.global_step)
-        self._seen = state.global_step
-        if self._seen and self._best and self._best.exists():
+        self._logged_step = state.global_step
+        if self._logged_step and self._best and self._best.exists():
             with safe_open(self._best, "pt") as stored:
                 self._best_loss = float(stored.metadata()["loss"])
 
@@ -225,11 +225,11 @@ class _Watch(TrainerCallback):
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
         if "loss" not in (logs or {}):
             return
-        self._sum += logs["loss"] * (state.global_step - self._seen)
-        self._seen = state.global_step
+        self._loss_sum += logs["loss"] * (state.global_step - self._logged_step)
+        self._logged_step = state.global_step
         self._bar.set_postfix(loss=f"{logs['loss']:.3f}")
         if state.global_step % self._steps == 0:
-            loss, self._sum = self._sum / self._steps, 0.0
+            loss, self._loss_sum = self._loss_sum / self._steps, 0.0
             if self._best and loss < self._best_loss:
                 self._best_loss = loss
                 _save(self._network, self._best, loss)
@@ -242,29 +242,39 @@ class _Watch(TrainerCallback):
 
 
 def _save(network: SentenceTransformer, path: Path, loss: float = float("nan")) -> None:
-    weights = {n: w.detach().cpu().contiguous() for n, w in trained(network).items()}
+    weights = {n: w.detach().cpu().contiguous() for n, w in trained_weights(network).items()}
     save_file(weights, path, {"loss": repr(loss)})
 
 
 @torch.no_grad()
 def _load(network: SentenceTransformer, weights: dict[str, torch.Tensor]) -> None:
-    for name, weight in trained(network).items():
+    for name, weight in trained_weights(network).items():
         weight.copy_(weights[name])
 
 
 @contextmanager
-def _out_of_room(recipe: Recipe, checkpoints: Path) -> Iterator[None]:
+def _memory_and_disk_errors(recipe: Recipe, checkpoints: Path) -> Iterator[None]:
     try:
         yield
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise
-        raise TrainingError(
-            f"out of memory with {recipe.mini_batch_size} titles at once: try --mini-batch-size "
-            f"{max(1, recipe.mini_batch_size // 2)}, which changes nothing but memory and time"
-        ) from error
+        raise TrainingError(_memory_advice(recipe)) from error
     except OSError as error:
         raise TrainingError(
             f"a checkpoint could not be written to {checkpoints}: {error.strerror or error}; "
-            "make room, then go on with --resume"
+            "make room, then continue with `resume=True`"
         ) from error
+
+
+def _memory_advice(recipe: Recipe) -> str:
+    if recipe.loss == "mnrl":  # this loss has no mini-batches
+        return (
+            f"out of memory with {recipe.batch_size} pairs at once: use "
+            f"`batch_size={max(2, recipe.batch_size // 2)}`, which also changes the result"
+        )
+    return (
+        f"out of memory with {recipe.mini_batch_size} titles at once: use "
+        f"`mini_batch_size={max(1, recipe.mini_batch_size // 2)}`, which changes memory and time "
+        "but not the result"
+    )

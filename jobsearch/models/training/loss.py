@@ -1,4 +1,4 @@
-"""Symmetric in-batch negatives that know which titles mean the same."""
+"""The loss of the ``aligned`` recipe: in-batch negatives without false negatives."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -14,21 +14,21 @@ from jobsearch.models.training.titles import TrainingTitles
 class AlignedLoss(CachedLossMixin, nn.Module):
     """Multiple negatives ranking in both directions, with same-concept negatives masked.
 
-    Multiple Negatives Ranking Loss (Henderson et al. 2017, arXiv:1705.00652) takes every other
-    title of the batch for a wrong answer. Here the cross entropy runs over the rows and over the
-    columns of ``scale * cosine``, and titles that share a concept with the row's title, by whatever
-    of their concepts, are left out of the denominator. A title of another concept in the same
-    ISCO-08 unit group counts as ``graded`` of a positive: the target of each row is 1 for its pair
-    and ``graded`` for each of these, divided by their sum.
+    Multiple Negatives Ranking Loss (Henderson et al. 2017, arXiv:1705.00652) treats every other
+    title of the batch as a wrong answer. Here the cross entropy runs over the rows and over the
+    columns of ``scale * cosine``, and titles that share any concept with the row's title are left
+    out of the denominator. A title of another concept in the same ISCO-08 unit group counts as a
+    fraction ``graded`` of a positive: the targets of a row are 1 for its pair and ``graded`` for
+    each title of the same unit group, divided by their sum.
 
     Args:
         model: the SentenceTransformer to train.
-        titles: what the labels of a batch refer to: ``labels`` is (batch, 2) int64, rows of
-            ``titles.texts`` of the two titles of each pair.
+        titles: the titles that the labels of a batch refer to: ``labels`` is (batch, 2) int64, the
+            rows of ``titles.texts`` of the two titles of each pair.
         scale: inverse temperature.
         graded: weight of a title of the same unit group.
-        mini_batch_size: how many titles pass the network at once; gradients are cached (Gao et al.
-            2021, arXiv:2101.06983), so the batch may be far larger than memory allows.
+        mini_batch_size: number of titles that pass through the network at once. Gradients are
+            cached (Gao et al. 2021, arXiv:2101.06983), so memory does not limit the batch size.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class AlignedLoss(CachedLossMixin, nn.Module):
         self, reps: list[list[Tensor]], labels: Tensor | None = None, *, with_backward: bool = False
     ) -> Tensor:
         """Loss over mini-batches of embeddings; see :class:`CachedLossMixin`."""
-        assert labels is not None  # noqa: S101 # the trainer's collator always gives them
+        assert labels is not None  # noqa: S101 # the trainer always passes them
         loss = self.loss(torch.cat(reps[0]), torch.cat(reps[1]), labels)
         if with_backward:
             loss.backward()  # type: ignore[no-untyped-call]
@@ -66,29 +66,25 @@ class AlignedLoss(CachedLossMixin, nn.Module):
         return loss
 
     def loss(self, first: Tensor, second: Tensor, labels: Tensor) -> Tensor:
-        """Loss of (batch, dim) embeddings of the first and second titles of the pairs."""
+        """Loss of the (batch, dim) embeddings of the first and the second titles of the pairs."""
         first, second = functional.normalize(first), functional.normalize(second)
         same, related = self.relations(labels)
-        own = torch.eye(len(labels), dtype=torch.bool)
-        targets = (own + self.graded * (related & ~same)).to(first.device)
-        left_out = (same & ~own).to(first.device)
+        diagonal = torch.eye(len(labels), dtype=torch.bool)
+        targets = (diagonal + self.graded * (related & ~same)).to(first.device)
+        left_out = (same & ~diagonal).to(first.device)
         scores = (self.scale * first @ second.T).float().masked_fill(left_out, -1e4)
         rows = functional.cross_entropy(scores, targets / targets.sum(dim=1, keepdim=True))
         columns = functional.cross_entropy(scores.T, (targets / targets.sum(dim=0)).T)
         return (rows + columns) / 2
 
     def relations(self, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Which first title shares a concept, and which a unit group, with which second title.
+        """Whether each first title shares a concept or a unit group with each second title.
 
         Returns:
-            Two (batch, batch) bool tensors on the CPU.
+            Two (batch, batch) bool tensors on the CPU: same concept, same unit group.
         """
         first, second = labels.cpu().numpy().T
         concepts, groups = self._titles.concepts_of_text, self._titles.groups_of_text
         same = (concepts[first] @ concepts[second].T).toarray() > 0
         related = (groups[first] @ groups[second].T).toarray() > 0
         return torch.from_numpy(same), torch.from_numpy(related)
-
-    def get_config_dict(self) -> dict[str, Any]:
-        """What the trainer writes into the model card."""
-        return {"scale": self.scale, "graded": self.graded, "mini_batch_size": self.mini_batch_size}

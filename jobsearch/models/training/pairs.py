@@ -1,27 +1,31 @@
-"""Draws pairs of titles of one concept."""
+"""Training recipes, and the pairs of titles that they train on."""
 
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 
 from jobsearch.errors import InvalidInput
 from jobsearch.models.training.titles import Indices, TrainingTitles
 
+#: Part of a model that is trained; see :class:`Recipe`.
+TrainedPart = Literal["head", "all", "adapter"]
+#: Names of the recipes.
+RECIPES = ("aligned", "paper")
+
 
 @dataclass(frozen=True, slots=True)
 class PairMix:
-    """What sort of pairs a model learns from.
+    """The kinds of pairs of titles that a model learns from.
 
     Args:
-        monolingual, crosslingual, gendered: shares of the pairs: two titles of a concept in one
-            language, in two languages, and the masculine and feminine title of one slash form. A
-            concept that lacks one sort gives another instead, so the shares are aims.
-        cap: titles a concept gives in one language and epoch at most; others have their turn in
-            other epochs. Without it English, with twice the labels, drowns the rest.
-        lowercase: share of titles that are lower-cased. (Titles in capitals need no share of their
-            own: normalisation lower-cases them.)
+        monolingual, crosslingual, gendered: target shares of the pairs: two titles of a concept in
+            one language, in two languages, and the masculine and feminine title of one slash form.
+            A concept without pairs of one kind gives pairs of another kind.
+        cap: maximum number of titles per concept and language in one epoch, drawn anew in each.
+            Without a cap, English would dominate: it has twice as many labels.
+        lowercase: share of titles that are lower-cased. Titles in capitals need no share, because
+            normalisation lower-cases them.
     """
 
     monolingual: float
@@ -31,119 +35,35 @@ class PairMix:
     lowercase: float
 
 
-def draw_epoch(titles: TrainingTitles, mix: PairMix, random: np.random.Generator) -> Indices:
-    """Draw the pairs of one epoch, in random order.
-
-    Every title that the cap lets through is drawn once, with one partner.
-
-    Returns:
-        (p, 2) int64, rows of ``titles``: two distinct titles of one concept.
-    """
-    rows = _capped(titles, mix.cap, random)
-    mono = _partner_in_language(titles, rows, random)
-    cross = _partner_in_another_language(titles, rows, random)
-    form = np.full(len(titles), -1)
-    form[titles.gendered[:, 0]], form[titles.gendered[:, 1]] = titles.gendered[:, ::-1].T
-    partners = np.stack([mono, cross, form[rows]], axis=1)
-    # A share of 0 excludes a sort even where there is no other.
-    chances = np.array([mix.monolingual, mix.crosslingual, mix.gendered]) * (partners >= 0)
-    total = chances.sum(axis=1)
-    usable = total > 0
-    limits = np.cumsum(chances[usable], axis=1)
-    sort = (random.random((len(limits), 1)) * total[usable, None] >= limits).sum(axis=1)
-    pairs = np.stack([rows[usable], partners[usable, sort]], axis=1)
-    swapped = random.random(len(pairs)) < 0.5
-    pairs[swapped] = pairs[swapped, ::-1]
-    return pairs[random.permutation(len(pairs))]
-
-
-def lowercased(rows: int, share: float, random: np.random.Generator) -> npt.NDArray[np.bool_]:
-    """(rows,) bool, which titles are lower-cased."""
-    return random.random(rows) < share
-
-
-def _capped(titles: TrainingTitles, cap: int, random: np.random.Generator) -> Indices:
-    order = random.permutation(len(titles))
-    cell = _cells(titles)
-    order = order[np.argsort(cell[order], kind="stable")]
-    return order[_rank_in_run(cell[order]) < cap]
-
-
-def _cells(titles: TrainingTitles) -> Indices:
-    """(n,) one number for each concept and language; titles are sorted by it."""
-    return titles.concept_of * len(titles.languages) + titles.language_of
-
-
-def _rank_in_run(values: Indices) -> Indices:
-    starts = np.flatnonzero(np.r_[True, values[1:] != values[:-1]])
-    sizes = np.diff(np.r_[starts, len(values)])
-    return np.arange(len(values)) - np.repeat(starts, sizes)
-
-
-def _partner_in_language(
-    titles: TrainingTitles, rows: Indices, random: np.random.Generator
-) -> Indices:
-    cell = _cells(titles)
-    first, last = (
-        np.searchsorted(cell, cell[rows], "left"),
-        np.searchsorted(cell, cell[rows], "right"),
-    )
-    others = last - first - 1
-    step = (random.random(len(rows)) * others).astype(np.int64)
-    partner = first + step + (first + step >= rows)
-    return np.where(others > 0, partner, -1)
-
-
-def _partner_in_another_language(
-    titles: TrainingTitles, rows: Indices, random: np.random.Generator
-) -> Indices:
-    """A random title in a random language among the others that the concept has."""
-    cell, width = _cells(titles), len(titles.languages)
-    has = np.zeros((len(titles.concepts), width), dtype=bool)
-    has[titles.concept_of, titles.language_of] = True
-    choice = has[titles.concept_of[rows]]
-    choice[np.arange(len(rows)), titles.language_of[rows]] = False
-    language = np.where(choice, random.random(choice.shape), -1.0).argmax(axis=1)
-    wanted = titles.concept_of[rows] * width + language
-    first, last = np.searchsorted(cell, wanted, "left"), np.searchsorted(cell, wanted, "right")
-    step = (random.random(len(rows)) * (last - first)).astype(np.int64)
-    return np.where(choice.any(axis=1), first + step, -1)
-
-
-TrainedPart = Literal["head", "all", "adapter"]
-TRAINED_PARTS: tuple[TrainedPart, ...] = ("head", "all", "adapter")
-
-#: Shown by the command line's help; the figures of each are in ``docs/training.md``.
-RECIPES = ("aligned", "paper")
-
-
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """How a model is trained. Optimiser: AdamW, linear warm-up.
+    """How a model is trained, with AdamW and a linear warm-up of the learning rate.
 
     Args:
-        name: of the recipe.
-        part: what is trained: what follows the token sum of ``builtin`` (head), every weight, or
-            low-rank adapters that are merged into the weights at the end (LoRA, Hu et al. 2021).
+        name: name of the recipe.
+        part: the trained part: the layers after the token sum of ``builtin`` (head), every weight
+            (all), or low-rank adapters that are merged into the weights at the end (adapter; LoRA,
+            Hu et al. 2021).
         loss: ``mnrl`` (sentence-transformers' Multiple Negatives Ranking Loss, one direction) or
             ``aligned`` (:class:`jobsearch.models.training.loss.AlignedLoss`).
-        mix: what pairs are drawn.
-        epochs: times that every title is drawn.
-        batch_size: pairs that are told apart at once.
-        mini_batch_size: titles that pass the network at once; changes memory, not the outcome.
-        learning_rate: its highest value.
-        schedule: how it falls after the warm-up.
-        warmup: share of the steps.
-        weight_decay, adam_epsilon: of AdamW.
+        mix: the kinds of pairs.
+        epochs: number of epochs; each draws every title once, up to the cap of ``mix``.
+        batch_size: number of pairs in a batch; the titles of other pairs are the negatives.
+        mini_batch_size: number of titles that pass through the network at once; changes memory, not
+            the result. The ``aligned`` loss only.
+        learning_rate: maximum learning rate.
+        schedule: decay of the learning rate after the warm-up.
+        warmup: share of the steps in the warm-up.
+        weight_decay, adam_epsilon: parameters of AdamW.
         scale: inverse temperature of the cosines.
-        graded: weight of a title in the same ISCO-08 unit group; ``aligned`` only.
-        dropout: share of the token sum's 1,280 features that are dropped; ``head`` only.
-        gradient_checkpointing: compute activations a second time instead of keeping them: less
-            memory, the same outcome; transformers only.
-        keep: the weights at the end, or those of the epoch with the lowest training loss.
-        anchors: whether concept anchors may close the model.
-        held_out: share of the concepts that are kept out of training, to test on.
-        seed: of the held-out concepts, the pairs and the optimiser.
+        graded: weight of a title in the same ISCO-08 unit group; the ``aligned`` loss only.
+        dropout: dropout rate of the 1,280 features of the token sum; ``head`` only.
+        gradient_checkpointing: compute activations twice instead of storing them: less memory, the
+            same result; transformers only.
+        keep: keep the weights of the last epoch, or of the epoch with the lowest training loss.
+        anchors: whether concept anchors may be added to the model.
+        held_out: share of the concepts that are held out from training, to test on.
+        seed: random seed of the held-out concepts, the pairs and the optimiser.
     """
 
     name: str
@@ -201,21 +121,21 @@ _ALIGNED = Recipe(
 
 
 def recipe(name: str, part: TrainedPart, **changes: Any) -> Recipe:
-    """A named recipe for what is trained, with some of its values changed.
+    """The recipe of a name for a trained part, with some fields changed.
 
     Args:
         name: ``aligned`` or ``paper``.
         part: head, all or adapter.
-        changes: fields of :class:`Recipe` by name; None leaves a value as it is.
+        changes: values for fields of :class:`Recipe`; None keeps the value of the recipe.
 
     Raises:
         InvalidInput: there is no such recipe.
     """
     if name not in RECIPES:
-        raise InvalidInput(f"no recipe {name!r}: there are {', '.join(RECIPES)}")
+        raise InvalidInput(f"no recipe {name!r}: choose one of {', '.join(RECIPES)}")
     chosen = replace(_PAPER if name == "paper" else _ALIGNED, part=part)
     if name == "aligned" and part == "head":
-        # No network below the head runs, so a batch passes at once and small steps cost nothing.
+        # Only the head runs, on stored features: large batches fit in memory and epochs are cheap.
         chosen = replace(
             chosen, epochs=8, learning_rate=1e-3, dropout=0.2, mini_batch_size=chosen.batch_size
         )
@@ -224,3 +144,79 @@ def recipe(name: str, part: TrainedPart, **changes: Any) -> Recipe:
     return replace(
         chosen, **{field: value for field, value in changes.items() if value is not None}
     )
+
+
+def draw_epoch(titles: TrainingTitles, mix: PairMix, random: np.random.Generator) -> Indices:
+    """Draw the pairs of one epoch, in random order.
+
+    Each title within the cap is drawn once and paired with a partner of its concept.
+
+    Returns:
+        (p, 2) int64, rows of ``titles``: two distinct titles of one concept.
+    """
+    rows = _capped(titles, mix.cap, random)
+    monolingual = _partner_in_language(titles, rows, random)
+    crosslingual = _partner_in_another_language(titles, rows, random)
+    other_gender = np.full(len(titles), -1)
+    first, second = titles.gendered.T
+    other_gender[first], other_gender[second] = second, first
+    partners = np.stack([monolingual, crosslingual, other_gender[rows]], axis=1)
+    # Kinds without a partner, or with a share of 0, have no chance.
+    chances = np.array([mix.monolingual, mix.crosslingual, mix.gendered]) * (partners >= 0)
+    total = chances.sum(axis=1)
+    usable = total > 0
+    limits = np.cumsum(chances[usable], axis=1)
+    kind = (random.random((len(limits), 1)) * total[usable, None] >= limits).sum(axis=1)
+    pairs = np.stack([rows[usable], partners[usable, kind]], axis=1)
+    swapped = random.random(len(pairs)) < 0.5
+    pairs[swapped] = pairs[swapped, ::-1]
+    return pairs[random.permutation(len(pairs))]
+
+
+def _capped(titles: TrainingTitles, cap: int, random: np.random.Generator) -> Indices:
+    """Rows of at most ``cap`` random titles of each concept and language."""
+    order = random.permutation(len(titles))
+    cell = _cells(titles)
+    order = order[np.argsort(cell[order], kind="stable")]
+    return order[_rank_in_run(cell[order]) < cap]
+
+
+def _cells(titles: TrainingTitles) -> Indices:
+    """(n,) number of each title's concept and language; the titles are sorted by it."""
+    return titles.concept_of * len(titles.languages) + titles.language_of
+
+
+def _rank_in_run(values: Indices) -> Indices:
+    """Place of each value in its run of equal values, from 0."""
+    starts = np.flatnonzero(np.r_[True, values[1:] != values[:-1]])
+    sizes = np.diff(np.r_[starts, len(values)])
+    return np.arange(len(values)) - np.repeat(starts, sizes)
+
+
+def _partner_in_language(
+    titles: TrainingTitles, rows: Indices, random: np.random.Generator
+) -> Indices:
+    """A random other title of the same concept and language for each row; -1 if there is none."""
+    cell = _cells(titles)
+    first = np.searchsorted(cell, cell[rows], "left")
+    last = np.searchsorted(cell, cell[rows], "right")
+    others = last - first - 1
+    step = (random.random(len(rows)) * others).astype(np.int64)
+    partner = first + step + (first + step >= rows)
+    return np.where(others > 0, partner, -1)
+
+
+def _partner_in_another_language(
+    titles: TrainingTitles, rows: Indices, random: np.random.Generator
+) -> Indices:
+    """A random title of the same concept in a random other language; -1 if there is none."""
+    cell, languages = _cells(titles), len(titles.languages)
+    has_titles = np.zeros((len(titles.concepts), languages), dtype=bool)
+    has_titles[titles.concept_of, titles.language_of] = True
+    eligible = has_titles[titles.concept_of[rows]]
+    eligible[np.arange(len(rows)), titles.language_of[rows]] = False
+    language = np.where(eligible, random.random(eligible.shape), -1.0).argmax(axis=1)
+    chosen = titles.concept_of[rows] * languages + language
+    first, last = np.searchsorted(cell, chosen, "left"), np.searchsorted(cell, chosen, "right")
+    step = (random.random(len(rows)) * (last - first)).astype(np.int64)
+    return np.where(eligible.any(axis=1), first + step, -1)

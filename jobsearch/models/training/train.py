@@ -1,4 +1,7 @@
-"""Fine-tunes a model, checks it on concepts it has not seen, and publishes it if it helps."""
+"""Fine-tunes a model, tests it on held-out concepts, and publishes it if it has improved.
+
+A published model comes with a card: ``README.md`` for people and ``training.json`` for programs.
+"""
 
 import json
 import shutil
@@ -14,12 +17,13 @@ import numpy as np
 from filelock import FileLock, Timeout
 from sentence_transformers import SentenceTransformer
 from tabulate import tabulate
+from torch import Tensor
 from tqdm import tqdm
 
 from jobsearch import __version__
 from jobsearch.errors import TrainingError
 from jobsearch.models.catalog import CARD_FILE, finetuned_path, load_encoder, publish_directory
-from jobsearch.models.encoder import memory_errors
+from jobsearch.models.encoder import Encoder, memory_errors
 from jobsearch.models.modules import ConceptAnchors
 from jobsearch.models.training.choose import (
     Candidate,
@@ -29,110 +33,42 @@ from jobsearch.models.training.choose import (
     mean_vectors,
     weights_candidates,
 )
-from jobsearch.models.training.fit import fit, trained, training_texts
+from jobsearch.models.training.fit import fit, trained_weights, training_texts
 from jobsearch.models.training.pairs import Recipe
 from jobsearch.models.training.probe import Embed, HeldOutProbe, ProbeScore
 from jobsearch.models.training.titles import TrainingTitles, held_out_concepts
-from jobsearch.models.training.trainee import round_to_half, trainee_for
+from jobsearch.models.training.trainee import Trainee, round_to_half, trainee_for
+from jobsearch.types import EncoderInfo
 from jobsearch.vectors import Vectors
 
+# Number of texts in one pass through the network, when it is tested.
+_EMBED_BATCH_SIZE = 256
+_TABLE_LEGEND = """\
+`en-de`: English queries, German titles. In the column "fine-tuned", the anchors also know other
+titles of the held-out concepts; in "unknown to anchors", they know none."""
 _LIMITS = """\
-- The figures come from titles of one taxonomy. Measure on titles of your own before relying on it.
-- The weights were chosen on the held-out concepts, so their figures are a little too good.
-- Only the languages above were looked at: measure in any other before relying on it.
-- Anchors know the concepts they were made of: titles of other occupations gain less from them
-  (the column "unknown to anchors")."""
-
-
-def write_card(
-    folder: Path, report: Mapping[str, Any], data: Sequence[Mapping[str, str]], base: str
-) -> None:
-    """Write ``training.json`` and ``README.md`` into the model's folder.
-
-    Args:
-        folder: of the model.
-        report: of the training, as plain data.
-        data: name, version, checksum and licence of what it was trained on.
-        base: the pretrained model.
-    """
-    record = {"base": base, "made_by": f"jobsearch {__version__}", "data": list(data), **report}
-    text = json.dumps(record, indent=1, ensure_ascii=False)
-    (folder / CARD_FILE).write_text(text + "\n", encoding="utf-8")
-    (folder / "README.md").write_text(_readable(record), encoding="utf-8")
-
-
-def _readable(record: Mapping[str, Any]) -> str:
-    chosen, before = record["chosen"], record["before"]
-    rows = [
-        (pair, before["mrr"][pair], known, chosen["unknown"]["mrr"][pair])
-        for pair, known in chosen["known"]["mrr"].items()
-    ]
-    figures = tabulate(
-        rows,
-        headers=("pair", "pretrained", "fine-tuned", "unknown to anchors"),
-        tablefmt="github",
-        floatfmt=".3f",
-    )
-    sources = "\n".join(
-        "- " + ", ".join(f"{name} {value}" for name, value in source.items() if value)
-        for source in record["data"]
-    )
-    watched = "\n".join(
-        f"\n{language}, not trained on, with all others: mean of MRR and MAP {was:.3f} pretrained, "
-        f"{chosen['known']['watched'][language]:.3f} fine-tuned."
-        for language, was in before["watched"].items()
-    )
-    settings = "\n".join(f"- {name}: {value}" for name, value in record["recipe"].items())
-    anchors = (
-        f"anchors of {record['concepts']:,} concepts, k {chosen['k']}, strength "
-        f"{chosen['strength']}"
-        if chosen["k"]
-        else "no anchors"
-    )
-    return f"""\
-# {record["model"]}, fine-tuned for job titles
-
-Base model: {record["base"]}. Made by {record["made_by"]}.
-Published: {chosen["alpha"]:.0%} of the way from the pretrained to the trained weights, {anchors}.
-
-## MRR on {record["held_out"]:,} concepts held out from training
-
-{figures}
-{watched}
-
-## Data
-
-{record["titles"]:,} titles of {record["concepts"]:,} concepts.
-
-{sources}
-
-## Recipe
-
-{settings}
-
-## Limits
-
-{_LIMITS}
-"""
-
-
-_EMBED_BATCH = 256
+- The scores come from titles of one taxonomy. Measure on your own titles before you rely on them.
+- The weights were chosen on the held-out concepts, so the scores are slightly optimistic.
+- Only the languages above were tested. Measure any other language before you rely on it.
+- Anchors help most for the concepts that they were made from; titles of other occupations gain
+  less (column "unknown to anchors")."""
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingReport:
-    """What a training did.
+    """The result of a training.
 
     Args:
-        model: its short name.
+        model: short name of the model.
         recipe: how it was trained.
-        before: the pretrained model on the held-out concepts.
-        epochs: mean training loss and score after each epoch.
-        candidates: all that could have been published.
-        chosen: what was, None if nothing was fit.
-        path: where it was published.
-        concepts, titles, held_out: number of concepts, of titles, and of concepts held out.
-        seconds: of the whole training.
+        before: score of the pretrained model on the held-out concepts.
+        epochs: mean training loss and score after each epoch of this run; a resumed run does not
+            repeat the earlier epochs.
+        candidates: all choices of weights and anchors that were scored.
+        chosen: the published choice; None if none passed, and nothing was published.
+        path: folder of the published variant; None if nothing was published.
+        concepts, titles, held_out: numbers of concepts, titles and held-out concepts.
+        seconds: duration of the training.
     """
 
     model: str
@@ -179,122 +115,168 @@ def train(
     """Fine-tune a model and publish the result as its ``finetuned`` variant.
 
     About a tenth of the concepts, whole ISCO unit groups, are held out in every language. The
-    pretrained and the trained model, and weights between the two, are scored on them by the same
-    code; the best mean over all pairs of languages is published, if no pair falls below the
-    pretrained model by more than 0.005 in MRR or MAP. Otherwise nothing is. The folder appears
-    under its final name only when it is complete.
+    pretrained model, the trained model and weights between the two are scored on them. The weights
+    with the best mean over all pairs of languages are published, if no pair falls below the
+    pretrained model by more than 0.005 in MRR or MAP; otherwise nothing is published. The folder
+    gets its final name only when it is complete.
 
     Args:
         model: short name, directory or Hugging Face id.
-        titles: to train on and to hold out from.
-        recipe: how.
+        titles: the titles to train on; a part is held out.
+        recipe: how the model is trained.
         models_dir: the variant is written to ``<models_dir>/<model>/finetuned``.
-        watched: titles in languages that are not trained on, beside some that are: the mean over
-            the pairs with such a language may not fall either.
-        data: what the titles are (source, version, sha256 and so on), for the model's card.
-        resume: go on with a training of the same recipe that was broken off.
-        replace: put the result in the place of an earlier one, which becomes
-            ``finetuned.previous``.
+        watched: titles in languages that are not trained on, and in training languages to pair them
+            with. The mean over the pairs with such a language may not fall by more than 0.005.
+        data: descriptions of the data (source, version, sha256 and so on) for the model's card.
+        resume: continue an interrupted training of the same recipe.
+        replace: replace an existing variant, which is kept as ``finetuned.previous``.
         progress: draw bars on the standard error, if that is a terminal.
 
     Returns:
-        The report; its ``chosen`` is None if nothing was fit to be published.
+        The report; its ``chosen`` is None if nothing was published.
 
     Raises:
-        TrainingError: a variant is there already, another training of the model runs, there are
-            too few titles, no memory or no room.
+        TrainingError: a variant exists and ``replace`` is False, another training of the model is
+            running, there are too few titles, or not enough memory or disk space.
+        InvalidInput: the recipe does not fit the model.
         ModelError: the model cannot be loaded, or there is not enough memory for it.
     """
     started = time.perf_counter()
     final = finetuned_path(model, models_dir)
     if final.exists() and not replace:
-        raise TrainingError(f"{final} exists: use --replace to keep it as {final.name}.previous")
-    with _only_training(final), _working_folder(final, resume=resume) as working:
-        return _train(
-            model, titles, recipe, models_dir, final, working, watched, data, started,
-            resume=resume, progress=progress,
+        raise TrainingError(
+            f"{final} exists: `replace=True` replaces it and keeps it as {final.name}.previous"
+        )
+    with _training_lock(final), _working_folder(final, resume=resume) as working:
+        encoder = load_encoder(model, "pretrained", models_dir)
+        run = _prepare(encoder, titles, recipe, watched, progress=progress)
+        untrained = _copy_of_weights(run.trainee.network)
+        epochs = _fit(run, encoder.info, working / "checkpoints", resume=resume, progress=progress)
+        choice = _choose(run, untrained)
+        report = TrainingReport(
+            model=encoder.info.model, recipe=recipe, before=run.before, epochs=epochs,
+            candidates=choice.candidates, chosen=choice.best, path=final if choice.best else None,
+            concepts=len(titles.concepts), titles=len(titles), held_out=len(run.held_out),
+            seconds=time.perf_counter() - started,
         )  # fmt: skip
+        if choice.best:
+            network = run.trainee.finish()
+            if choice.anchors is not None:
+                network = SentenceTransformer(modules=[*network, choice.anchors])
+            _publish(network, working / "finetuned", final, report, data, encoder.info.model_id)
+        return report
 
 
-def _train(
-    model: str,
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """A prepared training.
+
+    Args:
+        trainee: the network in training.
+        recipe: how it is trained.
+        titles: all titles, also of the held-out concepts.
+        held_out: ids of the held-out concepts.
+        probe: scores embeddings on the held-out concepts.
+        embed: embeds texts with the current weights of the network.
+        before: score of the pretrained model.
+    """
+
+    trainee: Trainee
+    recipe: Recipe
+    titles: TrainingTitles
+    held_out: frozenset[str]
+    probe: HeldOutProbe
+    embed: Embed
+    before: ProbeScore
+
+
+@dataclass(frozen=True, slots=True)
+class _Choice:
+    """All candidates that were scored, and the best one with its anchors, if any."""
+
+    candidates: tuple[Candidate, ...]
+    best: Candidate | None
+    anchors: ConceptAnchors | None
+
+
+def _prepare(
+    encoder: Encoder,
     titles: TrainingTitles,
     recipe: Recipe,
-    models_dir: Path,
-    final: Path,
-    working: Path,
     watched: TrainingTitles | None,
-    data: Sequence[Mapping[str, str]],
-    started: float,
     *,
-    resume: bool,
     progress: bool,
-) -> TrainingReport:
-    encoder = load_encoder(model, "pretrained", models_dir)
+) -> _Run:
+    """Hold out concepts, prepare the network, and score the pretrained model."""
     held_out = held_out_concepts(titles, recipe.held_out, recipe.seed)
-    learned = titles.without(held_out)
     probe = HeldOutProbe(titles, held_out, recipe.seed, watched)
     if not probe.pairs:
         raise TrainingError(
-            f"{len(titles.concepts):,} concepts in {', '.join(titles.languages)} leave none to "
-            "test on: give more titles, or training cannot tell whether it helps"
+            f"{len(titles.concepts):,} concepts in {', '.join(titles.languages)} are too few to "
+            "hold some out and test on them: give more titles"
         )
-    texts = list(dict.fromkeys([*training_texts(learned), *titles.texts, *probe.texts]))
+    learned = training_texts(titles.without(held_out))
+    texts = list(dict.fromkeys([*learned, *titles.texts, *probe.texts]))
     with tqdm(
         total=len(texts), desc="read", unit=" titles", disable=None if progress else True
     ) as bar:
         trainee = trainee_for(encoder.network, recipe, texts, bar.update)
-    network = trainee.network
-    embed = _embedding(network, model)
-    before = probe.score(embed)
-    untrained = {name: weight.detach().clone() for name, weight in trained(network).items()}
+    embed = _embedding(trainee.network, encoder.info.model)
+    return _Run(trainee, recipe, titles, held_out, probe, embed, before=probe.score(embed))
+
+
+def _fit(
+    run: _Run, info: EncoderInfo, checkpoints: Path, *, resume: bool, progress: bool
+) -> tuple[tuple[float, ProbeScore], ...]:
+    """Train the network; returns the mean training loss and the score after each epoch."""
     epochs: list[tuple[float, ProbeScore]] = []
 
     def epoch_ended(epoch: int, loss: float) -> None:
-        epochs.append((loss, probe.score(embed)))
+        score = run.probe.score(run.embed)
+        epochs.append((loss, score))
         if progress:
-            score = epochs[-1][1]
             tqdm.write(
                 f"epoch {epoch}: loss {loss:.3f}, held-out mean {score.mean:.3f} "
-                f"(pretrained {before.mean:.3f})",
+                f"(pretrained {run.before.mean:.3f})",
                 file=sys.stderr,
             )
 
-    info = encoder.info
     prompts = {"first": info.query_prompt, "second": info.document_prompt}
     fit(
-        network, learned, recipe,
-        checkpoints=working / "checkpoints", resume=resume, progress=progress,
+        run.trainee.network, run.titles.without(run.held_out), run.recipe,
+        checkpoints=checkpoints, resume=resume, progress=progress,
         prompts={column: prompt for column, prompt in prompts.items() if prompt},
         epoch_ended=epoch_ended,
     )  # fmt: skip
-    network.eval()
-    after = {name: weight.detach().clone() for name, weight in trained(network).items()}
+    run.trainee.network.eval()
+    return tuple(epochs)
+
+
+def _choose(run: _Run, untrained: Mapping[str, Tensor]) -> _Choice:
+    """Choose weights and anchors on the held-out concepts; the network keeps the chosen weights."""
+    network, probe, embed = run.trainee.network, run.probe, run.embed
+    after = _copy_of_weights(network)
     candidates = weights_candidates(network, untrained, after, probe, embed)
-    chosen = best(candidates, before)
+    chosen = best(candidates, run.before)
+    if chosen is None:
+        return _Choice(tuple(candidates), None, None)
+    interpolate(network, untrained, after, chosen.alpha)
+    round_to_half(network)
     anchors = None
-    if chosen:
-        interpolate(network, untrained, after, chosen.alpha)
-        round_to_half(network)
-        if recipe.anchors:
-            pulled = anchor_candidates(chosen.alpha, titles, held_out, probe, embed)
-            candidates += pulled
-            chosen = best([chosen, *pulled], before) or chosen
-            if chosen.k:
-                means = mean_vectors(embed(titles.texts), titles, np.arange(len(titles)))
-                anchors = ConceptAnchors(means, k=chosen.k, strength=chosen.strength)
-    report = TrainingReport(
-        model=info.model, recipe=recipe, before=before, epochs=tuple(epochs),
-        candidates=tuple(candidates), chosen=chosen, path=final if chosen else None,
-        concepts=len(titles.concepts), titles=len(titles), held_out=len(held_out),
-        seconds=time.perf_counter() - started,
-    )  # fmt: skip
-    if chosen:
-        whole = trainee.finish()
-        if anchors is not None:
-            whole = SentenceTransformer(modules=[*whole, anchors])
-        _publish(whole, working / "finetuned", final, report, data, info.model_id)
-    return report
+    if run.recipe.anchors:
+        titles = run.titles
+        with_anchors = anchor_candidates(chosen.alpha, titles, run.held_out, probe, embed)
+        candidates += with_anchors
+        chosen = best([chosen, *with_anchors], run.before) or chosen
+        if chosen.k:
+            # The published anchors are made from all concepts, the held-out ones included.
+            means = mean_vectors(embed(titles.texts), titles, np.arange(len(titles)))
+            anchors = ConceptAnchors(means, k=chosen.k, strength=chosen.strength)
+    return _Choice(tuple(candidates), chosen, anchors)
+
+
+def _copy_of_weights(network: SentenceTransformer) -> dict[str, Tensor]:
+    return {name: weight.detach().clone() for name, weight in trained_weights(network).items()}
 
 
 def _embedding(network: SentenceTransformer, model: str) -> Embed:
@@ -302,7 +284,7 @@ def _embedding(network: SentenceTransformer, model: str) -> Embed:
         with memory_errors(model):
             vectors = network.encode_document(
                 list(texts),
-                batch_size=_EMBED_BATCH,
+                batch_size=_EMBED_BATCH_SIZE,
                 normalize_embeddings=True,
                 show_progress_bar=False,
             )
@@ -319,32 +301,35 @@ def _publish(
     data: Sequence[Mapping[str, str]],
     base: str,
 ) -> None:
+    """Write the model and its card to ``built``, then rename the folder to ``final``."""
     shutil.rmtree(built, ignore_errors=True)
     try:
         network.save_pretrained(str(built), create_model_card=False)
-        write_card(built, report.as_dict(), data, base)
+        _write_card(built, report.as_dict(), data, base)
         publish_directory(built, final)
     except OSError as error:
         raise TrainingError(
             f"the model could not be written to {final.parent}: {error.strerror or error}; make "
-            "room, then go on with --resume"
+            "room, then continue with `resume=True`"
         ) from error
 
 
 @contextmanager
-def _only_training(final: Path) -> Iterator[None]:
+def _training_lock(final: Path) -> Iterator[None]:
+    """Allow one training of a model at a time."""
     try:
         final.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(final.with_name("training.lock"), timeout=0)
         lock.acquire()
     except Timeout as error:
         raise TrainingError(
-            f"another training for {final} is running: wait for it, or give another --models-dir"
+            f"another training for {final} is running: wait for its end, or give another "
+            "`models_dir`"
         ) from error
     except OSError as error:
         raise TrainingError(
-            f"{final.parent} cannot be written: {error.strerror or error}; give --models-dir a "
-            "folder of your own"
+            f"{final.parent} cannot be written: {error.strerror or error}; give `models_dir` a "
+            "folder that you can write to"
         ) from error
     try:
         yield
@@ -354,10 +339,90 @@ def _only_training(final: Path) -> Iterator[None]:
 
 @contextmanager
 def _working_folder(final: Path, *, resume: bool) -> Iterator[Path]:
-    """Where checkpoints lie; it stays behind if the training does not reach its end."""
+    """The folder for checkpoints; it is kept if the training does not finish, to be resumed."""
     working = final.with_name("training")
     if not resume:
         shutil.rmtree(working, ignore_errors=True)
     working.mkdir(exist_ok=True)
     yield working
     shutil.rmtree(working, ignore_errors=True)
+
+
+def _write_card(
+    folder: Path, report: Mapping[str, Any], data: Sequence[Mapping[str, str]], base: str
+) -> None:
+    """Write ``training.json`` and ``README.md`` into the model's folder.
+
+    Args:
+        folder: folder of the model.
+        report: the report of the training as plain data.
+        data: name, version, checksum and licence of each part of the training data.
+        base: the pretrained model.
+    """
+    record = {"base": base, "made_by": f"jobsearch {__version__}", "data": list(data), **report}
+    text = json.dumps(record, indent=1, ensure_ascii=False)
+    (folder / CARD_FILE).write_text(text + "\n", encoding="utf-8")
+    (folder / "README.md").write_text(_readme(record), encoding="utf-8")
+
+
+def _readme(record: Mapping[str, Any]) -> str:
+    chosen = record["chosen"]
+    anchors = (
+        f"{record['concepts']:,} concepts, k {chosen['k']}, strength {chosen['strength']}"
+        if chosen["k"]
+        else "none"
+    )
+    sources = "\n".join(
+        "- " + ", ".join(f"{name} {value}" for name, value in source.items() if value)
+        for source in record["data"]
+    )
+    settings = "\n".join(f"- {name}: {value}" for name, value in record["recipe"].items())
+    return f"""\
+# {record["model"]}, fine-tuned for job titles
+
+Base model: {record["base"]}. Made by {record["made_by"]}.
+Weights: {chosen["alpha"]:.0%} of the way from the pretrained to the trained weights.
+Concept anchors: {anchors}.
+
+## MRR on {record["held_out"]:,} concepts held out from training
+
+{_scores(record)}
+
+## Data
+
+{record["titles"]:,} titles of {record["concepts"]:,} concepts.
+
+{sources}
+
+## Recipe
+
+{settings}
+
+## Limits
+
+{_LIMITS}
+"""
+
+
+def _scores(record: Mapping[str, Any]) -> str:
+    """The table of MRR by pair of languages, and a line for each watched language."""
+    before, known, unknown = (
+        record["before"],
+        record["chosen"]["known"],
+        record["chosen"]["unknown"],
+    )
+    table = tabulate(
+        [
+            (pair, before["mrr"][pair], mrr, unknown["mrr"][pair])
+            for pair, mrr in known["mrr"].items()
+        ],
+        headers=("pair", "pretrained", "fine-tuned", "unknown to anchors"),
+        tablefmt="github",
+        floatfmt=".3f",
+    )
+    watched = "".join(
+        f"\n\nNo titles in {language} were trained on. Mean of MRR and MAP over all pairs with "
+        f"{language}: {score:.3f} pretrained, {known['watched'][language]:.3f} fine-tuned."
+        for language, score in before["watched"].items()
+    )
+    return f"{_TABLE_LEGEND}\n\n{table}{watched}"

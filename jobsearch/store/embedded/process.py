@@ -108,6 +108,14 @@ class EngineProcess:
                 cls._shared = cls()
             return cls._shared
 
+    @classmethod
+    def forget(cls) -> None:
+        """Give up the child, without ending it: after a fork it belongs to the other process."""
+        cls._starting = threading.Lock()
+        if cls._shared is not None:
+            atexit.unregister(cls._shared._end)
+            cls._shared = None
+
     def __init__(self) -> None:
         self._calling = threading.Lock()
         started: Future[subprocess.Popen[bytes]] = Future()
@@ -157,6 +165,10 @@ class EngineProcess:
         with suppress(OSError):
             self._requests.close()
         self._answers.close()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=EngineProcess.forget)
 
 
 def _run_child(started: "Future[subprocess.Popen[bytes]]") -> None:
