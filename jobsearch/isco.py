@@ -4,7 +4,7 @@ Codes are strings: each group's code is a prefix of the codes below it ("2" > "2
 "2221"), and the codes of the armed forces begin with a zero.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 from jobsearch.errors import InvalidInput
 
@@ -50,7 +50,8 @@ def check_code(code: str) -> str:
     return code
 
 
-def codes_below(groups: Sequence[str]) -> tuple[str, ...]:
+def codes_below(groups: Iterable[str]) -> tuple[str, ...]:
     """Return the given groups and all codes below them, sorted: "226" adds "2261" to "2269"."""
-    below = {code for code in CODES if code.startswith(tuple(groups))}
-    return tuple(sorted(below.union(groups)))
+    wanted = tuple(groups)
+    below = {code for code in CODES if code.startswith(wanted)}
+    return tuple(sorted(below.union(wanted)))

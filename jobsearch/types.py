@@ -1,12 +1,15 @@
-"""The vocabulary that all parts share."""
+"""The data types that all packages share."""
 
 import hashlib
 import json
 import uuid
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
-from jobsearch.isco import codes_below
+from jobsearch.errors import InvalidInput
+from jobsearch.isco import check_code, codes_below
+from jobsearch.languages import check_language
 from jobsearch.text import NORMALIZATION_VERSION, normalize_title
 
 Variant = Literal["pretrained", "finetuned"]
@@ -18,10 +21,10 @@ KINDS: tuple[Kind, ...] = ("preferred", "alternative", "hidden", "corpus")
 #: Namespace of the ids of points: uuid5(NAMESPACE_URL, "urn:jobsearch:title").
 _TITLE_NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "urn:jobsearch:title")
 
-# json.dumps makes a new encoder at every call with options, which takes longer than the encoding.
+# json.dumps with options creates an encoder at every call, which takes longer than the encoding.
 _as_json = json.JSONEncoder(ensure_ascii=False).encode
 
-#: Payload fields that may be filtered on; exactly these are indexed in every collection.
+#: Payload fields of filters. Every collection has an index for each of them and no other index.
 FILTER_FIELDS = ("language", "source", "split", "concept_id", "isco", "kind", "doc_id")
 
 
@@ -30,14 +33,14 @@ class TitleRecord:
     """One title of one concept or document, in one language.
 
     Args:
-        title: as it is shown; its normalised form is what is embedded.
+        title: the text to show; its normalised form is embedded.
         language: ISO 639-1 code.
         source: name of the data set, e.g. ``esco``.
-        kind: preferred, alternative or hidden label of a concept, or element of a corpus.
-        split: part of the source, e.g. ``validation``; empty where there are no parts.
-        concept_id: what the title denotes (an ESCO URI), if known.
+        kind: preferred, alternative or hidden label of a concept, or document of a corpus.
+        split: part of the source, e.g. ``validation``; empty if the source has no parts.
+        concept_id: id of the concept that the title denotes (an ESCO URI), if known.
         isco: ISCO-08 code of one to four digits, if known.
-        doc_id: id of the document in a corpus; titles of a taxonomy have none.
+        doc_id: id of the document in a corpus; None for titles of a taxonomy.
     """
 
     title: str
@@ -51,18 +54,25 @@ class TitleRecord:
 
     @property
     def point_id(self) -> str:
+        """The id of the stored point; see :meth:`point_id_of`."""
+        return self.point_id_of(normalize_title(self.title))
+
+    def point_id_of(self, normalized: str) -> str:
         """UUIDv5 over source, split, language, concept or document, kind and normalised title.
 
-        It does not depend on the model or its variant, so results of variants compare by id.
+        The id does not depend on the model or its variant, so results of variants compare by id.
+
+        Args:
+            normalized: the normalised title, which an ingest has computed already.
         """
         owner = self.doc_id if self.doc_id is not None else self.concept_id or ""
         parts = (self.source, self.split, self.language, owner, self.kind)
-        key = _as_json([*parts, normalize_title(self.title)])
+        key = _as_json([*parts, normalized])
         return str(uuid.uuid5(_TITLE_NAMESPACE, key))
 
     def payload(self, run_id: str) -> dict[str, str]:
-        """What is stored with the vector; fields without a value are left out."""
-        fields = {
+        """The fields that are stored with the vector; empty ones are left out."""
+        payload = {
             "title": self.title,
             "language": self.language,
             "source": self.source,
@@ -73,10 +83,23 @@ class TitleRecord:
             "doc_id": self.doc_id,
             "run_id": run_id,
         }
-        return {name: value for name, value in fields.items() if value}
+        return {name: value for name, value in payload.items() if value}
 
 
-#: "This field is one of these values."
+def as_values(given: str | Iterable[str], argument: str) -> tuple[str, ...]:
+    """Several strings, each once; a single string counts as one value, not as its letters.
+
+    Raises:
+        InvalidInput: a value is no string or is empty; the message names the argument.
+    """
+    values = (given,) if isinstance(given, str) else tuple(given)
+    for value in values:
+        if not isinstance(value, str) or not value.strip():
+            raise InvalidInput(f"`{argument}` has the value {value!r}: give non-empty strings")
+    return tuple(dict.fromkeys(values))
+
+
+#: "This field has one of these values."
 Clause = tuple[str, tuple[str, ...]]
 
 
@@ -84,23 +107,42 @@ Clause = tuple[str, tuple[str, ...]]
 class Filters:
     """Conditions on stored titles. Fields are joined by AND, the values of one field by OR.
 
-    ``isco`` takes codes of any depth: "22" matches every title below sub-major group 22.
+    Each field takes one string or several strings, and keeps them as a tuple.
+
+    Args:
+        isco: ISCO-08 codes of any depth: "22" matches every title in sub-major group 22.
+        concept_ids: ids of concepts.
+        kinds: of :data:`KINDS`.
+        sources: names of data sets.
+        splits: parts of data sets.
+        languages: ISO 639-1 codes, in upper or lower case.
+
+    Raises:
+        InvalidInput: a code, kind or language is unknown, or a value is no string.
     """
 
-    isco: tuple[str, ...] = ()
-    concept_ids: tuple[str, ...] = ()
-    kinds: tuple[str, ...] = ()
-    sources: tuple[str, ...] = ()
-    splits: tuple[str, ...] = ()
-    languages: tuple[str, ...] = ()
+    isco: str | Iterable[str] = ()
+    concept_ids: str | Iterable[str] = ()
+    kinds: str | Iterable[str] = ()
+    sources: str | Iterable[str] = ()
+    splits: str | Iterable[str] = ()
+    languages: str | Iterable[str] = ()
+
+    def __post_init__(self) -> None:
+        checks = {"isco": check_code, "kinds": _check_kind, "languages": check_language}
+        for each in fields(self):
+            values = as_values(getattr(self, each.name), each.name)
+            check = checks.get(each.name, str)
+            object.__setattr__(self, each.name, tuple(dict.fromkeys(map(check, values))))
 
     def clauses(self) -> tuple[Clause, ...]:
         """The conditions, all of which must hold.
 
-        A group of ISCO-08 is asked for by every code in it: matching one keyword among a hundred
-        is fast, and titles need not carry each prefix of their code.
+        A group of ISCO-08 becomes the list of all codes in it: matching one keyword among a hundred
+        is fast, and titles need not store each prefix of their code.
         """
-        fields = {
+        # Tuples by now, whatever the caller gave.
+        conditions: dict[str, Any] = {
             "isco": codes_below(self.isco),
             "concept_id": self.concept_ids,
             "kind": self.kinds,
@@ -108,23 +150,30 @@ class Filters:
             "split": self.splits,
             "language": self.languages,
         }
-        return tuple((name, values) for name, values in fields.items() if values)
+        return tuple((name, values) for name, values in conditions.items() if values)
+
+
+def _check_kind(kind: str) -> str:
+    folded = kind.strip().lower()
+    if folded not in KINDS:
+        raise InvalidInput(f"unknown kind {kind!r}: give one of {', '.join(KINDS)}")
+    return folded
 
 
 @dataclass(frozen=True, slots=True)
 class EncoderInfo:
-    """What decides the vectors of an encoder: two encoders agree only if all of this is equal.
+    """Identifies an encoder: two encoders give the same vectors only if all fields are equal.
 
     Args:
         model: short name, e.g. ``builtin``.
         variant: pretrained or finetuned.
-        model_id: where it came from: a Hugging Face id, a directory's name, a package and version.
+        model_id: origin: a Hugging Face id, a directory's name, or a package and its version.
         model_revision: commit of a Hugging Face model, else empty.
-        weights_sha256, tokenizer_sha256: over all tensors and the modules' settings, and over
-            the tokenizer's definition; hexadecimal.
+        weights_sha256: over all tensors and the modules' settings, hexadecimal.
+        tokenizer_sha256: over the tokenizer's definition, hexadecimal.
         dim: length of the vectors.
         pooling: how tokens become one vector, e.g. ``mean``.
-        query_prompt, document_prompt: text put before each query and title; usually empty.
+        query_prompt, document_prompt: text before each query and each title; usually empty.
         normalization_version: of :func:`jobsearch.text.normalize_title`.
     """
 
@@ -144,7 +193,7 @@ class EncoderInfo:
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 over all fields, hexadecimal; the first 8 digits stand in collection names."""
+        """SHA-256 over all fields, hexadecimal; collection names hold the first 8 digits."""
         canonical = json.dumps(asdict(self), sort_keys=True, ensure_ascii=False)
         return hashlib.sha256(canonical.encode()).hexdigest()
 
@@ -155,13 +204,12 @@ QUANTIZATIONS: tuple[Quantization, ...] = ("none", "int8", "binary")
 
 @dataclass(frozen=True, slots=True)
 class VectorStorage:
-    """How the vectors of a collection are kept: decides memory and speed, and no exact score.
+    """How the vectors of a collection are stored: decides memory and speed, not exact scores.
 
     Args:
-        quantization: what the index compares at first: the vectors themselves, one byte or one bit
-            a number. The best of it are compared again by the vectors themselves.
-        on_disk: a server keeps the vectors themselves on disk, and only what the index needs in
-            memory.
+        quantization: the form that the index compares first: full vectors, one byte or one bit per
+            dimension. The best candidates are compared again by their full vectors.
+        on_disk: a server keeps full vectors on disk, and in memory only the data of the index.
     """
 
     quantization: Quantization = "none"
@@ -170,12 +218,12 @@ class VectorStorage:
 
 @dataclass(frozen=True, slots=True)
 class Topology:
-    """How new collections are spread over a cluster; what is None is for the server to decide.
+    """How new collections are spread over a cluster; for None the server decides.
 
     Args:
         shards: parts of a collection, spread over the nodes.
         replicas: copies of each part.
-        write_consistency: copies that must have taken a write before it counts as done.
+        write_consistency: copies that must confirm a write before it counts as done.
     """
 
     shards: int | None = None
@@ -185,7 +233,7 @@ class Topology:
 
 @dataclass(frozen=True, slots=True)
 class SourceInfo:
-    """One source (and split) whose titles a collection holds."""
+    """One source (and split) in a collection, with its number of points."""
 
     source: str
     split: str
@@ -196,7 +244,7 @@ class SourceInfo:
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """One title found. ``score`` is the cosine to the query in [-1, 1]; higher is better."""
+    """A title that a search found. ``score`` is the cosine in [-1, 1]; higher is better."""
 
     title: str
     score: float

@@ -1,7 +1,8 @@
-"""Whole rankings, computed from the stored vectors instead of asked of the engine.
+"""Rankings computed from stored vectors instead of by the engine.
 
-An engine returns every point of a ranking with its payload: at the depth of a whole corpus that is
-far slower than one multiplication. Both ways give the same order, ties included.
+An engine returns every point of a ranking with its payload. For whole corpora, or for thousands of
+queries at once, reading the vectors once and multiplying matrices is far faster. Both ways give the
+same order, ties included.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,7 +15,7 @@ from jobsearch.store.protocol import PointBatch, Store
 from jobsearch.types import Filters
 from jobsearch.vectors import Vectors
 
-# Scores held at a time: 16 MB in float32.
+# Scores computed at a time: 16 MB in float32.
 _CHUNK_SCORES = 1 << 22
 
 
@@ -23,7 +24,7 @@ class Ranking:
     """The points for one query, best first.
 
     Args:
-        places: of the points in their batch.
+        places: positions of the points in their batch.
         scores: their cosines in [-1, 1], float32, descending.
     """
 
@@ -35,8 +36,8 @@ def read_points(store: Store, names: Sequence[str], filters: Filters | None = No
     """All points of some collections that pass the filter, sorted by id.
 
     Args:
-        store: where they are.
-        names: of one collection or several, made by the same encoder.
+        store: holds the collections.
+        names: one or several collections that the same encoder made.
         filters: conditions on the titles.
 
     Raises:
@@ -49,7 +50,7 @@ def read_points(store: Store, names: Sequence[str], filters: Filters | None = No
     ids = [point_id for batch in batches for point_id in batch.ids]
     vectors = np.concatenate([batch.vectors for batch in batches])
     payloads = [payload for batch in batches for payload in batch.payloads]
-    if len(names) > 1:  # Each is sorted by itself.
+    if len(names) > 1:  # Each collection is sorted, the concatenation is not.
         order = sorted(range(len(ids)), key=ids.__getitem__)
         ids, payloads = [ids[place] for place in order], [payloads[place] for place in order]
         vectors = vectors[order]
@@ -59,31 +60,50 @@ def read_points(store: Store, names: Sequence[str], filters: Filters | None = No
 def exact_rankings(
     points: PointBatch, queries: Vectors, *, depth: int | None = None
 ) -> Iterator[Ranking]:
-    """Rank ``points`` for each row of ``queries``, in their order.
+    """Rank ``points`` for each row of ``queries``, in the order of the rows.
 
     Args:
-        points: sorted by id, as :func:`read_points` gives them.
+        points: sorted by id, as :func:`read_points` returns them.
         queries: (n, dim) float32, rows of unit length.
         depth: length of each ranking; all points if None.
 
     Yields:
-        Rankings by (-score, id), as ``Store.query(exact=True)`` orders them. Equal vectors always
-        score equal.
+        Rankings by (-score, id), as ``Store.query(exact=True)`` orders them.
     """
-    # A matrix product may round equal rows differently by where they stand, which would decide
-    # ties at random; so each distinct vector is multiplied once.
+    for scores in exact_scores(points, queries):
+        yield best(scores, depth)
+
+
+def exact_scores(points: PointBatch, queries: Vectors) -> Iterator[Vectors]:
+    """Cosines of all ``points`` for each row of ``queries``: (number of points,) float32 a query.
+
+    Equal vectors always get equal scores.
+    """
+    # A matrix product may round equal rows differently depending on their position, which would
+    # order ties at random. So each distinct vector is multiplied once.
     distinct, copies = _distinct_rows(points.vectors)
     size = max(1, _CHUNK_SCORES // max(1, len(points)))
     for start in range(0, len(queries), size):
-        scores = np.clip(queries[start : start + size] @ distinct.T, -1.0, 1.0)[:, copies]
-        for row in scores:
-            # Stable: points of equal score stay in the order of their ids.
-            places = np.argsort(-row, kind="stable")[:depth]
-            yield Ranking(places, row[places])
+        products = np.clip(queries[start : start + size] @ distinct.T, -1.0, 1.0)
+        for row in products:
+            yield row[copies]
+
+
+def best(scores: Vectors, depth: int | None = None) -> Ranking:
+    """The ``depth`` highest scores, or all, in descending order; ties by position."""
+    candidates = np.arange(len(scores))
+    if depth is not None and depth < len(scores):
+        # All ties at the cut are kept until the positions decide between them.
+        cut = np.partition(scores, len(scores) - depth)[len(scores) - depth]
+        candidates = np.flatnonzero(scores >= cut)
+    # Stable: equal scores keep the order of their positions.
+    order = np.argsort(-scores[candidates], kind="stable")[:depth]
+    places = candidates[order]
+    return Ranking(places, scores[places])
 
 
 def _distinct_rows(vectors: Vectors) -> tuple[Vectors, npt.NDArray[np.intp]]:
-    """The rows without repetition, and for each row the place of its like among them."""
+    """The distinct rows, and for each row the position of its equal among them."""
     first: dict[bytes, int] = {}
     copies = np.fromiter(
         (first.setdefault(row.tobytes(), len(first)) for row in vectors),

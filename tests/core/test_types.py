@@ -61,10 +61,32 @@ def test_filters_join_fields_by_and_and_values_by_or() -> None:
         ("source", ("a", "b")),
     )
     assert Filters().clauses() == ()
-    # An unknown code matches nothing; it must not be dropped from the filter.
-    assert Filters(isco=("99",)).clauses() == (("isco", ("99",)),)
     fields = {name for name, _ in filters.clauses()}
     assert fields <= set(FILTER_FIELDS)
+
+
+def test_a_single_string_is_one_value() -> None:
+    single = Filters(isco="222", kinds="preferred", sources="esco", languages="EN")
+    several = Filters(isco=["222"], kinds=["preferred"], sources={"esco"}, languages=("en", "EN"))
+    assert single == several
+    assert (single.isco, single.languages) == (("222",), ("en",))
+    assert dict(single.clauses())["isco"] == ("222", "2221", "2222")
+
+
+@pytest.mark.parametrize(
+    "field, value, message",
+    [
+        ("isco", "99", "unknown ISCO-08 code '99'"),
+        ("isco", ["222", 3], "`isco` has the value 3"),
+        ("kinds", "broader", "unknown kind 'broader'"),
+        ("languages", "en-US", "unknown language 'en-US'"),
+        ("sources", "", "`sources` has the value ''"),
+        ("concept_ids", [None], "`concept_ids` has the value None"),
+    ],
+)
+def test_filters_that_cannot_be_meant_are_refused(field, value, message) -> None:
+    with pytest.raises(InvalidInput, match=message):
+        Filters(**{field: value})
 
 
 def test_fingerprint_tells_a_pretrained_model_from_its_finetuned_twin() -> None:

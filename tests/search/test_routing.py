@@ -22,7 +22,7 @@ def test_choice(choice, query, target, available, expected) -> None:
 
 
 def test_the_papers_policy_needs_the_language_of_the_query() -> None:
-    with pytest.raises(InvalidInput, match="add --from LANG"):
+    with pytest.raises(InvalidInput, match="give `query_language`"):
         choose_variant("paper", None, "en", BOTH)
 
 

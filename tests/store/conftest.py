@@ -12,7 +12,7 @@ import pytest
 import yaml
 from grpc_server import serving_grpc
 from rest_server import LocalQdrant, serving
-from titles import MODEL, POINTS, build
+from titles import MODEL, POINTS, build, clear
 
 from jobsearch.errors import StoreUnavailable
 from jobsearch.store import Store, open_store
@@ -131,12 +131,3 @@ def _opened(request: pytest.FixtureRequest, path: Path) -> Iterator[Store]:
         else:
             location = ":memory:" if request.param == "memory" else str(path / "store")
         yield stack.enter_context(closing(open_store(location)))
-
-
-def clear(url: str, model: str) -> None:
-    from qdrant_client import QdrantClient
-
-    with closing(QdrantClient(url=url, check_compatibility=False)) as client:
-        for each in client.get_collections().collections:
-            if f"__{model}__" in each.name:
-                client.delete_collection(each.name)

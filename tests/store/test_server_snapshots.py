@@ -13,9 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
-from conftest import clear
 from rest_server import Answer, LocalQdrant, archive, serving
-from titles import ALIAS, COUNT, MODEL, POINTS, VECTORS, build, metadata
+from titles import ALIAS, COUNT, MODEL, POINTS, VECTORS, build, clear, metadata
 
 from ingest.transfer import restore_server_snapshot, write_server_snapshot
 from jobsearch.cli import main

@@ -1,6 +1,7 @@
 """Small builds of invented titles for the tests of all engines."""
 
 import uuid
+from contextlib import closing
 from dataclasses import replace
 
 import numpy as np
@@ -89,3 +90,12 @@ TITLES = records(COUNT)
 VECTORS = unit_vectors(COUNT)
 POINTS = batch(TITLES, VECTORS)
 ALIAS = alias_for()
+
+
+def clear(url: str, model: str) -> None:
+    from qdrant_client import QdrantClient
+
+    with closing(QdrantClient(url=url, check_compatibility=False)) as client:
+        for each in client.get_collections().collections:
+            if f"__{model}__" in each.name:
+                client.delete_collection(each.name)
