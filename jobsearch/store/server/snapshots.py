@@ -62,7 +62,7 @@ def read_snapshot(path: Path) -> tuple[str, CollectionMetadata]:
         raise StoreError(
             f"{path} is not a native snapshot of a jobsearch collection "
             f"({error or type(error).__name__}): give a file that `jobsearch collections snapshot` "
-            "wrote"
+            "wrote with `native`"
         ) from error
     except CollectionMismatch as error:
         raise CollectionMismatch(f"{path}: {error}") from error
