@@ -4,7 +4,7 @@ import tempfile
 
 import numpy as np
 
-from benchmarks.common import ESCO, distinct_titles, figure, milliseconds, report
+from benchmarks.common import ESCO, distinct_titles, figure, milliseconds, report, seconds
 from ingest.pipeline import ingest
 from ingest.sources import EscoSource
 from jobsearch.models import load_encoder
@@ -28,6 +28,9 @@ with tempfile.TemporaryDirectory() as folder:
     warm = milliseconds(
         lambda i: engine.search(queries[i], to=["en"], filters=major_groups[i % 9]), 500
     )
+    many = distinct_titles(("de",))[::15][:1000]
+    single_s = seconds(lambda: [engine.search(title, to="en") for title in many])
+    together_s = seconds(lambda: engine.search_many(many, to="en"))
 detail = f"{summary.total_points:,} points, 500 queries"
 report(
     figure("store, filtered top 10, median", np.median(filtered), "ms", "at most", 5, detail),
@@ -38,5 +41,9 @@ report(
     figure(
         "warm search with encoding, median", np.median(warm), "ms", "at most", 15,
         f"p99 {np.quantile(warm, 0.99):.1f} ms",
+    ),
+    figure(
+        "many searches at once over single ones", single_s / together_s, "x", "at least", 8,
+        f"{len(many):,} titles, {together_s:.2f} s and {single_s:.2f} s",
     ),
 )  # fmt: skip
