@@ -6,7 +6,7 @@ how hard a benchmark is, and what a model adds to matching letters.
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Protocol
 
@@ -109,7 +109,7 @@ class VectorSearch:
     @property
     def description(self) -> dict[str, Any]:
         """All fields of :class:`jobsearch.types.EncoderInfo`."""
-        return asdict(self._encoder.info)
+        return self._encoder.info.as_dict()
 
     def rank(self, benchmark: Benchmark, *, depth: int | None, progress: bool) -> Ranked:
         """Rank by cosine; see :class:`System`.

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
@@ -160,6 +160,10 @@ def _check_kind(kind: str) -> str:
     return folded
 
 
+# All vectors have unit length and are compared by their cosine.
+_EVERY_ENCODER = {"distance": "cosine", "normalized": True}
+
+
 @dataclass(frozen=True, slots=True)
 class EncoderInfo:
     """Identifies an encoder: two encoders give the same vectors only if all fields are equal.
@@ -188,13 +192,28 @@ class EncoderInfo:
     query_prompt: str = ""
     document_prompt: str = ""
     normalization_version: int = NORMALIZATION_VERSION
-    distance: str = "cosine"
-    normalized: bool = True
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data: all fields, and the facts that hold for every encoder."""
+        return {**asdict(self), **_EVERY_ENCODER}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> "EncoderInfo":
+        """Read the output of :meth:`as_dict`; other keys are ignored.
+
+        Raises:
+            KeyError: a field is missing.
+            ValueError: a fact that holds for every encoder has another value.
+        """
+        for name, value in _EVERY_ENCODER.items():
+            if data[name] != value:
+                raise ValueError(f"{name} is {data[name]!r}")
+        return cls(**{field.name: data[field.name] for field in fields(cls)})
 
     @property
     def fingerprint(self) -> str:
         """SHA-256 over all fields, hexadecimal; collection names hold the first 8 digits."""
-        canonical = json.dumps(asdict(self), sort_keys=True, ensure_ascii=False)
+        canonical = json.dumps(self.as_dict(), sort_keys=True, ensure_ascii=False)
         return hashlib.sha256(canonical.encode()).hexdigest()
 
 

@@ -1,6 +1,5 @@
 """``jobsearch models``: which models and variants there are, and what they make of translations."""
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -57,7 +56,7 @@ def show(name: str, models_dir: Path, json_: bool) -> None:
     for variant in entry.variants:
         try:
             info = load_encoder(name, variant, models_dir).info
-            variants[variant] = {**asdict(info), "fingerprint": info.fingerprint}
+            variants[variant] = {**info.as_dict(), "fingerprint": info.fingerprint}
         except ModelNotDownloaded as error:
             note(str(error))
             variants[variant] = None

@@ -14,7 +14,7 @@ import sqlite3
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -142,8 +142,8 @@ class EmbeddingCache:
                 "SELECT info FROM encoders WHERE files = ?", (files,)
             ).fetchone()
             try:
-                return EncoderInfo(**json.loads(row[0])) if row else None
-            except (TypeError, ValueError):
+                return EncoderInfo.from_dict(json.loads(row[0])) if row else None
+            except (AttributeError, KeyError, TypeError, ValueError):
                 # The entry is damaged, or another version wrote it.
                 return None
         return None
@@ -154,7 +154,7 @@ class EmbeddingCache:
             if self._connection is not None:
                 self._connection.execute(
                     "INSERT OR REPLACE INTO encoders (files, info) VALUES (?, ?)",
-                    (files, json.dumps(asdict(info))),
+                    (files, json.dumps(info.as_dict())),
                 )
 
     def prune(self, size_mb: int) -> CacheContents:

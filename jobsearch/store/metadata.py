@@ -31,7 +31,6 @@ class CollectionMetadata:
         created_by: program and version.
         previous: physical name of the build that this one replaced; empty if none.
         storage: storage format of its vectors.
-        schema_version: version of this schema.
     """
 
     language: str
@@ -43,13 +42,13 @@ class CollectionMetadata:
     created_by: str
     previous: str = ""
     storage: VectorStorage = VectorStorage()
-    schema_version: int = SCHEMA_VERSION
 
     def as_dict(self) -> dict[str, Any]:
         """Return flat keys, as Qdrant merges metadata one level deep; ``sources`` is JSON text."""
         own = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in _NESTED}
+        own["schema_version"] = SCHEMA_VERSION
         own["sources"] = json.dumps([asdict(s) for s in self.sources], ensure_ascii=False)
-        return {**own, **asdict(self.encoder), **asdict(self.storage)}
+        return {**own, **self.encoder.as_dict(), **asdict(self.storage)}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> "CollectionMetadata":
@@ -66,7 +65,7 @@ class CollectionMetadata:
             )
         try:
             metadata = cls(
-                encoder=EncoderInfo(**_typed(EncoderInfo, data)),
+                encoder=EncoderInfo.from_dict({**data, **_typed(EncoderInfo, data)}),
                 sources=tuple(
                     SourceInfo(**_typed(SourceInfo, entry)) for entry in json.loads(data["sources"])
                 ),
@@ -122,7 +121,7 @@ def check_collection(
         problems.append(f"its language is {metadata.language}, not {language}")
     if metadata.status != "ready":
         problems.append("its build is not complete")
-    stored, current = asdict(metadata.encoder), asdict(encoder)
+    stored, current = metadata.encoder.as_dict(), encoder.as_dict()
     problems += [
         f"{key} is {_short(stored[key])}, the encoder has {_short(current[key])}"
         for key in stored
