@@ -1,3 +1,5 @@
+"""Commands, run in the process of the tests."""
+
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +12,13 @@ Run = Callable[..., Result]
 
 
 @pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+def load_once(shared_encoders, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands share the models that they load. Override it where a command changes its model."""
+    monkeypatch.setattr("jobsearch.models.catalog._load", shared_encoders)
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, load_once: None) -> Run:
     """Runs a command in an empty working directory, as the console script does."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("JOBSEARCH_CACHE_DIR", str(tmp_path / "cache"))

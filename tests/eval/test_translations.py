@@ -3,7 +3,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from small_benchmarks import FakeEncoder, encode, write
+from fake_encoder import FakeEncoder, letter_vectors
+from small_benchmarks import write
 
 from eval.translations import (
     Labels,
@@ -65,10 +66,13 @@ def test_each_pair_is_compared_over_all_concepts_that_it_shares(
     panel = compare_translations(labels, ["urn:1", "urn:2"], encoder)
     assert (panel.model, panel.variant) == ("fake", "pretrained")
     assert [(p.pair, p.concepts) for p in panel.pairs] == [("en-es", 3), ("en-de", 2), ("es-de", 2)]
-    english = encode(["nurse", "cook", "midwife"])
+    english = letter_vectors(["nurse", "cook", "midwife"])
     for pair, other in zip(
         panel.pairs,
-        (encode(["enfermero", "cocinero", "matrona"]), encode(["Krankenpfleger", "Koch/Köchin"])),
+        (
+            letter_vectors(["enfermero", "cocinero", "matrona"]),
+            letter_vectors(["Krankenpfleger", "Koch/Köchin"]),
+        ),
         strict=False,
     ):
         cosines = english[: len(other)] @ other.T
@@ -85,7 +89,7 @@ def test_every_label_is_encoded_once_as_a_document(labels: Labels, encoder: Fake
 def test_the_plane_is_that_of_the_chosen_vectors(labels: Labels, encoder: FakeEncoder) -> None:
     panel = compare_translations(labels, ["urn:1", "urn:2"], encoder)
     assert panel.points.shape == (3, 2, 2)
-    vectors = encode(
+    vectors = letter_vectors(
         ["nurse", "cook", "enfermero", "cocinero", "Krankenpfleger", "Koch/Köchin"]
     ).astype(float)
     centred = vectors - vectors.mean(axis=0)
@@ -105,7 +109,7 @@ def test_the_plane_is_that_of_the_chosen_vectors(labels: Labels, encoder: FakeEn
 def test_a_collapsed_model_gains_nothing(labels: Labels) -> None:
     class Collapsed(FakeEncoder):
         def encode_documents(self, texts: Sequence[str]) -> Vectors:
-            return encode(["one spot"] * len(texts))
+            return letter_vectors(["one spot"] * len(texts))
 
     panel = compare_translations(labels, ["urn:1", "urn:2"], Collapsed())
     assert all(pair.translations == pytest.approx(1, abs=1e-6) for pair in panel.pairs)

@@ -3,30 +3,14 @@
 from dataclasses import replace
 
 import pytest
+from fake_encoder import FakeEncoder
 
 from jobsearch.errors import CollectionMismatch, CollectionNotFound, InvalidInput, VariantNotFound
-from jobsearch.models import Encoder
 from jobsearch.search import SearchEngine
 from jobsearch.store import open_store
 from jobsearch.types import Filters
 
 NURSE = "urn:jobsearch:sample:occupation:021"
-
-
-class CountingEncoder:
-    """Passes on to an encoder and counts the queries."""
-
-    def __init__(self, encoder: Encoder) -> None:
-        self.info = encoder.info
-        self.queries: list[str] = []
-        self._encoder = encoder
-
-    def encode_queries(self, texts):
-        self.queries += texts
-        return self._encoder.encode_queries(texts)
-
-    def encode_documents(self, texts):
-        return self._encoder.encode_documents(texts)
 
 
 @pytest.fixture(scope="module")
@@ -157,14 +141,14 @@ def test_the_papers_policy(engine) -> None:
 
 
 def test_a_query_is_encoded_once_for_all_languages(store, builtin) -> None:
-    counting = CountingEncoder(builtin)
+    counting = FakeEncoder.counting(builtin)
     engine = SearchEngine(store, "builtin", lambda _variant: counting)
     engine.search("  Koch ", to=["en", "de", "zh", "en"], variant="pretrained")
     assert counting.queries == ["Koch"]
 
 
 def test_the_guard_refuses_another_encoder(store, builtin) -> None:
-    other = CountingEncoder(builtin)
+    other = FakeEncoder.counting(builtin)
     other.info = replace(builtin.info, weights_sha256="0" * 64)
     engine = SearchEngine(store, "builtin", lambda _variant: other)
     with pytest.raises(CollectionMismatch, match="weights_sha256"):

@@ -110,7 +110,7 @@ def test_no_room_for_a_copy(
         monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
     else:
         full: Any = Mock(side_effect=OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
-        monkeypatch.setattr("jobsearch.store.embedded.engine_files.blocks", full)
+        monkeypatch.setattr("jobsearch.store.embedded.engine_files._copy", full)
     with (
         closing(EmbeddedStore(store)) as opened,
         pytest.raises(StoreError, match=rf"which {temporary} has no room for \(1\d\d MB\): make"),
