@@ -78,6 +78,7 @@ def test_the_official_scorer_gives_our_figures_from_the_file(
     assert score(read_run(path), qrels).means == ours.means
 
 
+@pytest.mark.slow
 def test_the_compiled_sort_of_the_official_scorer_moves_ties(tmp_path: Path) -> None:
     """Why ties are errors, and why runs are written without."""
     pytest.importorskip("ranx")
@@ -96,6 +97,7 @@ def test_the_compiled_sort_of_the_official_scorer_moves_ties(tmp_path: Path) -> 
     assert order != list(range(40))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pair", ["en-en", "es-es", "de-de"])
 def test_the_official_scorer_agrees_on_the_validation_sets(
     talentclef: Path, tmp_path: Path, ranx: ModuleType, pair: str

@@ -98,6 +98,7 @@ def test_no_text_is_embedded_by_two(
     assert sum(points) == 13
 
 
+@pytest.mark.slow
 def test_two_worker_processes(tmp_path: Path, builtin: Encoder) -> None:
     folder = tmp_path / "parts"
     main = "from jobsearch.cli import main; main()"

@@ -12,7 +12,8 @@ import torch
 
 pytest.importorskip("accelerate", reason="training is an extra: pip install 'jobsearch[train]'")
 
-from ingest.sources import SampleSource
+from ingest.sources import EscoSource, SampleSource
+from ingest.sources.esco import SAMPLE_FOLDER
 from ingest.training_titles import read_training_titles
 from jobsearch.errors import InvalidInput, ModelError, TrainingError
 from jobsearch.models import load_encoder
@@ -284,11 +285,20 @@ def test_recipes() -> None:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def tolerant() -> Iterator[None]:
-    """Two dozen held-out concepts are too few to tell a gain from chance."""
+def small_choice() -> Iterator[None]:
+    """Few candidates, and loose limits: two dozen concepts cannot tell a gain from chance."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("jobsearch.models.training.choose.TOLERANCE", 0.2)
+        patch.setattr("jobsearch.models.training.choose.NEAREST", (3,))
+        patch.setattr("jobsearch.models.training.choose.STRENGTHS", (0.2, 0.5))
+        patch.setattr("jobsearch.models.training.probe._COLLAPSE_SAMPLE", 200)
         yield
+
+
+@pytest.fixture(scope="module")
+def two_languages() -> TrainingTitles:
+    """English and German titles, enough to train on."""
+    return read_training_titles([EscoSource(SAMPLE_FOLDER, languages=["en", "de"])])
 
 
 def run(folder: Path, titles: TrainingTitles, **changes: object) -> TrainingReport:
@@ -298,8 +308,10 @@ def run(folder: Path, titles: TrainingTitles, **changes: object) -> TrainingRepo
 
 
 @pytest.fixture(scope="module")
-def published(tmp_path_factory: pytest.TempPathFactory, sample: TrainingTitles) -> TrainingReport:
-    report = run(tmp_path_factory.mktemp("models"), sample)
+def published(
+    tmp_path_factory: pytest.TempPathFactory, two_languages: TrainingTitles
+) -> TrainingReport:
+    report = run(tmp_path_factory.mktemp("models"), two_languages)
     assert report.chosen is not None
     return report
 
@@ -318,22 +330,23 @@ def test_a_run_is_published_with_its_card(published: TrainingReport) -> None:
 
 
 def test_the_published_model_scores_what_its_card_says(
-    published: TrainingReport, sample: TrainingTitles
+    published: TrainingReport, two_languages: TrainingTitles
 ) -> None:
     assert published.path is not None
     assert published.chosen is not None
     encoder = load_encoder("builtin", "finetuned", published.path.parents[1])
     assert encoder.info.weights_sha256 != load_encoder("builtin", "pretrained").info.weights_sha256
     if published.chosen.k == 0:
-        held = held_out_concepts(sample, 0.2, seed=0)
-        again = HeldOutProbe(sample, held, seed=0).score(encoder.encode_documents)
+        held = held_out_concepts(two_languages, 0.2, seed=0)
+        again = HeldOutProbe(two_languages, held, seed=0).score(encoder.encode_documents)
         assert again.mean == pytest.approx(published.chosen.known.mean, abs=0.005)
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_weights(
-    published: TrainingReport, sample: TrainingTitles, tmp_path: Path
+    published: TrainingReport, two_languages: TrainingTitles, tmp_path: Path
 ) -> None:
-    again = run(tmp_path, sample)
+    again = run(tmp_path, two_languages)
     assert published.path is not None
     assert again.path is not None
     one, other = (
@@ -343,9 +356,10 @@ def test_the_same_seed_gives_the_same_weights(
     assert one == other
 
 
+@pytest.mark.slow
 def test_a_run_that_was_broken_off_goes_on(
     published: TrainingReport,
-    sample: TrainingTitles,
+    two_languages: TrainingTitles,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -354,13 +368,17 @@ def test_a_run_that_was_broken_off_goes_on(
     real = module.weights_candidates
     monkeypatch.setattr(module, "weights_candidates", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        run(tmp_path, sample)
+        run(tmp_path, two_languages)
     assert not (tmp_path / "builtin" / "finetuned").exists()
     assert list((tmp_path / "builtin" / "training" / "checkpoints").glob("checkpoint-*"))
     monkeypatch.setattr(module, "weights_candidates", real)
     options = {"batch_size": 64, "epochs": 2, "learning_rate": 3e-4, "held_out": 0.2}
     again = train(
-        "builtin", sample, recipe("aligned", "head", **options), models_dir=tmp_path, resume=True
+        "builtin",
+        two_languages,
+        recipe("aligned", "head", **options),
+        models_dir=tmp_path,
+        resume=True,
     )
     assert again.epochs == ()
     assert again.chosen is not None
@@ -368,65 +386,67 @@ def test_a_run_that_was_broken_off_goes_on(
     assert again.chosen.known.mean == pytest.approx(published.chosen.known.mean)
 
 
-def test_an_earlier_variant_is_kept(sample: TrainingTitles, tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_an_earlier_variant_is_kept(two_languages: TrainingTitles, tmp_path: Path) -> None:
     earlier = tmp_path / "builtin" / "finetuned"
     earlier.mkdir(parents=True)
     (earlier / "mark").touch()
     with pytest.raises(TrainingError, match="--replace"):
-        run(tmp_path, sample)
+        run(tmp_path, two_languages)
     small = recipe("aligned", "head", batch_size=64, epochs=1, learning_rate=3e-4, held_out=0.2)
-    train("builtin", sample, small, models_dir=tmp_path, replace=True)
+    train("builtin", two_languages, small, models_dir=tmp_path, replace=True)
     assert (tmp_path / "builtin" / "finetuned.previous" / "mark").exists()
     assert (earlier / "training.json").exists()
 
 
 def test_a_training_that_ruins_the_model_is_not_published(
-    sample: TrainingTitles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    two_languages: TrainingTitles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("jobsearch.models.training.choose.ALPHAS", (1.0,))
-    report = run(tmp_path, sample, learning_rate=3.0)
+    report = run(tmp_path, two_languages, learning_rate=3.0)
     assert report.chosen is None
     assert report.path is None
     assert not (tmp_path / "builtin" / "finetuned").exists()
 
 
-def test_too_few_titles_for_a_batch(sample: TrainingTitles, tmp_path: Path) -> None:
+def test_too_few_titles_for_a_batch(two_languages: TrainingTitles, tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="lower --batch-size"):
-        run(tmp_path, sample, batch_size=100_000)
+        run(tmp_path, two_languages, batch_size=100_000)
 
 
-def test_only_builtin_has_a_head(sample: TrainingTitles, tmp_path: Path) -> None:
+def test_only_builtin_has_a_head(two_languages: TrainingTitles, tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match="adapters need a transformer"):
-        train("builtin", sample, recipe("aligned", "adapter"), models_dir=tmp_path)
+        train("builtin", two_languages, recipe("aligned", "adapter"), models_dir=tmp_path)
 
 
 def test_out_of_memory_names_the_option(
-    sample: TrainingTitles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    two_languages: TrainingTitles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def no_memory(*_: object, **__: object) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     monkeypatch.setattr(AlignedLoss, "loss", no_memory)
     with pytest.raises(TrainingError, match="--mini-batch-size 32"):
-        run(tmp_path, sample, mini_batch_size=64)
+        run(tmp_path, two_languages, mini_batch_size=64)
 
 
 def test_no_memory_to_embed_with(
-    sample: TrainingTitles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    two_languages: TrainingTitles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def no_memory(*_: object, **__: object) -> None:
         torch.empty(1 << 58)
 
     monkeypatch.setattr("sentence_transformers.SentenceTransformer.encode_document", no_memory)
     with pytest.raises(ModelError, match="not enough memory for the model builtin"):
-        run(tmp_path, sample)
+        run(tmp_path, two_languages)
 
 
+@pytest.mark.slow
 def test_the_whole_network_is_trained_with_the_papers_recipe(
-    sample: TrainingTitles, tmp_path: Path
+    two_languages: TrainingTitles, tmp_path: Path
 ) -> None:
     chosen = recipe("paper", "all", epochs=1, held_out=0.2)
-    report = train("builtin", sample, chosen, models_dir=tmp_path)
+    report = train("builtin", two_languages, chosen, models_dir=tmp_path)
     assert len(report.epochs) == 1
     # With its tiny steps the paper's recipe changes next to nothing in one epoch.
     assert report.epochs[0][1].mean == pytest.approx(report.before.mean, abs=0.01)

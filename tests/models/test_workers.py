@@ -28,6 +28,7 @@ def two(builtin: Encoder) -> Iterator[WorkersEncoder]:
         yield opened
 
 
+@pytest.mark.slow
 def test_they_give_what_one_gives_in_order(builtin: Encoder, two: WorkersEncoder) -> None:
     batches = [*BATCHES, [], *BATCHES[::-1]]
     found = list(two.encode_document_batches(batches))
@@ -49,6 +50,7 @@ def test_a_single_list_is_embedded_here(builtin: Encoder) -> None:
         assert encoder._pool is None, "nothing was to be embedded"
 
 
+@pytest.mark.slow
 def test_a_worker_that_dies(builtin: Encoder) -> None:
     with closing(WorkersEncoder(builtin, LOAD, 1)) as encoder:
         found = encoder.encode_document_batches(BATCHES * 20)
@@ -64,6 +66,7 @@ class OtherFiles(Encoder):
     """What loads is not what was announced."""
 
 
+@pytest.mark.slow
 def test_a_worker_that_loads_another_model(builtin: Encoder) -> None:
     other = OtherFiles(builtin.network, replace(builtin.info, weights_sha256="0" * 64))
     with (
@@ -88,6 +91,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 def test_no_worker_outlives_a_parent_that_is_killed(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(SCRIPT)

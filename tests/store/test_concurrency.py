@@ -14,6 +14,8 @@ from titles import ALIAS, COUNT, POINTS, build
 from jobsearch.store import PointBatch, Store, open_store
 from jobsearch.types import Filters
 
+pytestmark = pytest.mark.slow
+
 READERS, NEWCOMERS, SWAPS = 8, 3, 12
 
 
