@@ -248,6 +248,7 @@ def test_a_failed_ingest_leaves_what_was_there(run, tmp_path: Path) -> None:
     command = ("ingest", "table", titles, "--title", "title", "--language", "en", "--json")
     assert run(*command).exit_code == 0
     before = run("search", "cook", "--to", "en", "--json").stdout
+    assert json.loads(before)["hits"][0]["title"] == "cook"
     titles.write_text("title\n" + '"\n' * 5)
     assert run(*command).exit_code == 1
     assert run("search", "cook", "--to", "en", "--json").stdout == before

@@ -172,6 +172,7 @@ def test_eval_sample_in_both_variants(run, models_dir, tmp_path: Path) -> None:
 def test_eval_does_not_touch_what_is_searched(run) -> None:
     assert run("ingest", "sample", "--languages", "en").exit_code == 0
     before = run("search", "nurse", "--to", "en", "--json").stdout
+    assert len(json.loads(before)["hits"]) == 10
     assert run("eval", "sample", "--pairs", "en-en").exit_code == 0
     assert run("search", "nurse", "--to", "en", "--json").stdout == before
 
