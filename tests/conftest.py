@@ -1,12 +1,23 @@
 """Fixtures that all areas share."""
 
+from copy import deepcopy
 from pathlib import Path
 
 import pytest
 
-from jobsearch.models import Encoder, load_encoder
+from jobsearch.errors import JobSearchError
+from jobsearch.models import Encoder, catalog
+from jobsearch.types import Variant
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that need the real data sets."""
+    for item in items:
+        if "shared_data" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.data)
 
 
 @pytest.fixture(scope="session")
@@ -27,19 +38,59 @@ def talentclef(shared_data: Path) -> Path:
     return shared_data / "talentclef-2025" / "TaskA"
 
 
-@pytest.fixture(scope="session")
-def builtin() -> Encoder:
-    """The built-in model, loaded once."""
-    return load_encoder("builtin", "pretrained")
+class SharedEncoders:
+    """Loads models as :func:`jobsearch.models.load_encoder` does, but each only once.
+
+    An encoder is loaded again if a file of the model has another size or modification time. Not for
+    tests of loading, nor for code that changes the network: a changed network is refused.
+    """
+
+    def __init__(self) -> None:
+        self._load = catalog._load
+        self._loaded: dict[object, tuple[Encoder, int]] = {}
+
+    def __call__(self, model: str, variant: Variant, models_dir: Path = Path("models")) -> Encoder:
+        try:
+            files = catalog.model_files(model, variant, models_dir) or []
+        except JobSearchError:
+            files = []
+        if not files:
+            return self._load(model, variant, models_dir)
+        states = [(path.resolve(), path.stat()) for path in files]
+        stamps = tuple((path, state.st_size, state.st_mtime_ns) for path, state in states)
+        key = (model, variant, stamps)
+        if key not in self._loaded:
+            loaded = self._load(model, variant, models_dir)
+            self._loaded[key] = loaded, _changes(loaded)
+        encoder, changes = self._loaded[key]
+        assert _changes(encoder) == changes, "a test changed the weights that others share"
+        return encoder
+
+
+def _changes(encoder: Encoder) -> int:
+    """How often torch has changed a weight in place."""
+    return sum(weight._version for weight in encoder.network.parameters())
 
 
 @pytest.fixture(scope="session")
-def models_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def shared_encoders() -> SharedEncoders:
+    """The models that this process has loaded."""
+    return SharedEncoders()
+
+
+@pytest.fixture(scope="session")
+def builtin(shared_encoders: SharedEncoders) -> Encoder:
+    """The built-in model."""
+    return shared_encoders("builtin", "pretrained")
+
+
+@pytest.fixture(scope="session")
+def models_dir(tmp_path_factory: pytest.TempPathFactory, builtin: Encoder) -> Path:
     """A models directory with a variant of the built-in model whose head was changed a little."""
     import torch
 
     directory = tmp_path_factory.mktemp("models")
-    network = load_encoder("builtin", "pretrained").network
+    network = deepcopy(builtin.network)
     torch.manual_seed(0)
     with torch.no_grad():
         weight = network[1].dense3.weight
@@ -49,9 +100,9 @@ def models_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def finetuned(models_dir: Path) -> Encoder:
+def finetuned(shared_encoders: SharedEncoders, models_dir: Path) -> Encoder:
     """The changed variant of the built-in model."""
-    return load_encoder("builtin", "finetuned", models_dir)
+    return shared_encoders("builtin", "finetuned", models_dir)
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from copy import deepcopy
 from pathlib import Path
 
 import click
@@ -132,9 +133,7 @@ def test_store_of_another_model(run, sample_store, builtin, tmp_path: Path) -> N
     """The same name and dimension, other weights."""
     import torch
 
-    from jobsearch.models import load_encoder
-
-    network = load_encoder("builtin", "pretrained").network
+    network = deepcopy(builtin.network)
     with torch.no_grad():
         network[1].dense3.weight.mul_(0.5)
     network.as_sentence_transformer().save(str(tmp_path / "models" / "builtin" / "finetuned"))
@@ -249,6 +248,7 @@ def test_a_failed_ingest_leaves_what_was_there(run, tmp_path: Path) -> None:
     command = ("ingest", "table", titles, "--title", "title", "--language", "en", "--json")
     assert run(*command).exit_code == 0
     before = run("search", "cook", "--to", "en", "--json").stdout
+    assert json.loads(before)["hits"][0]["title"] == "cook"
     titles.write_text("title\n" + '"\n' * 5)
     assert run(*command).exit_code == 1
     assert run("search", "cook", "--to", "en", "--json").stdout == before

@@ -172,10 +172,12 @@ def test_eval_sample_in_both_variants(run, models_dir, tmp_path: Path) -> None:
 def test_eval_does_not_touch_what_is_searched(run) -> None:
     assert run("ingest", "sample", "--languages", "en").exit_code == 0
     before = run("search", "nurse", "--to", "en", "--json").stdout
+    assert len(json.loads(before)["hits"]) == 10
     assert run("eval", "sample", "--pairs", "en-en").exit_code == 0
     assert run("search", "nurse", "--to", "en", "--json").stdout == before
 
 
+@pytest.mark.slow
 def test_demo(run) -> None:
     done = run("demo")
     assert done.exit_code == 0, done.output
@@ -219,10 +221,10 @@ def watched(*words: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=True)
 
 
-def test_what_is_not_needed_is_not_loaded(tmp_path: Path) -> None:
+def test_what_is_not_needed_is_not_loaded(run, tmp_path: Path) -> None:
     store = ("--store", tmp_path / "store")
     ingest = ("ingest", "sample", "--languages", "en", *store, "--cache-dir", tmp_path / "cache")
-    first, second = watched(*ingest), watched(*ingest)
+    first, second = run(*ingest), watched(*ingest)
     assert "loading builtin finetuned" in first.stderr
     assert "unchanged" not in first.stdout
     assert "loading" not in second.stderr
@@ -234,6 +236,7 @@ def test_what_is_not_needed_is_not_loaded(tmp_path: Path) -> None:
     assert "loaded ['torch']" in search.stderr
 
 
+@pytest.mark.slow
 def test_two_processes_embed(run, tmp_path: Path) -> None:
     options = ("--languages", "en", "--variant", "pretrained", "--json")
     one, two = tmp_path / "one", tmp_path / "two"

@@ -162,11 +162,14 @@ def test_logs_for_machines(run, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(("log_format", "bars"), [("json", False), ("text", True)])
-def test_bars_on_a_terminal(log_format: str, bars: bool, tmp_path: Path) -> None:
+def test_bars_on_a_terminal(
+    log_format: str, bars: bool, tmp_path: Path, sample_cache: Path
+) -> None:
     """A container's log is often a terminal."""
     ours, theirs = pty.openpty()
     termios.tcsetwinsize(theirs, (24, 80))
     words = ("--log-format", log_format, *SAMPLE, "--store", str(tmp_path / "store"))
+    words += ("--cache-dir", str(shutil.copytree(sample_cache, tmp_path / "cache")))
     done = subprocess.run(
         [sys.executable, "-c", "from jobsearch.cli import main; main()", *words],
         stderr=theirs,

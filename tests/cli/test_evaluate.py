@@ -114,6 +114,7 @@ def test_figures_that_cannot_be_right_fail(run, monkeypatch: pytest.MonkeyPatch)
     )
 
 
+@pytest.mark.slow
 def test_a_killed_evaluation_goes_on_where_it_was(run, tmp_path: Path) -> None:
     words = ["eval", "sample", "--variant", "pretrained", "--results", "res"]
     main = "from jobsearch.cli import main; main()"

@@ -63,7 +63,8 @@ def test_what_is_no_model_is_not_added(run: Run, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("content", ["{", "[]"])
 def test_a_damaged_card_is_told(run: Run, models_dir: Path, tmp_path: Path, content: str) -> None:
-    assert run("models", "add", models_dir / "builtin" / "finetuned", "--of", "builtin")
+    added = run("models", "add", models_dir / "builtin" / "finetuned", "--of", "builtin")
+    assert added.exit_code == 0
     (tmp_path / FINETUNED / "training.json").write_text(content)
     result = run("models", "show", "builtin")
     assert result.exit_code == 1

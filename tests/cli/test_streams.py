@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -26,7 +27,8 @@ def shell(line: str, folder: Path) -> subprocess.CompletedProcess[str]:
 
 @needs_full
 @pytest.mark.parametrize("closed", ["2>/dev/full", "2>&-"])
-def test_an_ingest_outlives_its_stderr(tmp_path: Path, closed: str) -> None:
+def test_an_ingest_outlives_its_stderr(tmp_path: Path, sample_cache: Path, closed: str) -> None:
+    shutil.copytree(sample_cache, tmp_path / "cache")
     done = shell(
         f"ingest sample --languages zh --variant pretrained --store store --json {closed}", tmp_path
     )

@@ -13,6 +13,12 @@ Run = Callable[..., Result]
 QUICK = ("--epochs", 1, "--batch-size", 64, "--learning-rate", 3e-4)
 
 
+@pytest.fixture
+def load_once() -> None:
+    """A training changes the network that it loads."""
+
+
+@pytest.mark.slow
 def test_the_variant_is_there_afterwards(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     # A dozen held-out occupations are too few to tell; what is told apart is tested elsewhere.
     monkeypatch.setattr("jobsearch.models.training.choose.TOLERANCE", 1.0)

@@ -3,7 +3,7 @@
 from types import ModuleType
 
 import pytest
-from small_benchmarks import FakeEncoder
+from fake_encoder import FakeEncoder
 
 
 @pytest.fixture

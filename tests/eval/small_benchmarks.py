@@ -1,48 +1,9 @@
-"""A fake encoder that counts, and small benchmarks."""
+"""Small benchmarks, and their files."""
 
-import hashlib
-from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-import numpy as np
-
 from eval.benchmarks.base import Benchmark, Card, Corpus
-from jobsearch.types import EncoderInfo, TitleRecord, Variant
-from jobsearch.vectors import Vectors
-
-DIM = 64
-
-
-class FakeEncoder:
-    """Titles that share letters are near; counts what it encodes."""
-
-    def __init__(self, variant: Variant = "pretrained", weights: str = "00") -> None:
-        self.info = EncoderInfo("fake", variant, "fake", "", weights, "11", DIM, "mean")
-        self.documents: list[str] = []
-        self.queries: list[str] = []
-
-    def encode_documents(self, texts: Sequence[str]) -> Vectors:
-        self.documents += texts
-        return encode(texts)
-
-    def encode_document_batches(self, batches: Iterable[Sequence[str]]) -> Iterator[Vectors]:
-        yield from map(self.encode_documents, batches)
-
-    def encode_queries(self, texts: Sequence[str]) -> Vectors:
-        self.queries += texts
-        return encode(texts)
-
-
-def encode(texts: Sequence[str]) -> Vectors:
-    vectors = np.zeros((len(texts), DIM), dtype=np.float32)
-    for row, text in enumerate(texts):
-        padded = f"  {text.lower()} "
-        for start in range(len(padded) - 2):
-            digest = hashlib.blake2b(padded[start : start + 3].encode(), digest_size=2).digest()
-            vectors[row, digest[0] % DIM] += 1 if digest[1] % 2 else -1
-        vectors[row, 0] += 0.5
-        vectors[row] /= np.linalg.norm(vectors[row])
-    return vectors
+from jobsearch.types import TitleRecord
 
 
 def make_benchmark(

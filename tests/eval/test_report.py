@@ -6,7 +6,8 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from small_benchmarks import FakeEncoder, make_benchmark
+from fake_encoder import FakeEncoder
+from small_benchmarks import make_benchmark
 
 from eval.benchmarks.talentclef import load_sample
 from eval.report import write_report

@@ -3,7 +3,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from small_benchmarks import FakeEncoder, make_benchmark
+from fake_encoder import FakeEncoder
+from small_benchmarks import make_benchmark
 
 from eval.benchmarks.talentclef import load_sample
 from eval.diagnostics.plausibility import implausible

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from small_benchmarks import FakeEncoder, encode, make_benchmark
+from fake_encoder import FakeEncoder, letter_vectors
+from small_benchmarks import make_benchmark
 
 from eval.benchmarks.base import Benchmark
 from eval.benchmarks.talentclef import load_sample, load_talentclef
@@ -308,7 +309,7 @@ def test_a_query_without_judgements_is_ranked_but_not_averaged(
 
 
 def test_the_fake_encoder_gives_unit_vectors() -> None:
-    vectors = encode(["nurse", "nurse", "cook"])
+    vectors = letter_vectors(["nurse", "nurse", "cook"])
     assert np.array_equal(vectors[0], vectors[1])
     assert np.linalg.norm(vectors, axis=1) == pytest.approx(1.0)
 

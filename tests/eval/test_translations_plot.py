@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from small_benchmarks import FakeEncoder
+from fake_encoder import FakeEncoder
 
 from eval.translation_plot import check_outputs, draw_translations, write_figure
 from eval.translations import Labels, choose_concepts, compare_translations, read_labels

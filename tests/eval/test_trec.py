@@ -78,6 +78,7 @@ def test_the_official_scorer_gives_the_same_metrics_for_the_file(
     assert score(read_run(path), qrels).means == ours.means
 
 
+@pytest.mark.slow
 def test_the_compiled_sort_of_the_official_scorer_reorders_ties(tmp_path: Path) -> None:
     """The reason why equal scores are errors, and why written runs have none."""
     pytest.importorskip("ranx")
@@ -96,6 +97,7 @@ def test_the_compiled_sort_of_the_official_scorer_reorders_ties(tmp_path: Path) 
     assert order != list(range(40))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pair", ["en-en", "es-es", "de-de"])
 def test_the_official_scorer_agrees_on_the_validation_sets(
     talentclef: Path, tmp_path: Path, ranx: ModuleType, pair: str

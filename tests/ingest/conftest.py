@@ -1,21 +1,18 @@
-"""Small files in the layouts of the sources, and an encoder that counts what it is given."""
+"""Small files in the layouts of the sources, and a fake encoder."""
 
 import csv
-import hashlib
 import io
 import tracemalloc
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
-import numpy as np
 import pytest
+from fake_encoder import FakeEncoder
 
 from ingest.sources import EscoSource
 from ingest.sources.esco import SAMPLE_FOLDER
 from jobsearch.store import Store, open_store
-from jobsearch.types import EncoderInfo, Variant
-from jobsearch.vectors import Vectors
 
 COLUMNS = ("conceptType", "conceptUri", "iscoGroup", "preferredLabel", "altLabels", "hiddenLabels")
 
@@ -34,29 +31,6 @@ OCCUPATIONS = {
         ("5120", "Koch/Köchin", ["Küchenhilfe in der Großküche"]),
     ],
 }
-
-
-class CountingEncoder:
-    """Deterministic unit vectors from a hash of the text; remembers the texts it was given."""
-
-    def __init__(self, weights: str = "a", variant: Variant = "pretrained", dim: int = 32) -> None:
-        self.info = EncoderInfo("fake", variant, "fake", "", weights, "t", dim, "mean")
-        self.encoded: list[str] = []
-
-    def encode_documents(self, texts: Sequence[str]) -> Vectors:
-        self.encoded += texts
-        rows = [self._vector(text) for text in texts]
-        return np.array(rows, dtype=np.float32).reshape(len(rows), self.info.dim)
-
-    encode_queries = encode_documents
-
-    def encode_document_batches(self, batches: Iterable[Sequence[str]]) -> Iterator[Vectors]:
-        yield from map(self.encode_documents, batches)
-
-    def _vector(self, text: str) -> Vectors:
-        seed = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8])
-        vector = np.random.default_rng(seed).standard_normal(self.info.dim)
-        return np.asarray(vector / np.linalg.norm(vector), dtype=np.float32)
 
 
 def esco_csv(rows: Sequence[tuple[str, str, Sequence[str]]], hidden: Sequence[str] = ()) -> str:
@@ -87,8 +61,8 @@ def esco_source(esco_folder: Path) -> EscoSource:
 
 
 @pytest.fixture
-def encoder() -> CountingEncoder:
-    return CountingEncoder()
+def encoder() -> FakeEncoder:
+    return FakeEncoder()
 
 
 @pytest.fixture
@@ -135,9 +109,9 @@ def little_memory() -> Callable[[], AbstractContextManager[None]]:
 
 
 @pytest.fixture
-def make_encoder() -> type[CountingEncoder]:
+def make_encoder() -> type[FakeEncoder]:
     """Encoders of other weights or variants."""
-    return CountingEncoder
+    return FakeEncoder
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """The whole path: what is stored, what is kept, and that a failure changes nothing."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -53,7 +53,7 @@ def test_what_is_stored(store: Store, encoder: Any, esco_source: EscoSource) -> 
     }  # fmt: skip
     json.dumps(summary.as_dict())
     # every distinct text once; two concepts with the same title stay two points
-    assert len(encoder.encoded) == len(set(encoder.encoded)) == 12
+    assert len(encoder.documents) == len(set(encoder.documents)) == 12
     assert titles(store).count("school teacher") == 2
     hits = store.query(ALIAS, encoder.encode_queries(["waiter"]), limit=1)[0]
     assert hits[0].payload == {
@@ -75,11 +75,11 @@ def test_memory_engine(encoder: Any, esco_source: EscoSource) -> None:
 
 def test_the_second_run_does_nothing(store: Store, encoder: Any, esco_source: EscoSource) -> None:
     first = ingest(esco_source, "en", store, encoder)
-    encoder.encoded.clear()
+    encoder.documents.clear()
     second = ingest(esco_source, "en", store, encoder)
     assert (second.unchanged, second.points, second.total_points) == (True, 13, 13)
     assert (second.collection, second.rows_read, second.titles_per_s) == (first.collection, 0, 0)
-    assert encoder.encoded == []
+    assert encoder.documents == []
     forced = ingest(esco_source, "en", store, encoder, force=True)
     assert not forced.unchanged
     assert store.aliases() == {ALIAS: forced.collection}
@@ -102,10 +102,10 @@ def test_other_sources_are_kept(
     store: Store, encoder: Any, esco_source: EscoSource, table: TableSource, write: Write
 ) -> None:
     ingest(esco_source, "en", store, encoder)
-    encoder.encoded.clear()
+    encoder.documents.clear()
     summary = ingest(table, "en", store, encoder)
     assert (summary.points, summary.total_points, summary.kept_sources) == (3, 16, ("esco",))
-    assert sorted(encoder.encoded) == ["head of logistics", "school teacher", "warehouse clerk"]
+    assert sorted(encoder.documents) == ["head of logistics", "school teacher", "warehouse clerk"]
     assert store.count(ALIAS, Filters(sources=("esco",))) == 13
     # a table that changed takes the place of its old self only
     write("ours.csv", "job\nwarehouse clerk\n")
@@ -210,7 +210,7 @@ def test_wrong_language_stores_nothing(
     english_as_spanish = sample_as("en", "es")
     with pytest.raises(LanguageMismatch, match="look English"):
         ingest(english_as_spanish, "es", store, encoder)
-    assert (encoder.encoded, store.collections()) == ([], [])
+    assert (encoder.documents, store.collections()) == ([], [])
     summary = ingest(english_as_spanish, "es", store, encoder, language_check=False)
     assert (summary.language_checked, summary.unchanged) == (False, False)
 
@@ -292,7 +292,7 @@ def test_batches_are_uploaded_while_the_next_is_encoded(
     assert ingest(esco_source, "en", store, encoder).points == 13
     # 5 + 5 + 2 texts; "school teacher" belongs to two concepts
     assert uploaded == [5, 6, 2]
-    lengths = [len(text) for text in encoder.encoded]
+    lengths = [len(text) for text in encoder.documents]
     assert lengths == sorted(lengths, reverse=True)
 
 
@@ -311,12 +311,12 @@ def test_an_encoder_that_mixes_up_rows_is_found_out(
 
 
 def test_titles_that_no_encoder_can_tell_apart(
-    store: Store, encoder: Any, write: Write, monkeypatch: pytest.MonkeyPatch
+    store: Store, make_encoder: Callable[..., Any], write: Write
 ) -> None:
-    def same(text: str) -> Vectors:
-        return np.eye(1, 32, dtype=np.float32)[0]
+    def same(texts: Sequence[str]) -> Vectors:
+        return np.repeat(np.eye(1, 64, dtype=np.float32), len(texts), axis=0)
 
-    monkeypatch.setattr(encoder, "_vector", same)
+    encoder = make_encoder(vectors=same)
     path = write("many.csv", "job\n" + "".join(f"clerk {n}\n" for n in range(40)))
     source = TableSource(path, title="job", language="en")
     assert ingest(source, "en", store, encoder).points == 40

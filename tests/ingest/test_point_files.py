@@ -101,11 +101,12 @@ def test_no_text_is_embedded_by_two(
         embed_part(esco_source, "en", encoder, tmp_path, part=part, parts=3).points
         for part, encoder in enumerate(encoders, start=1)
     ]
-    texts = [text for encoder in encoders for text in encoder.encoded]
+    texts = [text for encoder in encoders for text in encoder.documents]
     assert len(texts) == len(set(texts)) == 12
     assert sum(points) == 13
 
 
+@pytest.mark.slow
 def test_two_worker_processes(tmp_path: Path, builtin: Encoder) -> None:
     folder = tmp_path / "parts"
     main = "from jobsearch.cli import main; main()"
@@ -264,7 +265,7 @@ def test_spoilt_parts_store_nothing(
 
 def test_another_encoder_is_refused(parts: Path, store: Store, make_encoder: Any) -> None:
     with pytest.raises(CollectionMismatch, match="than the one on this machine"):
-        load_parts(find_point_files(parts), store, make_encoder("b"))
+        load_parts(find_point_files(parts), store, make_encoder(weights="b"))
 
 
 def test_titles_in_another_language_are_refused(
@@ -538,6 +539,6 @@ def test_a_copy_that_answers_differently_is_not_used(
 def test_an_unfinished_build_is_not_kept(store: Store, encoder: Any, tmp_path: Path) -> None:
     name = f"{ALIAS}__20261123t101500123456_1a2b3c4d"
     store.create(name, new_metadata("en", encoder.info, ()))
-    store.upsert(name, PointBatch([], np.empty((0, 32), dtype=np.float32), []))
+    store.upsert(name, PointBatch([], np.empty((0, encoder.info.dim), dtype=np.float32), []))
     with pytest.raises(StoreError, match="is not complete"):
         write_snapshot(store, name, tmp_path / "x.parquet")

@@ -4,54 +4,20 @@ import logging
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from fake_encoder import FakeEncoder, letter_vectors
 
 from jobsearch.models.cache import CacheContents, EmbeddingCache, default_cache_dir
 from jobsearch.models.cached import CachedEncoder
 from jobsearch.models.encoder import Encoder
-from jobsearch.types import EncoderInfo
-from jobsearch.vectors import Vectors
 
-INFO = EncoderInfo("fake", "pretrained", "fake", "", "a" * 64, "b" * 64, 8, "mean")
-
-
-def vector(text: str) -> Vectors:
-    drawn = np.random.default_rng(list(text.encode())).standard_normal(INFO.dim)
-    return np.asarray(drawn / np.linalg.norm(drawn), dtype=np.float32)
-
-
-def vectors(texts: Sequence[str]) -> Vectors:
-    return np.array([vector(text) for text in texts], dtype=np.float32).reshape(-1, INFO.dim)
-
-
-class CountingEncoder:
-    """Remembers the titles that it embedded."""
-
-    info = INFO
-
-    def __init__(self) -> None:
-        self.embedded: list[str] = []
-
-    def encode_documents(self, texts: Sequence[str]) -> Vectors:
-        self.embedded += texts
-        return vectors(texts)
-
-    encode_queries = encode_documents
-
-    def encode_document_batches(self, batches: Iterable[Sequence[str]]) -> Iterator[Vectors]:
-        # One batch ahead of the caller, like the real encoder.
-        waiting: list[Vectors] = []
-        for batch in batches:
-            waiting.append(self.encode_documents(batch))
-            if len(waiting) > 1:
-                yield waiting.pop(0)
-        yield from waiting
+INFO = FakeEncoder().info
 
 
 @pytest.fixture
@@ -62,16 +28,19 @@ def cache(tmp_path: Path) -> Iterator[EmbeddingCache]:
 
 def test_stored_vectors_are_found(cache: EmbeddingCache) -> None:
     texts = [f"title {i}" for i in range(1200)]
-    cache.put(INFO, texts, vectors(texts))
-    cached = cache.get(INFO, ["unknown", *texts])
-    assert sorted(cached) == sorted(texts)
-    assert all(np.array_equal(cached[text], vector(text)) for text in texts)
-    assert cached["title 0"].dtype == np.float32
+    cache.put(INFO, texts, letter_vectors(texts))
+    found = cache.get(INFO, ["unknown", *texts])
+    assert sorted(found) == sorted(texts)
+    assert all(
+        np.array_equal(found[text], row)
+        for text, row in zip(texts, letter_vectors(texts), strict=True)
+    )
+    assert found["title 0"].dtype == np.float32
     assert cache.contents().vectors == 1200
 
 
 def test_another_encoder_finds_nothing(cache: EmbeddingCache) -> None:
-    cache.put(INFO, ["cook"], vectors(["cook"]))
+    cache.put(INFO, ["cook"], letter_vectors(["cook"]))
     assert cache.get(replace(INFO, weights_sha256="c" * 64), ["cook"]) == {}
     assert cache.get(replace(INFO, variant="finetuned"), ["cook"]) == {}
     assert list(cache.get(INFO, ["cook"])) == ["cook"]
@@ -79,19 +48,19 @@ def test_another_encoder_finds_nothing(cache: EmbeddingCache) -> None:
 
 def test_nothing_is_embedded_twice(cache: EmbeddingCache) -> None:
     batches = [["cook", "nurse"], ["waiter", "Nurse"], ["cook"]]
-    inner = CountingEncoder()
+    inner = FakeEncoder()
     encoder = CachedEncoder(inner, cache)
     first = list(encoder.encode_document_batches(batches))
     again = list(encoder.encode_document_batches(batches))
-    for encoded, batch in zip((*first, *again), batches * 2, strict=True):
-        assert np.array_equal(encoded, vectors(batch))
-    # All five titles of the second run, and the last one of the first run.
+    for found, batch in zip((*first, *again), batches * 2, strict=True):
+        assert np.array_equal(found, letter_vectors(batch))
+    # All of the second time, and the last of the first.
     assert encoder.hits == 6
-    assert inner.embedded.count("waiter") == 1
+    assert inner.documents.count("waiter") == 1
 
     mixed = encoder.encode_documents(["teacher", "cook", "teacher", "nurse"])
-    assert np.array_equal(mixed, vectors(["teacher", "cook", "teacher", "nurse"]))
-    assert inner.embedded.count("teacher") == 1
+    assert np.array_equal(mixed, letter_vectors(["teacher", "cook", "teacher", "nurse"]))
+    assert inner.documents.count("teacher") == 1
     assert encoder.encode_documents([]).shape == (0, INFO.dim)
 
 
@@ -102,13 +71,13 @@ def test_another_process_finds_the_vectors_of_a_killed_one(tmp_path: Path) -> No
         "from jobsearch.types import EncoderInfo\n"
         f"info = {INFO!r}\n"
         "cache = EmbeddingCache(Path(sys.argv[1]))\n"
-        "cache.put(info, ['cook'], np.eye(8, dtype=np.float32)[:1])\n"
+        f"cache.put(info, ['cook'], np.eye(1, {INFO.dim}, dtype=np.float32))\n"
         "os.kill(os.getpid(), signal.SIGKILL)"
     )
     killed = subprocess.run([sys.executable, "-c", script, str(tmp_path)], check=False, timeout=60)
     assert killed.returncode == -9
     with closing(EmbeddingCache(tmp_path)) as cache:
-        assert cache.get(INFO, ["cook"])["cook"].tolist() == [1.0] + [0.0] * 7
+        assert cache.get(INFO, ["cook"])["cook"].tolist() == [1.0] + [0.0] * (INFO.dim - 1)
 
 
 def test_the_oldest_vectors_are_deleted(tmp_path: Path) -> None:
@@ -133,17 +102,17 @@ def test_the_oldest_vectors_are_deleted(tmp_path: Path) -> None:
 
 def test_a_damaged_vector_is_embedded_again(cache: EmbeddingCache) -> None:
     texts = ["cook", "nurse", "waiter"]
-    cache.put(INFO, texts, vectors(texts))
+    cache.put(INFO, texts, letter_vectors(texts))
     with sqlite3.connect(cache.path) as other:
         rows = other.execute("SELECT id, vector FROM vectors ORDER BY id").fetchall()
         flipped = bytes([rows[0][1][0] ^ 1]) + rows[0][1][1:]
         other.execute("UPDATE vectors SET vector = ? WHERE id = ?", (flipped, rows[0][0]))
         other.execute("UPDATE vectors SET vector = 'text' WHERE id = ?", (rows[1][0],))
     other.close()
-    inner = CountingEncoder()
-    encoded = CachedEncoder(inner, cache).encode_documents(texts)
-    assert np.array_equal(encoded, vectors(texts))
-    assert inner.embedded == ["cook", "nurse"]
+    inner = FakeEncoder()
+    found = CachedEncoder(inner, cache).encode_documents(texts)
+    assert np.array_equal(found, letter_vectors(texts))
+    assert inner.documents == ["cook", "nurse"]
 
 
 def unusable_file(folder: Path) -> None:
@@ -165,9 +134,9 @@ def test_an_unusable_cache_is_skipped_with_a_warning(
 ) -> None:
     spoil(tmp_path)
     with caplog.at_level(logging.WARNING, "jobsearch"), closing(EmbeddingCache(tmp_path)) as cache:
-        encoder = CachedEncoder(CountingEncoder(), cache)
+        encoder = CachedEncoder(FakeEncoder(), cache)
         for _ in range(2):
-            assert np.array_equal(encoder.encode_documents(["cook"]), vectors(["cook"]))
+            assert np.array_equal(encoder.encode_documents(["cook"]), letter_vectors(["cook"]))
         assert encoder.hits == 0
         assert cache.contents() == CacheContents(0, 0)
     [warning] = caplog.messages
@@ -185,8 +154,8 @@ def test_a_folder_that_cannot_be_created(tmp_path: Path, caplog: pytest.LogCaptu
 
 def test_two_connections_share_the_file(tmp_path: Path) -> None:
     with closing(EmbeddingCache(tmp_path)) as one, closing(EmbeddingCache(tmp_path)) as two:
-        one.put(INFO, ["cook"], vectors(["cook"]))
-        two.put(INFO, ["cook", "nurse"], vectors(["cook", "nurse"]))
+        one.put(INFO, ["cook"], letter_vectors(["cook"]))
+        two.put(INFO, ["cook", "nurse"], letter_vectors(["cook", "nurse"]))
         assert sorted(one.get(INFO, ["cook", "nurse"])) == ["cook", "nurse"]
 
 

@@ -42,7 +42,8 @@ SPECIAL = ["<s>", "<pad>", "</s>", "<unk>"]
 
 @pytest.fixture(scope="module")
 def titles() -> TrainingTitles:
-    return read_training_titles([SampleSource()])
+    """English and German titles, enough to train on."""
+    return read_training_titles([EscoSource(SAMPLE_FOLDER, languages=["en", "de"])])
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -50,6 +51,7 @@ def tolerant() -> Iterator[None]:
     """A high tolerance: with two dozen held-out concepts, scores vary by chance."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("jobsearch.models.training.choose.TOLERANCE", 1.0)
+        patch.setattr("jobsearch.models.training.probe._COLLAPSE_SAMPLE", 200)
         yield
 
 
@@ -119,6 +121,7 @@ def test_every_weight_of_a_transformer_is_trained(trained: TrainingReport, xlmr:
     assert all("key.bias" in name for name in unchanged)
 
 
+@pytest.mark.slow
 def test_small_mini_batches_change_the_loss_very_little(
     trained: TrainingReport, xlmr: Path, titles: TrainingTitles, tmp_path: Path
 ) -> None:
@@ -129,6 +132,7 @@ def test_small_mini_batches_change_the_loss_very_little(
     )
 
 
+@pytest.mark.slow
 def test_gradient_checkpointing_changes_memory_only(
     trained: TrainingReport, xlmr: Path, titles: TrainingTitles, tmp_path: Path
 ) -> None:
@@ -162,7 +166,8 @@ def test_the_written_directory_loads_without_jobsearch(trained: TrainingReport, 
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from ingest.sources import SampleSource
+from ingest.sources import EscoSource
+from ingest.sources.esco import SAMPLE_FOLDER
 from ingest.training_titles import read_training_titles
 from jobsearch.models.training import probe
 from jobsearch.models.training.pairs import recipe
@@ -177,11 +182,12 @@ def score(self, embed):
 probe.HeldOutProbe.score = score
 options = dict(batch_size=128, mini_batch_size=128, epochs=3, learning_rate=1e-3, held_out=0.2,
                anchors=False)
-train(sys.argv[1], read_training_titles([SampleSource()]), recipe("aligned", "all", **options),
-      models_dir=Path(sys.argv[2]))
+titles = read_training_titles([EscoSource(SAMPLE_FOLDER, languages=["en", "de"])])
+train(sys.argv[1], titles, recipe("aligned", "all", **options), models_dir=Path(sys.argv[2]))
 """
 
 
+@pytest.mark.slow
 def test_a_killed_training_resumes_and_reaches_the_same_weights(
     xlmr: Path, titles: TrainingTitles, tmp_path: Path
 ) -> None:
@@ -232,6 +238,7 @@ def minilm(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_adapters_of_a_real_transformer_up_to_its_evaluation(minilm: Path, tmp_path: Path) -> None:
     english = read_training_titles([EscoSource(SAMPLE_FOLDER, languages=["en"])])
     options = {"batch_size": 64, "mini_batch_size": 32, "epochs": 2, "held_out": 0.2}

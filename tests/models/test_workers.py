@@ -28,6 +28,7 @@ def two_workers(builtin: Encoder) -> Iterator[WorkersEncoder]:
         yield opened
 
 
+@pytest.mark.slow
 def test_workers_return_the_vectors_of_one_process_in_order(
     builtin: Encoder, two_workers: WorkersEncoder
 ) -> None:
@@ -51,6 +52,7 @@ def test_a_single_list_is_embedded_in_this_process(builtin: Encoder) -> None:
         assert encoder._pool is None, "empty batches start no process"
 
 
+@pytest.mark.slow
 def test_a_worker_that_dies(builtin: Encoder) -> None:
     with closing(WorkersEncoder(builtin, LOAD, 1)) as encoder:
         encoded = encoder.encode_document_batches(BATCHES * 20)
@@ -62,6 +64,7 @@ def test_a_worker_that_dies(builtin: Encoder) -> None:
             list(encoded)
 
 
+@pytest.mark.slow
 def test_a_worker_that_loads_another_encoder(builtin: Encoder) -> None:
     other = Encoder(builtin.network, replace(builtin.info, weights_sha256="0" * 64))
     with (
@@ -86,6 +89,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 def test_no_worker_outlives_a_killed_parent(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(SCRIPT)

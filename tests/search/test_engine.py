@@ -1,32 +1,25 @@
 """Searches over the sample in an embedded store, with the real model."""
 
+from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
 
+import numpy as np
 import pytest
+from fake_encoder import FakeEncoder
 
+from ingest.build import new_metadata
 from jobsearch.errors import CollectionMismatch, CollectionNotFound, InvalidInput, VariantNotFound
-from jobsearch.models import Encoder
 from jobsearch.search import SearchEngine
-from jobsearch.store import open_store
-from jobsearch.types import Filters
+from jobsearch.store import PointBatch, open_store
+from jobsearch.store.embedded.shard import Shard
+from jobsearch.store.embedded.store import EmbeddedStore
+from jobsearch.store.metadata import build_name
+from jobsearch.types import Filters, TitleRecord, VectorStorage
+from jobsearch.vectors import Vectors
 
 NURSE = "urn:jobsearch:sample:occupation:021"
-
-
-class CountingEncoder:
-    """Passes on to an encoder and counts the queries."""
-
-    def __init__(self, encoder: Encoder) -> None:
-        self.info = encoder.info
-        self.queries: list[str] = []
-        self._encoder = encoder
-
-    def encode_queries(self, texts):
-        self.queries += texts
-        return self._encoder.encode_queries(texts)
-
-    def encode_documents(self, texts):
-        return self._encoder.encode_documents(texts)
 
 
 @pytest.fixture(scope="module")
@@ -60,13 +53,65 @@ def test_a_nurse_is_found_from_any_language(engine, query: str) -> None:
     assert 0.5 < best.score <= 1.0
 
 
-def test_hits_are_sorted_and_the_same_with_exact(engine) -> None:
-    approximate = engine.search("teacher", to=["en", "de"], top=20)
-    scores = [hit.score for hit in approximate.hits]
+def test_hits_of_two_languages_are_sorted(engine) -> None:
+    found = engine.search("teacher", to=["en", "de"], top=20)
+    scores = [hit.score for hit in found.hits]
     assert scores == sorted(scores, reverse=True)
-    assert {hit.language for hit in approximate.hits} == {"en", "de"}
+    assert {hit.language for hit in found.hits} == {"en", "de"}
+    # The sample is too small for an index.
     exact = engine.search("teacher", to=["en", "de"], top=20, exact=True)
-    assert [h.point_id for h in exact.hits] == [h.point_id for h in approximate.hits]
+    assert [h.point_id for h in exact.hits] == [h.point_id for h in found.hits]
+
+
+COUNT = 600
+
+
+def scattered(texts: Sequence[str]) -> Vectors:
+    """Random unit vectors, the same for the same text."""
+    rows = np.array(
+        [np.random.default_rng(list(text.encode())).standard_normal(64) for text in texts]
+    )
+    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+
+
+def test_exact_goes_round_the_index(tmp_path: Path) -> None:
+    encoder = FakeEncoder(vectors=scattered)
+    titles = [f"title {n}" for n in range(COUNT)]
+    records = [TitleRecord(title, "en", "own", "preferred") for title in titles]
+    points = PointBatch(
+        [record.point_id for record in records],
+        encoder.encode_documents(titles),
+        [record.payload("run") for record in records],
+    )
+    # One bit a number finds candidates: such an index certainly loses some of the nearest titles.
+    metadata = replace(
+        new_metadata("en", encoder.info, ()),
+        expected_points=COUNT,
+        storage=VectorStorage("binary"),
+    )
+    alias = "jobs__en__fake__pretrained"
+    with closing(EmbeddedStore(tmp_path, exact_scan_max_points=100)) as store:
+        name = build_name(alias, encoder.info)
+        store.create(name, metadata)
+        store.upsert(name, points)
+        store.finish(name, metadata)
+        store.swap_alias(alias, name, expected=None)
+        reader = store._reader(alias)
+        assert isinstance(reader, Shard)
+        assert reader.indexed == COUNT
+
+        engine = SearchEngine(store, "fake", lambda _variant: encoder)
+        shared = 0
+        for n in range(20):
+            query = f"query {n}"
+            scores = points.vectors @ scattered([query])[0]
+            by_hand = [points.ids[place] for place in np.argsort(-scores)[:10]]
+            exact = engine.search(query, to=["en"], exact=True)
+            assert [hit.point_id for hit in exact.hits] == by_hand
+            indexed = engine.search(query, to=["en"])
+            assert len(indexed.hits) == 10
+            shared += len({hit.point_id for hit in indexed.hits} & set(by_hand))
+    assert 80 < shared < 195, "the index finds many of 200 titles, not all"
 
 
 def test_a_title_finds_itself(engine) -> None:
@@ -117,6 +162,26 @@ def test_grouping_gives_one_hit_a_concept_and_lists_the_others(engine) -> None:
     assert grouped.hits[0].title not in grouped.hits[0].others
 
 
+def test_grouping_keeps_languages_apart(engine) -> None:
+    """A concept gives one hit in each language that is searched, with the others of that one."""
+    plain = [
+        hit
+        for language in ("en", "de")
+        for hit in engine.search("nurse", to=[language], variant="pretrained", top=1000).hits
+    ]
+    titles: dict[tuple[str, str], list[str]] = {}
+    for hit in sorted(plain, key=lambda hit: (-hit.score, hit.point_id)):
+        titles.setdefault((hit.concept_id, hit.language), []).append(hit.title)
+    wanted = {"to": ["en", "de"], "variant": "pretrained", "group_by_concept": True}
+    grouped = engine.search("nurse", **wanted, top=1000).hits
+    assert len(titles) == 240
+    assert [(hit.concept_id, hit.language) for hit in grouped] == list(titles)
+    assert [[hit.title, *hit.others] for hit in grouped] == list(titles.values())
+    few = engine.search("nurse", **wanted, top=7).hits
+    assert [hit.point_id for hit in few] == [hit.point_id for hit in grouped[:7]]
+    assert {hit.language for hit in few} == {"en", "de"}
+
+
 def test_grouping_goes_on_until_there_are_enough_concepts(engine) -> None:
     grouped = engine.search("nurse", to=["en"], top=1000, group_by_concept=True)
     assert len(grouped.hits) == 120
@@ -157,14 +222,14 @@ def test_the_papers_policy(engine) -> None:
 
 
 def test_a_query_is_encoded_once_for_all_languages(store, builtin) -> None:
-    counting = CountingEncoder(builtin)
+    counting = FakeEncoder.counting(builtin)
     engine = SearchEngine(store, "builtin", lambda _variant: counting)
     engine.search("  Koch ", to=["en", "de", "zh", "en"], variant="pretrained")
     assert counting.queries == ["Koch"]
 
 
 def test_the_guard_refuses_another_encoder(store, builtin) -> None:
-    other = CountingEncoder(builtin)
+    other = FakeEncoder.counting(builtin)
     other.info = replace(builtin.info, weights_sha256="0" * 64)
     engine = SearchEngine(store, "builtin", lambda _variant: other)
     with pytest.raises(CollectionMismatch, match="weights_sha256"):

@@ -12,7 +12,7 @@ from titles import ALIAS, COUNT, POINTS, TITLES, batch, build, encoder_info, met
 
 from jobsearch.errors import CollectionMismatch
 from jobsearch.store import CollectionMetadata, PointBatch, Store, check_collection, open_store
-from jobsearch.store.lifecycle import check_build
+from jobsearch.store.lifecycle import check_build, outdated_builds
 
 
 @pytest.fixture
@@ -130,3 +130,26 @@ def test_check_collection() -> None:
     assert "its build is not complete" in message
     assert "variant is 'pretrained', the encoder has 'finetuned'" in message
     assert "weights_sha256 is 'aaaaaaaaaaa…, the encoder has 'ddddddddddd…" in message
+
+
+BUILDS = [f"{ALIAS}__2026112{day}t101500000000_1a2b3c4d" for day in range(1, 6)]
+
+
+@pytest.mark.parametrize(
+    ("current", "previous", "dropped"),
+    [
+        (5, 4, [1, 2, 3]),
+        (2, 1, []),
+        (1, 0, []),
+        # A build before the previous one goes, even if it is newer than that.
+        (5, 2, [1, 3, 4]),
+        # A build that was finished after the current one may be about to take over.
+        (3, 2, [1]),
+        (3, 5, [1, 2]),
+    ],
+)
+def test_which_builds_are_outdated(current: int, previous: int, dropped: list[int]) -> None:
+    others = [name.replace("__en__", "__de__") for name in BUILDS]
+    named = {0: "", **dict(enumerate(BUILDS, start=1))}
+    found = outdated_builds(ALIAS, named[current], named[previous], [*others, *BUILDS])
+    assert found == [named[number] for number in dropped]

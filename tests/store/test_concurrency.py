@@ -13,6 +13,8 @@ from titles import ALIAS, COUNT, POINTS, TITLES, VECTORS, batch, build
 
 from jobsearch.store import PointBatch, Store, open_store
 
+pytestmark = pytest.mark.slow
+
 READERS, NEWCOMERS, SWAPS = 8, 3, 12
 
 

@@ -2,11 +2,12 @@
 
 import json
 import logging
+import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any
 import grpc
 import httpx
 import pytest
+from fake_encoder import FakeEncoder
 from faulty_proxy import FAULTS, Faults, proxied
 from grpc_server import serving_grpc
 from qdrant_client.common.client_exceptions import ResourceExhaustedResponse
@@ -39,7 +41,7 @@ from ingest.pipeline import IngestSummary, ingest
 from ingest.sources import SampleSource, TableSource
 from ingest.sources.base import Source
 from jobsearch.errors import CollectionChanged, InvalidInput, StoreError
-from jobsearch.models import Encoder
+from jobsearch.models.encoder import DocumentEncoder
 from jobsearch.store import (
     CollectionMetadata,
     PointBatch,
@@ -59,8 +61,8 @@ TIMEOUT_S = 5.0
 
 @pytest.fixture
 def many_requests(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Limit requests to about ten points, so that an ingest sends many of them."""
-    monkeypatch.setattr(requests, "_UPSERT_BYTES", 150_000)
+    """Requests of some ten points, so that an ingest takes many of them."""
+    monkeypatch.setattr(requests, "_UPSERT_BYTES", 30_000)
 
 
 @pytest.fixture
@@ -77,7 +79,7 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return recorded
 
 
-def ingest_sample(store: Store, encoder: Encoder, **options: bool) -> IngestSummary:
+def ingest_sample(store: Store, encoder: DocumentEncoder, **options: bool) -> IngestSummary:
     return ingest(SampleSource(), "en", store, encoder, **options)
 
 
@@ -93,15 +95,20 @@ def points_of(points: PointBatch) -> Iterator[tuple[str, dict[str, str]]]:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(builtin: Encoder) -> dict[str, str]:
+def encoder() -> FakeEncoder:
+    return FakeEncoder()
+
+
+@pytest.fixture(scope="module")
+def undisturbed(encoder: FakeEncoder) -> dict[str, str]:
     with closing(open_store(":memory:")) as store:
-        return contents(store, ingest_sample(store, builtin).collection)
+        return contents(store, ingest_sample(store, encoder).collection)
 
 
 @pytest.mark.usefixtures("many_requests", "no_pause")
 @pytest.mark.parametrize("kind", FAULTS)
 def test_an_ingest_survives_temporary_failures(
-    kind: str, builtin: Encoder, undisturbed: dict[str, str]
+    kind: str, encoder: FakeEncoder, undisturbed: dict[str, str]
 ) -> None:
     faults = Faults(kind)
     with (
@@ -110,7 +117,7 @@ def test_an_ingest_survives_temporary_failures(
         closing(open_store(url, timeout_s=TIMEOUT_S, retry_s=RETRY_S)) as store,
     ):
         faults.share = 0.05 if kind in ("hole", "429 with Retry-After") else 0.3
-        summary = ingest_sample(store, builtin)
+        summary = ingest_sample(store, encoder)
         faults.share = 0.0
         assert faults.struck > 0
         assert contents(store, summary.alias) == undisturbed
@@ -121,7 +128,7 @@ def test_an_ingest_survives_temporary_failures(
 @pytest.mark.usefixtures("many_requests", "no_pause")
 @pytest.mark.parametrize("kind", ["latency", "reset", "half"])
 def test_an_ingest_by_grpc_survives_temporary_failures(
-    kind: str, builtin: Encoder, undisturbed: dict[str, str]
+    kind: str, encoder: FakeEncoder, undisturbed: dict[str, str]
 ) -> None:
     faults = Faults(kind)
     with (
@@ -130,7 +137,7 @@ def test_an_ingest_by_grpc_survives_temporary_failures(
         closing(open_store(url, timeout_s=TIMEOUT_S, retry_s=RETRY_S)) as store,
     ):
         faults.share = 0.2
-        summary = ingest_sample(store, builtin)
+        summary = ingest_sample(store, encoder)
         faults.share = 0.0
         assert faults.struck > 0
         assert "upsert" in points.calls
@@ -140,7 +147,7 @@ def test_an_ingest_by_grpc_survives_temporary_failures(
 @pytest.mark.usefixtures("many_requests")
 @pytest.mark.parametrize("kind", sorted(FAULTS.keys() - {"latency"}))
 def test_an_ingest_fails_in_time_and_changes_nothing_if_failures_persist(
-    kind: str, builtin: Encoder, undisturbed: dict[str, str]
+    kind: str, encoder: FakeEncoder, undisturbed: dict[str, str]
 ) -> None:
     faults = Faults(kind)
     with (
@@ -148,7 +155,7 @@ def test_an_ingest_fails_in_time_and_changes_nothing_if_failures_persist(
         proxied(server, faults) as url,
         closing(open_store(url, timeout_s=TIMEOUT_S, retry_s=0.5)) as store,
     ):
-        live = ingest_sample(store, builtin)
+        live = ingest_sample(store, encoder)
 
         def fails_from_now_on(*args: Any) -> Any:
             faults.share = 1.0
@@ -158,8 +165,8 @@ def test_an_ingest_fails_in_time_and_changes_nothing_if_failures_persist(
         store.upsert = fails_from_now_on  # type: ignore[method-assign]
         started = time.monotonic()
         with pytest.raises(StoreError) as caught:
-            ingest_sample(store, builtin, force=True)
-        # A few requests fail, each after at most two attempts that may run into the timeout.
+            ingest_sample(store, encoder, force=True)
+        # A few requests are given up, each after two tries at most that take their time.
         assert time.monotonic() - started < 90
         assert url in str(caught.value)
         faults.share = 0.0
@@ -289,8 +296,8 @@ def test_temporary_grpc_codes(code: grpc.StatusCode, temporary: bool) -> None:
 
 
 @pytest.mark.parametrize(("status", "swapped"), [(500, True), (408, True), (403, False)])
-def test_a_swap_with_unknown_outcome(status: int, swapped: bool, builtin: Encoder) -> None:
-    """A build is not deleted if the alias may point at it."""
+def test_a_swap_with_unknown_outcome(status: int, swapped: bool, encoder: FakeEncoder) -> None:
+    """Nothing is deleted that the alias may point at by now."""
     local = LocalQdrant()
 
     def fail_after_the_swap(method: str, path: str, body: Any) -> Answer:
@@ -302,17 +309,17 @@ def test_a_swap_with_unknown_outcome(status: int, swapped: bool, builtin: Encode
 
     failing_now = False
     with serving(fail_after_the_swap) as url, closing(open_store(url, retry_s=0)) as store:
-        first = ingest_sample(store, builtin)
+        first = ingest_sample(store, encoder)
         failing_now = True
         with pytest.raises(StoreError) as caught:
-            ingest_sample(store, builtin, force=True)
+            ingest_sample(store, encoder, force=True)
         assert ("is not known" in str(caught.value)) is swapped
         failing_now = False
         names = [info.name for info in store.collections()]
         assert len(names) == (2 if swapped else 1)
         assert store.aliases() == {first.alias: names[-1]}
         assert store.verify(first.alias) == []
-        ingest_sample(store, builtin, force=True)
+        ingest_sample(store, encoder, force=True)
         assert len(store.collections()) == 2
 
 
@@ -408,8 +415,10 @@ class Killed(BaseException):
     """Ends an ingest without clean-up, as SIGKILL does."""
 
 
-def interrupted(store: Store, encoder: Encoder, after: int, source: Source | None = None) -> None:
-    """Run an ingest that ends after this number of uploads."""
+def interrupted(
+    store: Store, encoder: DocumentEncoder, after: int, source: Source | None = None
+) -> None:
+    """An ingest that ends after so many uploads."""
     uploads = iter(range(after))
 
     def upsert(name: str, points: PointBatch) -> None:
@@ -425,63 +434,43 @@ def interrupted(store: Store, encoder: Encoder, after: int, source: Source | Non
     store.upsert, store.drop = real, drop  # type: ignore[method-assign]
 
 
-class RecordingEncoder:
-    """An encoder that works in small batches and records its input."""
-
-    def __init__(self, encoder: Encoder) -> None:
-        self.info = encoder.info
-        self.encode_queries = encoder.encode_queries
-        self._encoder = encoder
-        self.texts: list[str] = []
-
-    def encode_documents(self, texts: Sequence[str]) -> Vectors:
-        self.texts += texts
-        return self._encoder.encode_documents(texts)
-
-    def encode_document_batches(
-        self, batches: Iterable[Sequence[str]]
-    ) -> Generator[Vectors, None, None]:
-        yield from map(self.encode_documents, batches)
-
-
 @pytest.mark.parametrize("uploads", [0, 1, 4, 100])
 def test_resume(
-    uploads: int, builtin: Encoder, undisturbed: dict[str, str], monkeypatch: pytest.MonkeyPatch
+    uploads: int, encoder: FakeEncoder, undisturbed: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("ingest.pipeline.CHUNK_SIZE", 20)
     with serving(LocalQdrant()) as url, closing(open_store(url)) as store:
         if uploads < 100:
-            interrupted(store, builtin, uploads)
+            interrupted(store, encoder, uploads)
         else:
             # All points are stored, and the ingest is killed before it finishes the build.
             store.finish, finish = interrupted_finish, store.finish  # type: ignore[method-assign]
             with pytest.raises(Killed):
                 store.drop, drop = lambda name: None, store.drop  # type: ignore[method-assign]
-                ingest(SampleSource(), "en", store, builtin)
+                ingest(SampleSource(), "en", store, encoder)
             store.finish, store.drop = finish, drop  # type: ignore[method-assign]
         [left] = store.collections()
         assert (left.metadata.status, left.aliases) == ("building", ())
         had = contents(store, left.name)
-        encoder = RecordingEncoder(builtin)
+        encoder = FakeEncoder()
         summary = ingest(SampleSource(), "en", store, encoder, resume=True)
         assert summary.collection == left.name
         assert contents(store, summary.alias) == undisturbed
         assert store.verify(summary.alias) == []
-        # A stored text is only embedded again for another concept with the same text.
-        assert len(encoder.texts) <= len(undisturbed) - len(had)
+        # A text is embedded again only for another concept that has it too.
+        assert len(encoder.documents) <= len(undisturbed) - len(had)
         assert [info.name for info in store.collections()] == [left.name]
 
 
 INGEST = """
 import sys
+from fake_encoder import FakeEncoder
 from ingest.pipeline import ingest
-from ingest.sources import SampleSource, TableSource
-from ingest.sources.base import Source
-from jobsearch.models import load_encoder
+from ingest.sources import SampleSource
 from jobsearch.store import open_store
 from jobsearch.store.server import requests
-requests._UPSERT_BYTES = 150_000
-ingest(SampleSource(), "en", open_store(sys.argv[1]), load_encoder("builtin", "pretrained"))
+requests._UPSERT_BYTES = 30_000
+ingest(SampleSource(), "en", open_store(sys.argv[1]), FakeEncoder())
 """
 
 
@@ -490,7 +479,7 @@ ingest(SampleSource(), "en", open_store(sys.argv[1]), load_encoder("builtin", "p
     [("PUT", "/points", 10), ("PATCH", "", 1), ("POST", "/aliases", 1)],
 )
 def test_a_process_that_is_killed_during_a_request(
-    method: str, path: str, times: int, builtin: Encoder, undisturbed: dict[str, str]
+    method: str, path: str, times: int, encoder: FakeEncoder, undisturbed: dict[str, str]
 ) -> None:
     local, seen = LocalQdrant(), []
     children: list[subprocess.Popen[bytes]] = []
@@ -504,7 +493,8 @@ def test_a_process_that_is_killed_during_a_request(
 
     with serving(answer) as url, closing(open_store(url)) as store:
         command = [sys.executable, "-c", INGEST, url]
-        children.append(subprocess.Popen(command, cwd=Path(__file__).parents[2]))
+        path_of_tests = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+        children.append(subprocess.Popen(command, env=path_of_tests))
         assert children[0].wait(timeout=120) == -signal.SIGKILL
         children.clear()
         # Let the server finish its current request.
@@ -512,7 +502,7 @@ def test_a_process_that_is_killed_during_a_request(
         before = store.aliases()
         [left] = store.collections()
         assert (before == {}) == (path != "/aliases")
-        summary = ingest_sample(store, builtin, resume=True)
+        summary = ingest_sample(store, encoder, resume=True)
         assert summary.collection == left.name
         assert contents(store, summary.alias) == undisturbed
         assert store.verify(summary.alias) == []
@@ -523,14 +513,14 @@ def interrupted_finish(name: str, metadata: CollectionMetadata) -> None:
     raise Killed
 
 
-def test_resume_creates_missing_indexes(builtin: Encoder) -> None:
+def test_resume_creates_missing_indexes(encoder: FakeEncoder) -> None:
     local = LocalQdrant()
     with serving(local) as url, closing(open_store(url)) as store:
-        interrupted(store, builtin, 0)
+        interrupted(store, encoder, 0)
         [left] = store.collections()
     local.indexed[left.name] = ["isco"]
     with serving(local) as url, closing(open_store(url)) as store:
-        summary = ingest(SampleSource(), "en", store, builtin, resume=True)
+        summary = ingest(SampleSource(), "en", store, encoder, resume=True)
         assert summary.collection == left.name
         assert set(local.indexed[left.name]) == set(FILTER_FIELDS)
         assert store.verify(summary.alias) == []
@@ -538,20 +528,20 @@ def test_resume_creates_missing_indexes(builtin: Encoder) -> None:
         assert store.verify(summary.alias)[0].startswith("no index of language, source, ")
 
 
-def test_resume_needs_the_same_plan(builtin: Encoder, undisturbed: dict[str, str]) -> None:
+def test_resume_needs_the_same_plan(encoder: FakeEncoder, undisturbed: dict[str, str]) -> None:
     with serving(LocalQdrant()) as url, closing(open_store(url)) as store:
-        interrupted(store, builtin, 1)
+        interrupted(store, encoder, 1)
         [left] = store.collections()
         other = ingest(
-            SampleSource(), "en", store, builtin, resume=True, storage=VectorStorage("int8")
+            SampleSource(), "en", store, encoder, resume=True, storage=VectorStorage("int8")
         )
         assert other.collection != left.name
-        fresh = ingest(SampleSource(), "en", store, builtin, force=True)
+        fresh = ingest(SampleSource(), "en", store, encoder, force=True)
         assert fresh.collection != left.name
         assert contents(store, fresh.alias) == undisturbed
 
 
-def test_only_the_last_builder_may_finish_a_build(builtin: Encoder) -> None:
+def test_only_the_last_builder_may_finish_a_build(encoder: FakeEncoder) -> None:
     with (
         serving(LocalQdrant()) as url,
         closing(open_store(url)) as one,
@@ -593,15 +583,15 @@ def test_resume_needs_the_same_topology() -> None:
 
 
 def test_few_titles_are_checked_although_many_are_kept(
-    builtin: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    encoder: FakeEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sizes: list[int] = []
     table = tmp_path / "jobs.csv"
     table.write_text("title\n" + "".join(f"plumber for {n} houses\n" for n in range(300)))
     with serving(LocalQdrant()) as url, closing(open_store(url)) as store:
-        ingest(SampleSource(), "en", store, builtin)
+        ingest(SampleSource(), "en", store, encoder)
         source = TableSource(table, title="title", language="en")
-        interrupted(store, builtin, 1, source)
+        interrupted(store, encoder, 1, source)
         real = store.query
 
         def query(name: str, vectors: Vectors, **options: Any) -> list[list[ScoredPoint]]:
@@ -609,7 +599,7 @@ def test_few_titles_are_checked_although_many_are_kept(
             return real(name, vectors, **options)
 
         monkeypatch.setattr(store, "query", query)
-        summary = ingest(source, "en", store, builtin, resume=True)
+        summary = ingest(source, "en", store, encoder, resume=True)
         assert summary.kept_sources
         assert store.count(summary.alias) == summary.total_points
     assert sizes
@@ -617,8 +607,8 @@ def test_few_titles_are_checked_although_many_are_kept(
 
 
 def test_resume_without_an_unfinished_build(
-    tmp_path: Path, builtin: Encoder, undisturbed: dict[str, str]
+    tmp_path: Path, encoder: FakeEncoder, undisturbed: dict[str, str]
 ) -> None:
     with closing(open_store(str(tmp_path / "store"))) as store:
-        summary = ingest(SampleSource(), "en", store, builtin, resume=True)
+        summary = ingest(SampleSource(), "en", store, encoder, resume=True)
         assert contents(store, summary.alias) == undisturbed
