@@ -1,10 +1,11 @@
-"""Files of :mod:`ingest.download`: fetched whole and with the right checksum, or not at all.
+"""Downloads a file of a Zenodo record, and verifies it.
 
-What the record says of a file (address, size, MD5) decides. ``pooch`` compares the checksum,
-fetches again what broke off or differs, and puts the file in its place in one step; urllib3 asks
-again where the server is busy or cannot be reached at once. What neither has stands here: going on
-with what a broken download has left, and a receipt beside the file, by which a later call sees
-without the network that the file is whole.
+The Zenodo record gives the address, size and MD5 of the file. A file appears under its name only if
+it is complete and its checksum is right. ``pooch`` compares the checksum, retries a download that
+was interrupted or is damaged, and moves the file into place atomically; urllib3 retries requests
+while the server is busy or cannot be reached. This module adds two things: it resumes partial
+downloads, and it writes a receipt beside the file, by which a later call verifies the file without
+the network.
 """
 
 import json
@@ -27,13 +28,18 @@ from urllib3 import BaseHTTPResponse, Retry
 from jobsearch.errors import DownloadFailed
 from jobsearch.files import file_lock, whole_file
 
-#: How often a request is made where the server is busy.
+#: Number of attempts of a request while the server is busy, and of a download.
 ATTEMPTS = 5
 _CONNECT_ATTEMPTS = 3
-_CONNECT_S, _READ_S = 10, 30
-_LONGEST_PAUSE_S = 60
-_BUSY = (429, 500, 502, 503, 504)
+_CONNECT_TIMEOUT_S, _READ_TIMEOUT_S = 10, 30
+_MAX_RETRY_AFTER_S = 60
+_BUSY_STATUSES = (429, 500, 502, 503, 504)
+# Time to wait for another download of the same file.
+_LOCK_TIMEOUT_S = 600
+# When a connection breaks, at most one chunk is lost.
+_CHUNK_BYTES = 16 * 1024
 _MD5 = re.compile("md5:([0-9a-f]{32})")
+_DISK_REMEDY = "make room, or give another `folder`"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +47,10 @@ class ZenodoFile:
     """A file of a Zenodo record.
 
     Args:
-        record: number of the record, which is that of one version: its files do not change.
-        name: of the file.
-        reader: the command that reads it, for messages.
-        site: where Zenodo is.
+        record: number of the record. It denotes one version, so its files do not change.
+        name: name of the file.
+        reader: command that reads the file, for messages.
+        site: address of Zenodo.
     """
 
     record: int
@@ -54,12 +60,12 @@ class ZenodoFile:
 
     @property
     def record_url(self) -> str:
-        """Where the record is asked for."""
+        """Address of the record in Zenodo's API."""
         return f"{self.site}/api/records/{self.record}"
 
     @property
     def by_hand(self) -> str:
-        """The way without this module."""
+        """How to get the file without this module, for messages."""
         return (
             f"download {self.name} by hand from {self.site}/records/{self.record} "
             f"and give its path to `{self.reader} PATH`"
@@ -70,112 +76,17 @@ TALENTCLEF_2025 = ZenodoFile(15292308, "TaskA.zip", "jobsearch eval talentclef")
 
 
 @dataclass(frozen=True, slots=True)
-class RecordedFile:
-    """What a record says of a file."""
-
-    url: str
-    size_bytes: int
-    md5: str
-
-
-def open_session() -> Session:
-    """A session that asks again, after a pause, where that may help."""
-    retry = _Retry(
-        total=ATTEMPTS - 1,
-        connect=_CONNECT_ATTEMPTS - 1,
-        status_forcelist=_BUSY,
-        backoff_factor=0.5,
-        raise_on_status=False,
-    )
-    session = Session()
-    session.mount("https://", HTTPAdapter(max_retries=retry))
-    session.mount("http://", HTTPAdapter(max_retries=retry))
-    # Zenodo asks clients to say who they are, and has held up those that did not
-    # (https://github.com/fatiando/pooch/issues/502).
-    session.headers["User-Agent"] = f"jobsearch/{version('jobsearch')}"
-    # Sizes and ranges are those of the file as it is.
-    session.headers["Accept-Encoding"] = "identity"
-    return session
-
-
-class _Retry(Retry):
-    """Waits as long as the server asks, but no longer than a person would."""
-
-    def get_retry_after(self, response: BaseHTTPResponse) -> float | None:
-        pause_s = super().get_retry_after(response)
-        return None if pause_s is None else min(pause_s, _LONGEST_PAUSE_S)
-
-
-def get(session: Session, file: ZenodoFile, url: str, **options: Any) -> Response:
-    """Ask for ``url``, with options of ``requests``; ``file`` is for messages.
-
-    Raises:
-        DownloadFailed: there is no answer.
-    """
-    try:
-        return session.get(url, timeout=(_CONNECT_S, _READ_S), **options)
-    except RequestException as error:
-        raise DownloadFailed(
-            f"{url} cannot be reached ({type(error).__name__}): check the network, or "
-            f"{file.by_hand}"
-        ) from error
-
-
-def check_status(response: Response, file: ZenodoFile) -> None:
-    """Refuse an answer that is an error.
-
-    Raises:
-        DownloadFailed: with the status.
-    """
-    if not response.ok:
-        raise DownloadFailed(
-            f"{response.url} answered {response.status_code} {response.reason}: try again later, "
-            f"or {file.by_hand}"
-        )
-
-
-def read_record(session: Session, file: ZenodoFile) -> RecordedFile:
-    """Ask the record for a file.
-
-    Raises:
-        DownloadFailed: the record cannot be had or read, or has no such file.
-    """
-    response = get(session, file, file.record_url)
-    check_status(response, file)
-    try:
-        entries = {entry["key"]: entry for entry in response.json()["files"]}
-        if file.name not in entries:
-            raise DownloadFailed(
-                f"{file.record_url} has no {file.name}, its files are {', '.join(entries)}: "
-                f"{file.by_hand}"
-            )
-        entry = entries[file.name]
-        md5 = _MD5.fullmatch(entry["checksum"])
-        if md5:
-            return RecordedFile(entry["links"]["self"], int(entry["size"]), md5[1])
-        problem = f"the checksum of {file.name} is {entry['checksum']!r} and no MD5"
-    except (ValueError, KeyError, TypeError) as error:
-        problem = f"no record of Zenodo's ({type(error).__name__}: {error})"
-    raise DownloadFailed(f"{file.record_url} cannot be read, {problem}: {file.by_hand}")
-
-
-_OTHER_DOWNLOAD_S = 600
-# What is lost of a connection that breaks, at most.
-_CHUNK_BYTES = 16 * 1024
-
-
-@dataclass(frozen=True, slots=True)
 class Fetched:
-    """A file that is there and whole.
+    """A complete and verified file on this machine.
 
     Args:
-        path: where it lies.
-        downloaded: whether that took a download; otherwise it was there.
-        url: where the record says it comes from.
+        path: of the file.
+        downloaded: False if the file was there already.
+        url: address of the file in the record.
         size_bytes: of the file.
-        md5: as the record has it.
-        sha256: of the file.
-        verified_at: when the MD5 was compared with the record's (ISO 8601, UTC).
+        md5: MD5 of the file in the record.
+        sha256: SHA-256 of the file.
+        verified_at: when the MD5 was compared with the record (ISO 8601, UTC).
     """
 
     path: Path
@@ -191,6 +102,15 @@ class Fetched:
         return {**asdict(self), "path": str(self.path)}
 
 
+@dataclass(frozen=True, slots=True)
+class _RecordedFile:
+    """The entry of a file in a record."""
+
+    url: str
+    size_bytes: int
+    md5: str
+
+
 def _ignore(message: str) -> None:
     pass
 
@@ -202,53 +122,104 @@ def fetch(
     progress: bool = False,
     say: Callable[[str], None] = _ignore,
 ) -> Fetched:
-    """Fetch a file, unless it is there and whole; one that is there and damaged is replaced.
+    """Download a file, unless a complete copy is in the folder; a damaged copy is replaced.
 
-    A download that is broken off leaves ``.<name>.<md5>.partial``, with which the next goes on. Of
-    two at once the second waits for the first.
+    An interrupted download leaves ``.<name>.<md5>.partial``, which the next call resumes. If two
+    processes fetch the same file, the second waits for the first.
 
     Args:
-        file: what to fetch.
-        folder: where to put it; made if need be.
+        file: file to download.
+        folder: of the file; created if needed.
         progress: draw a bar on the standard error, if that is a terminal.
-        say: is told, in one line, why a file that is there is fetched again.
+        say: called with a message if a damaged copy is downloaded again.
 
     Raises:
-        DownloadFailed: Zenodo cannot be reached or does not give the file; the folder cannot be
-            written to; or another download of the file does not end within ten minutes.
+        DownloadFailed: Zenodo cannot be reached or does not give the file, the folder cannot be
+            written to, or another download of the file takes more than ten minutes.
     """
     path = Path(folder) / file.name
-    if known := _by_receipt(path):
-        return known
+    if fetched := _from_receipt(path):
+        return fetched
     try:
-        with open_session() as session:
-            entry = read_record(session, file)
+        with _open_session() as session:
+            entry = _read_record(session, file)
             lock = path.with_name(f".{path.name}.lock")
-            with file_lock(lock, str(path), _OTHER_DOWNLOAD_S, DownloadFailed):
-                downloaded = not _is_whole(path, entry, say)
+            with file_lock(lock, str(path), _LOCK_TIMEOUT_S, DownloadFailed):
+                downloaded = not _is_complete(path, entry, say)
                 if downloaded:
                     _download(session, file, entry, path, progress=progress)
                 return _write_receipt(path, entry, downloaded=downloaded)
     except OSError as error:
         raise DownloadFailed(
-            f"{path} cannot be written ({error.strerror or error}): make room, or choose another "
-            "folder"
+            f"{path} cannot be written ({error.strerror or error}): {_DISK_REMEDY}"
         ) from error
 
 
-def _is_whole(path: Path, entry: RecordedFile, say: Callable[[str], None]) -> bool:
+def _is_complete(path: Path, entry: _RecordedFile, say: Callable[[str], None]) -> bool:
     if not path.exists():
         return False
     if pooch.file_hash(path, "md5") == entry.md5:
         return True
-    say(f"{path} is damaged (its checksum is not that of the record): it is fetched again")
+    say(f"{path} is damaged (its MD5 differs from the record): downloading it again")
     return False
 
 
+def _receipt(path: Path) -> Path:
+    return path.with_name(f"{path.name}.json")
+
+
+def _from_receipt(path: Path) -> Fetched | None:
+    """The file, if it exists and has the SHA-256 in its receipt."""
+    try:
+        receipt = json.loads(_receipt(path).read_text(encoding="utf-8"))
+        fetched = Fetched(path, downloaded=False, **receipt)
+        return fetched if pooch.file_hash(path, "sha256") == fetched.sha256 else None
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def _write_receipt(path: Path, entry: _RecordedFile, *, downloaded: bool) -> Fetched:
+    receipt = {
+        "url": entry.url,
+        "size_bytes": entry.size_bytes,
+        "md5": entry.md5,
+        "sha256": pooch.file_hash(path, "sha256"),
+        "verified_at": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    with whole_file(_receipt(path), _DISK_REMEDY, DownloadFailed) as partial:
+        partial.write_text(json.dumps(receipt, indent=2) + "\n", encoding="utf-8")
+    return Fetched(path, downloaded, **receipt)
+
+
+def _read_record(session: Session, file: ZenodoFile) -> _RecordedFile:
+    """Look up a file in its record.
+
+    Raises:
+        DownloadFailed: the record cannot be downloaded or read, or does not list the file.
+    """
+    response = _get(session, file, file.record_url)
+    _check_status(response, file)
+    try:
+        entries = {entry["key"]: entry for entry in response.json()["files"]}
+        if file.name not in entries:
+            raise DownloadFailed(
+                f"{file.record_url} has no {file.name}, its files are {', '.join(entries)}: "
+                f"{file.by_hand}"
+            )
+        entry = entries[file.name]
+        md5 = _MD5.fullmatch(entry["checksum"])
+        if md5:
+            return _RecordedFile(entry["links"]["self"], int(entry["size"]), md5[1])
+        problem = f"the checksum of {file.name} is {entry['checksum']!r}, not an MD5"
+    except (ValueError, KeyError, TypeError) as error:
+        problem = f"no Zenodo record, {type(error).__name__}: {error}"
+    raise DownloadFailed(f"{file.record_url} cannot be read ({problem}): {file.by_hand}")
+
+
 def _download(
-    session: Session, file: ZenodoFile, entry: RecordedFile, path: Path, *, progress: bool
+    session: Session, file: ZenodoFile, entry: _RecordedFile, path: Path, *, progress: bool
 ) -> None:
-    """Put the file in its place, or leave that as it is."""
+    """Download the complete file to ``path``; on failure an earlier file stays as it is."""
     folder = path.parent.absolute()
     library = pooch.create(
         path=folder,
@@ -258,75 +229,82 @@ def _download(
         retry_if_failed=ATTEMPTS - 1,
     )
     partial = folder / f".{path.name}.{entry.md5}.partial"
+    downloader = _ResumingDownloader(session, file, entry, partial, progress)
     try:
-        library.fetch(path.name, downloader=_Resuming(session, file, entry, partial, progress))
-    except RequestException as error:  # before OSError: it is one
+        library.fetch(path.name, downloader=downloader)
+    except RequestException as error:  # before OSError, its base class
         raise DownloadFailed(
-            f"{entry.url} broke off {ATTEMPTS} times ({error}): what has arrived is kept, run the "
-            f"command again to go on, or {file.by_hand}"
+            f"the download of {entry.url} was interrupted {ATTEMPTS} times ({error}): try again to "
+            f"resume it, or {file.by_hand}"
         ) from error
     except ValueError as error:
         raise DownloadFailed(
-            f"{entry.url} gave {ATTEMPTS} times other bytes than those of MD5 {entry.md5} that "
-            f"{file.record_url} announces: try again later"
+            f"{entry.url} gave a damaged file {ATTEMPTS} times (the MD5 in {file.record_url} is "
+            f"{entry.md5}): try again later"
         ) from error
 
 
-class _Resuming:
-    """A downloader for pooch that goes on with a partial file.
+class _ResumingDownloader:
+    """Downloads a file for pooch, and resumes an earlier partial download.
 
-    It raises a ``RequestException`` where pooch should call it again, with what is then there.
+    It raises ``RequestException`` if pooch should call it again to continue.
     """
 
     def __init__(
-        self, session: Session, file: ZenodoFile, entry: RecordedFile, partial: Path, progress: bool
+        self,
+        session: Session,
+        file: ZenodoFile,
+        entry: _RecordedFile,
+        partial: Path,
+        progress: bool,
     ) -> None:
         self._session, self._file, self._entry = session, file, entry
         self._partial, self._progress = partial, progress
 
     def __call__(self, url: str, output_file: str, _pooch: object) -> None:
         target = Path(output_file)
-        # pooch has made it; left there, it would outlive a process that is killed.
+        # pooch has created this file. If the process were killed, it would be left behind.
         target.unlink(missing_ok=True)
-        there = self._left()
-        if there != self._entry.size_bytes:
-            self._go_on(url, there if there < self._entry.size_bytes else 0)
-        # From here on it is pooch's, which deletes it if its checksum is wrong.
+        size = self._partial_size()
+        if size != self._entry.size_bytes:
+            self._request(url, size if size < self._entry.size_bytes else 0)
+        # pooch deletes the target if its checksum is wrong.
         self._partial.replace(target)
 
-    def _left(self) -> int:
-        """Size of what a broken download has left; 0 if that is nothing.
+    def _partial_size(self) -> int:
+        """Size of the partial download, 0 if there is none.
 
-        Others may write into that folder, too, and the name can be foreseen.
+        The name is predictable and others may write into the folder, so a link is refused.
         """
         try:
-            found = self._partial.lstat()
+            status = self._partial.lstat()
         except FileNotFoundError:
             return 0
-        if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1:
+        if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
             raise DownloadFailed(
-                f"{self._partial} is no file that a download has left, but a link or the like: "
-                "delete it, or choose another folder"
+                f"{self._partial} is a link or a special file, not a partial download: delete it, "
+                "or give another `folder`"
             )
-        return found.st_size
+        return status.st_size
 
-    def _go_on(self, url: str, start: int) -> None:
+    def _request(self, url: str, start: int) -> None:
+        """Download the file from byte ``start`` on into the partial file."""
         size = self._entry.size_bytes
         headers = {"Range": f"bytes={start}-"} if start else {}
-        with get(self._session, self._file, url, headers=headers, stream=True) as response:
+        with _get(self._session, self._file, url, headers=headers, stream=True) as response:
             if response.status_code == 416:
                 self._partial.unlink(missing_ok=True)
-                raise RequestException(f"the server does not go on at byte {start}")
-            check_status(response, self._file)
-            # 200 is the answer of a server that knows no ranges: all of the file.
+                raise RequestException(f"the server does not resume at byte {start}")
+            _check_status(response, self._file)
+            # A server without support for ranges answers 200 with the whole file.
             arrived = self._save(response, start if response.status_code == 206 else 0)
         if arrived < size:
             raise RequestException(f"{arrived:,} of {size:,} bytes arrived")
 
     def _save(self, response: Response, start: int) -> int:
-        """Write the body from byte ``start`` on; returns the size of what is there then."""
+        """Write the body from byte ``start`` on; returns the new size of the partial file."""
         with (
-            open(self._partial, "ab" if start else "wb", opener=_no_link) as out,
+            open(self._partial, "ab" if start else "wb", opener=_open_no_link) as out,
             tqdm(
                 total=self._entry.size_bytes,
                 initial=start,
@@ -340,36 +318,65 @@ class _Resuming:
                 out.write(chunk)
                 bar.update(len(chunk))
                 if out.tell() > self._entry.size_bytes:
-                    break  # not this file, and perhaps without end
+                    break  # another file, perhaps endless
             return out.tell()
 
 
-def _no_link(path: str, flags: int) -> int:
+def _open_no_link(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_NOFOLLOW, 0o666)
 
 
-def _receipt(path: Path) -> Path:
-    return path.with_name(f"{path.name}.json")
+def _open_session() -> Session:
+    """A session that repeats a request, after a pause, if that may help."""
+    retry = _Retry(
+        total=ATTEMPTS - 1,
+        connect=_CONNECT_ATTEMPTS - 1,
+        status_forcelist=_BUSY_STATUSES,
+        backoff_factor=0.5,
+        raise_on_status=False,
+    )
+    session = Session()
+    session.mount("https://", HTTPAdapter(max_retries=retry))
+    session.mount("http://", HTTPAdapter(max_retries=retry))
+    # Zenodo asks clients to identify themselves, and has slowed down clients that did not
+    # (https://github.com/fatiando/pooch/issues/502).
+    session.headers["User-Agent"] = f"jobsearch/{version('jobsearch')}"
+    # Without compression, sizes and ranges count bytes of the file.
+    session.headers["Accept-Encoding"] = "identity"
+    return session
 
 
-def _by_receipt(path: Path) -> Fetched | None:
-    """The file, if it is there with the bytes that its receipt names."""
+class _Retry(Retry):
+    """Waits as long as the server asks for, up to ``_MAX_RETRY_AFTER_S``."""
+
+    def get_retry_after(self, response: BaseHTTPResponse) -> float | None:
+        pause_s = super().get_retry_after(response)
+        return None if pause_s is None else min(pause_s, _MAX_RETRY_AFTER_S)
+
+
+def _get(session: Session, file: ZenodoFile, url: str, **options: Any) -> Response:
+    """Request ``url``, with options of ``requests``; ``file`` is for messages.
+
+    Raises:
+        DownloadFailed: the server cannot be reached.
+    """
     try:
-        receipt = json.loads(_receipt(path).read_text(encoding="utf-8"))
-        fetched = Fetched(path, downloaded=False, **receipt)
-        return fetched if pooch.file_hash(path, "sha256") == fetched.sha256 else None
-    except (OSError, ValueError, TypeError):
-        return None
+        return session.get(url, timeout=(_CONNECT_TIMEOUT_S, _READ_TIMEOUT_S), **options)
+    except RequestException as error:
+        raise DownloadFailed(
+            f"{url} cannot be reached ({type(error).__name__}): check the network, or "
+            f"{file.by_hand}"
+        ) from error
 
 
-def _write_receipt(path: Path, entry: RecordedFile, *, downloaded: bool) -> Fetched:
-    receipt = {
-        "url": entry.url,
-        "size_bytes": entry.size_bytes,
-        "md5": entry.md5,
-        "sha256": pooch.file_hash(path, "sha256"),
-        "verified_at": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
-    with whole_file(_receipt(path), "make room, or choose another folder", DownloadFailed) as new:
-        new.write_text(json.dumps(receipt, indent=2) + "\n", encoding="utf-8")
-    return Fetched(path, downloaded, **receipt)
+def _check_status(response: Response, file: ZenodoFile) -> None:
+    """Refuse an error answer.
+
+    Raises:
+        DownloadFailed: with the status.
+    """
+    if not response.ok:
+        raise DownloadFailed(
+            f"{response.url} answered {response.status_code} {response.reason}: try again later, "
+            f"or {file.by_hand}"
+        )

@@ -1,14 +1,14 @@
-"""The two titles in a slash form such as "waiter/waitress".
+"""Splits slash forms such as "waiter/waitress" into the masculine and the feminine title.
 
-ESCO's German and Spanish preferred labels join the masculine and the feminine title with a slash;
-its alternative labels do so now and then, in shortened forms too. A slash also joins what is no
-such pair ("programmer/analyst", "dog/cat kennel manager", "Import-/Exportmanager"), and cutting
-there makes titles that nobody bears. So a form is split only where every word that differs is, in
-that language, the masculine and the feminine of one another.
+ESCO's German and Spanish preferred labels join the two titles with a slash; some alternative labels
+do so too, also in shortened forms. A slash also joins other things ("programmer/analyst", "dog/cat
+kennel manager", "Import-/Exportmanager"), and a split there would make titles that do not exist. So
+a label is split only if each pair of different words is the masculine and the feminine form of one
+word, by the endings of that language.
 
 Of the preferred and alternative labels with a slash in ESCO 1.2.0 this splits 22 of 94 in English,
-2,436 of 2,454 in Spanish and 2,971 of 3,171 in German. What is left whole is no pair, has a
-spelling mistake in one half, or agrees with a word that stands once.
+2,436 of 2,454 in Spanish and 2,971 of 3,171 in German. The other labels are no gendered pair, have
+a spelling mistake in one half, or have a shared word that fits only one gender.
 """
 
 import re
@@ -38,7 +38,7 @@ _ENDINGS = {
 _WITHOUT_ACCENTS = str.maketrans("áéíóú", "aeiou")
 _UMLAUTS = str.maketrans("äöü", "aou")
 
-# Shortened forms: what may stand after the slash, the stems that take it and the full ending.
+# Shortened forms of one word, such as "Lehrer/in": pattern, masculine and feminine title.
 _SUFFIXES = {
     "es": [(r"(\w+)o/a", r"\1o", r"\1a"), (r"(\w+[rnl])/a", r"\1", r"\1a")],
     "de": [
@@ -46,16 +46,16 @@ _SUFFIXES = {
         (r"(\S+e)/-?r", r"\1r", r"\1"),
     ],
 }
-# A Spanish title has its gender up to the first of these words.
+# In a Spanish title, only the words before the first of these prepositions have its gender.
 _SPANISH_PREPOSITIONS = frozenset({"de", "del", "en", "para", "con", "al", "a", "por"})
 _SPANISH_COMMON_GENDER = re.compile(r".*(ta|nte|al)$")
 
 
 def split_forms(label: str, language: str) -> tuple[str, ...]:
-    """The two titles that a slash form joins, in its order, or none if it is not surely one.
+    """The two titles of a slash form, in the order of the label.
 
-    If both halves are the same title, that one is returned. Languages other than English, Spanish
-    and German are never split.
+    Returns one title if both halves are the same, and none if the label is not certainly a slash
+    form. Labels in other languages than English, Spanish and German are never split.
 
     Examples:
         >>> split_forms("director técnico/directora técnica", "es")
@@ -65,7 +65,7 @@ def split_forms(label: str, language: str) -> tuple[str, ...]:
         >>> split_forms("programmer/analyst", "en")
         ()
     """
-    # Some labels of ESCO begin or end with a slash by mistake.
+    # Some ESCO labels begin or end with a slash by mistake.
     text = label.strip("/ \t")
     if "/" not in text or language not in _ENDINGS:
         return ()
@@ -73,50 +73,55 @@ def split_forms(label: str, language: str) -> tuple[str, ...]:
 
 
 def find_form_pairs(titles: Iterable[str], language: str) -> list[tuple[str, str]]:
-    """The titles that stand in both genders, as (masculine, feminine), sorted.
+    """Pairs of titles that are the masculine and the feminine form of each other.
 
-    Two titles pair up by the rule that slash forms are split by: word for word they are equal or
-    the masculine and the feminine of one another, all in the same order, and one word at least
-    differs; and the forms of each word share their first two letters, umlauts aside (so no
-    "Mönch", "Nonne"). Case and, in Spanish, accents are not looked at. No title is in two pairs.
+    Two titles are a pair if each word of the one equals the word of the other at the same place, or
+    is its masculine form, by the rule of :func:`split_forms`; at least one word must differ. Both
+    forms of a word must share their first two letters, apart from umlauts (so "Mönch" and "Nonne"
+    are no pair). Case is ignored, and in Spanish also accents. No title is in two pairs.
+
+    Returns:
+        Pairs (masculine, feminine), sorted.
     """
     if language not in _ENDINGS:
         return []
-    alike: dict[tuple[str, ...], list[str]] = {}
+    # Only titles whose words begin with the same letters are compared with each other.
+    groups: dict[tuple[str, ...], list[str]] = {}
     for title in sorted(set(titles)):
-        # Both forms of a word begin alike; so few titles have to be compared with one another.
         words = (_fold(word, language).translate(_UMLAUTS) for word in title.split())
-        alike.setdefault(tuple(word[:2] for word in words), []).append(title)
-    paired: dict[str, str] = {}
-    for group in alike.values():
-        free = list(group)
+        groups.setdefault(tuple(word[:2] for word in words), []).append(title)
+    pairs: dict[str, str] = {}
+    for group in groups.values():
+        unpaired = list(group)
         for masculine in group:
-            for feminine in free:
-                if masculine in free and _is_masculine_of(masculine, feminine, language):
-                    paired[masculine] = feminine
-                    free.remove(masculine)
-                    free.remove(feminine)
+            for feminine in unpaired:
+                if masculine in unpaired and _is_masculine_of(masculine, feminine, language):
+                    pairs[masculine] = feminine
+                    unpaired.remove(masculine)
+                    unpaired.remove(feminine)
                     break
-    return sorted(paired.items())
+    return sorted(pairs.items())
 
 
 def _is_masculine_of(masculine: str, feminine: str, language: str) -> bool:
-    first = [_fold(word, language) for word in masculine.split()]
-    second = [_fold(word, language) for word in feminine.split()]
-    return first != second and _in_order(first, second, language)
+    masculine_words = [_fold(word, language) for word in masculine.split()]
+    feminine_words = [_fold(word, language) for word in feminine.split()]
+    return masculine_words != feminine_words and _are_forms(
+        masculine_words, feminine_words, language
+    )
 
 
 def _two_full_titles(text: str, language: str) -> tuple[str, ...]:
-    """A whole title on either side: "technischer Leiter/technische Leiterin"."""
-    for found in re.finditer("/", text):
-        first, second = text[: found.start()].split(), text[found.end() :].split()
+    """A label with a full title on each side: "technischer Leiter/technische Leiterin"."""
+    for slash in re.finditer("/", text):
+        first, second = text[: slash.start()].split(), text[slash.end() :].split()
         if len(first) == len(second) and _are_pair(first, second, language):
             return tuple(dict.fromkeys((" ".join(first), " ".join(second))))
     return ()
 
 
 def _shared_words(text: str, language: str) -> tuple[str, ...]:
-    """Words outside the pair stand once: "hotel doorman/doorwoman", "Lehrer/in für Chemie"."""
+    """A label whose titles share words: "hotel doorman/doorwoman", "Lehrer/in für Chemie"."""
     words = [_alternatives(word, language) for word in text.split()]
     if all(len(word) == 1 for word in words) or not _words_agree(words, language):
         return ()
@@ -124,28 +129,29 @@ def _shared_words(text: str, language: str) -> tuple[str, ...]:
 
 
 def _alternatives(word: str, language: str) -> tuple[str, ...]:
-    """Masculine and feminine of a word with a slash, or the word alone."""
+    """The masculine and the feminine form of a word with a slash; any other word alone."""
     first, _, second = word.partition("/")
     if second and _are_pair([first], [second], language):
         return first, second
     for pattern, masculine, feminine in _SUFFIXES.get(language, []):
-        if found := re.fullmatch(pattern, word):
-            return found.expand(masculine), found.expand(feminine)
+        if match := re.fullmatch(pattern, word):
+            return match.expand(masculine), match.expand(feminine)
     return (word,)
 
 
 def _words_agree(words: list[tuple[str, ...]], language: str) -> bool:
-    """Whether the words that stand once fit both genders.
+    """Whether the shared words fit both genders.
 
-    English words always do. German nouns agree with adjectives before them ("technischer
-    Leiter/in" is short for "technische Leiterin"), so nothing may precede the pair. Spanish ones
-    agree with adjectives on either side, so only nouns of common gender ("terapeuta") may.
+    English words always do. A German adjective before the noun has its gender (in "technischer
+    Leiter/in" the feminine title is "technische Leiterin"), so no word may precede the pair. A
+    Spanish adjective before or after the noun has its gender, so shared words before the first
+    preposition must be of common gender ("terapeuta").
     """
     if language == "de":
         return len(words[0]) == 2
     if language == "es":
-        head = [w for w in _until_preposition(words) if len(w) == 1]
-        return all(_SPANISH_COMMON_GENDER.match(w[0]) for w in head)
+        shared = [word[0] for word in _until_preposition(words) if len(word) == 1]
+        return all(map(_SPANISH_COMMON_GENDER.match, shared))
     return True
 
 
@@ -157,32 +163,35 @@ def _until_preposition(words: list[tuple[str, ...]]) -> Iterator[tuple[str, ...]
 
 
 def _are_pair(first: list[str], second: list[str], language: str) -> bool:
-    """Whether the words are equal or pairs, all in the same order of genders."""
+    """Whether two lists of words are equal, or the two gendered forms in either order."""
     one = [_fold(word, language) for word in first]
     other = [_fold(word, language) for word in second]
-    return one == other or _in_order(one, other, language) or _in_order(other, one, language)
+    return one == other or _are_forms(one, other, language) or _are_forms(other, one, language)
 
 
-def _in_order(masculine: list[str], feminine: list[str], language: str) -> bool:
-    return all(m == f or _is_pair(m, f, language) for m, f in zip(masculine, feminine, strict=True))
+def _are_forms(masculine: list[str], feminine: list[str], language: str) -> bool:
+    """Whether each word equals the other one at its place, or is its masculine form."""
+    pairs = zip(masculine, feminine, strict=True)
+    return all(one == other or _is_word_pair(one, other, language) for one, other in pairs)
 
 
-def _is_pair(masculine: str, feminine: str, language: str) -> bool:
+def _is_word_pair(masculine: str, feminine: str, language: str) -> bool:
     return any(
-        masculine.endswith(one)
-        and feminine.endswith(other)
-        and _stem(masculine, one, language) == _stem(feminine, other, language)
-        for one, other in _ENDINGS[language]
+        masculine.endswith(masculine_ending)
+        and feminine.endswith(feminine_ending)
+        and _stem(masculine, masculine_ending, language)
+        == _stem(feminine, feminine_ending, language)
+        for masculine_ending, feminine_ending in _ENDINGS[language]
     )
 
 
 def _stem(word: str, ending: str, language: str) -> str:
     stem = word.removesuffix(ending)
-    # Feminine German nouns may take an umlaut: Arzt, Ärztin.
+    # A feminine German noun may have an umlaut: Arzt, Ärztin.
     return stem.translate(_UMLAUTS) if language == "de" else stem
 
 
 def _fold(word: str, language: str) -> str:
-    # Dashes of different lengths around the same words are the same title.
+    # A label may have a hyphen in one half and a dash in the other.
     word = word.lower().replace("–", "-")
     return word.translate(_WITHOUT_ACCENTS) if language == "es" else word

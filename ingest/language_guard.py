@@ -1,21 +1,24 @@
-"""Refuses titles that are plainly in another language than they are said to be.
+"""Refuses titles that are clearly not in the given language.
 
-A language identifier trained on running text errs on single job titles: of those of ESCO 1.2.0 it
-gets 80% (en), 86% (es) and 79% (de) right, of TalentCLEF's lower-case validation queries 51%, 59%
-and 47%, the next best language having at most 16%. A batch tells far more. For every language the
-guard takes the mean, over a sample of titles, of the logarithm of its probability, and compares the
-best other language with the one that was announced. Measured over some 500 random batches a size
-from each of 64 sets of titles in en, es, de and zh (ESCO, TalentCLEF, MELO and the sample; capitals
-as they are, all lower, all upper), each announced as each of the four, this gap was
+A language identifier trained on running text is unreliable on single job titles. It is right for
+80% (en), 86% (es) and 79% (de) of the titles of ESCO 1.2.0, and for 51%, 59% and 47% of
+TalentCLEF's lower-case validation queries, where the next most frequent language has at most 16%. A
+batch of titles is far more reliable. For each language the guard takes the mean, over a sample of
+titles, of the logarithm of the language's probability. The gap is the mean of the best other
+language minus the mean of the given language.
 
-    titles in a batch      20      30      50     100     200
-    right: at most      -0.24   -0.35   -0.49   -0.70   -0.84
-    wrong: at least      0.24    0.62    1.14    1.37    1.68
+The gap was measured on 64 sets of titles in en, es, de and zh (ESCO, TalentCLEF, MELO and the
+sample; original case, all lower, all upper), with about 500 random batches per set and size. Each
+batch was checked against each of the four languages:
 
-so nothing right was refused and nothing wrong let through; nor of batches of 50 titles in 19
-languages (those of Faker), among them Czech and Slovak, Portuguese and Spanish. Below 20 titles no
-right batch was refused; of the wrong ones 1 in 150 passed with 10 titles, and 1 in 11 with 5.
-Titles of which half are English loans have a gap of about 0; from two thirds on they are refused.
+    titles in a batch               20      30      50     100     200
+    right language: gap at most  -0.24   -0.35   -0.49   -0.70   -0.84
+    wrong language: gap at least  0.24    0.62    1.14    1.37    1.68
+
+So no right batch was refused and no wrong batch passed. The same holds for batches of 50 titles in
+the 19 languages of Faker, among them Czech and Slovak, Portuguese and Spanish. Below 20 titles no
+right batch was refused; 1 in 150 wrong batches passed with 10 titles, and 1 in 11 with 5. With
+English loans for half of the titles, the gap is about 0; from two thirds on, a batch is refused.
 """
 
 import math
@@ -32,60 +35,60 @@ from jobsearch.text import normalize_title
 
 SAMPLE_TITLES = 200
 
-# No single title may decide: a language is never less probable than this.
+# Lower bound of each probability, so that no single title decides the outcome.
 _MIN_PROBABILITY = 0.01
 
 
 def check_titles(titles: Iterable[str], language: str, *, where: str) -> bool:
-    """Compare the language of a fixed sample of the distinct titles with the one announced.
+    """Check the language of a fixed sample of the distinct titles.
 
     Args:
-        titles: as they are read; capitals do not matter.
-        language: ISO 639-1 code.
-        where: what they are, for the message, e.g. ``esco``.
+        titles: the titles; case does not matter.
+        language: ISO 639-1 code that the titles should have.
+        where: name of the source, for the message, e.g. ``esco``.
 
     Returns:
-        Whether a check was possible: the identifier may not know the language.
+        Whether the language was checked: False if the identifier does not know it.
 
     Raises:
-        LanguageMismatch: with the figures.
-        SourceError: there is no room for the identifier's model in the temporary folder.
+        LanguageMismatch: the titles are clearly in another language.
+        SourceError: the identifier's model cannot be unpacked in the temporary folder.
     """
     identifier = _identifier()
     if language not in identifier.labels:
         return False
     distinct = sorted(set(titles))
-    drawn = random.Random(0).sample(distinct, min(SAMPLE_TITLES, len(distinct)))  # noqa: S311
-    sample = sorted(set(map(normalize_title, drawn)))
+    chosen = random.Random(0).sample(distinct, min(SAMPLE_TITLES, len(distinct)))  # noqa: S311
+    sample = sorted(set(map(normalize_title, chosen)))
     if not sample:
         return True
     votes: Counter[str] = Counter()
-    evidence: dict[str, float] = {}
+    mean_log: dict[str, float] = {}
     for title in sample:
         ranking = identifier.rank(title)
         votes[ranking[0][0]] += 1
         for code, probability in ranking:
             log = math.log(max(probability, _MIN_PROBABILITY))
-            evidence[code] = evidence.get(code, 0.0) + log / len(sample)
-    other = max((code for code in evidence if code != language), key=evidence.__getitem__)
-    if evidence[other] - evidence[language] > _plain_gap(_size(sample)):
-        said, seen = NAMES[language].title(), NAMES[other].title()
+            mean_log[code] = mean_log.get(code, 0.0) + log / len(sample)
+    other = max((code for code in mean_log if code != language), key=mean_log.__getitem__)
+    if mean_log[other] - mean_log[language] > _max_gap(_effective_size(sample)):
+        given, likely = NAMES[language].title(), NAMES[other].title()
         raise LanguageMismatch(
-            f"{where}: of {len(sample)} titles {votes[other]} look {seen} and {votes[language]} "
-            f"{said}, but they were announced as {said}. Nothing was stored: give the language "
-            "they are in, or pass --language-check off if they are right"
+            f"{where}: of {len(sample)} titles {votes[other]} look {likely} and {votes[language]} "
+            f"look {given}, but their language is given as {given}. Nothing was stored: give the "
+            "right language; if it is right, `language_check=False` skips the check"
         )
     return True
 
 
-def _size(sample: list[str]) -> int:
-    """Number of titles that tell something new: "clerk 1" to "clerk 40" are one word."""
+def _effective_size(sample: list[str]) -> int:
+    """Number of titles, or of distinct words if there are fewer: "clerk 1" to "clerk 40" is one."""
     words = {word for title in sample for word in title.split() if any(map(str.isalpha, word))}
     return max(1, min(len(words), len(sample)))
 
 
-def _plain_gap(titles: int) -> float:
-    """How far another language must be ahead; few titles can mislead, so they need more."""
+def _max_gap(titles: int) -> float:
+    """The largest gap that is accepted; it is larger for few titles, which are less reliable."""
     if titles >= 50:
         return 0.5
     return 0.2 if titles >= 20 else 0.2 + 10 / titles
@@ -93,17 +96,18 @@ def _plain_gap(titles: int) -> float:
 
 @cache
 def _identifier() -> Any:
-    """The identifier, restricted to the languages we know; loading takes about 0.6 s."""
+    """The identifier, restricted to the languages of this package; loading takes about 0.6 s."""
     from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
     try:
         identifier = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
     except OSError as error:
-        # gettempdir() would fail once more where no folder will do: then the reason lists them.
+        # gettempdir() fails if no temporary folder is usable; then ``error`` lists the folders.
         where = tempfile.tempdir or "the temporary folder"
         raise SourceError(
             f"the language check cannot unpack its model in {where} ({error.strerror or error}): "
-            "make room there, set TMPDIR to another folder, or pass --language-check off"
+            "make room there, set TMPDIR to another folder, or skip the check with "
+            "`language_check=False`"
         ) from error
     identifier.set_languages(NAMES.keys() & set(identifier.labels))
     return identifier

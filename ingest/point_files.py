@@ -1,12 +1,12 @@
-"""Points in Parquet files: what other machines embed, and what a snapshot keeps.
+"""Reads and writes points in Parquet files: parts embedded by other machines, and snapshots.
 
-A file is one part of a collection. Its columns: ``id`` (string, the UUID of the point), ``vector``
-(fixed-size list of float32, unit length) and a string column for each payload field, null where a
-title lacks it. Its schema's metadata has, under ``jobsearch``, a JSON object: ``format`` (1),
-``alias``, ``part`` and ``parts`` (this is part 1 of 4, say), and ``collection``, the metadata of
-the collection; under ``jobsearch_crc32``, the checksum of that object and of all points, which
-Parquet's own of single pages is not enough for. Any program that writes Parquet can make one,
-without the checksum if need be: see docs/data-formats.md.
+A file is one part of a collection. Its columns are ``id`` (string, the UUID of the point),
+``vector`` (fixed-size list of float32, unit length) and a string column for each payload field,
+null if a title lacks the field. The schema metadata has two keys. ``jobsearch`` is a JSON object:
+``format`` (1), ``alias``, ``part`` and ``parts`` (for example 1 and 4), and ``collection``, the
+metadata of the collection. ``jobsearch_crc32`` is the checksum of that object and of all points;
+Parquet itself only has checksums of single pages. Any program that writes Parquet can make such a
+file, also without the checksum: see docs/data-formats.md.
 """
 
 import json
@@ -37,18 +37,18 @@ FORMAT = 1
 _KEY, _CHECKSUM_KEY = b"jobsearch", b"jobsearch_crc32"
 _FIELDS = ("title", *FILTER_FIELDS, "run_id")
 _REQUIRED = ("title", "language", "source", "kind")
-# Of the points that are read at a time: 32,000 of each, where titles and ids have hundreds.
+# Of one batch of BATCH_ROWS points: 32,000 per point, whose title and ids have a few hundred.
 _MAX_BATCH_CHARS = 32_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class PointFileHeader:
-    """What a file says of itself.
+    """The header of a point file.
 
     Args:
         alias: of the collection.
-        metadata: of the collection; its sources' points are those of all parts.
-        part, parts: which of how many, from 1.
+        metadata: of the collection; ``points`` of its sources counts the points of all parts.
+        part, parts: number of the file, from 1, and number of files.
     """
 
     alias: str
@@ -58,42 +58,43 @@ class PointFileHeader:
 
     @property
     def file_name(self) -> str:
-        """What the file is called in a folder of parts."""
+        """Name of the file in a folder of parts."""
         return f"{self.alias}.{self.part:05d}-of-{self.parts:05d}.parquet"
 
 
 def write_point_file(path: Path, header: PointFileHeader, points: Iterable[PointBatch]) -> int:
-    """Write a file, whole or not at all; returns the number of its points.
+    """Write a point file atomically; returns the number of its points.
 
     Raises:
-        SourceFormatError: it cannot be written, or pyarrow is missing.
+        SourceFormatError: the file cannot be written, or pyarrow is missing.
     """
     pyarrow, parquet = import_parquet()
     schema = _schema(pyarrow, header)
     written = 0
     with (
-        whole_file(path, "choose another place", SourceFormatError) as partial,
+        whole_file(path, "make room, or choose another folder", SourceFormatError) as partial,
         parquet.ParquetWriter(partial, schema) as writer,
     ):
         checksum = zlib.crc32(schema.metadata[_KEY])
         for batch in points:
             writer.write_batch(_record_batch(pyarrow, schema, batch))
-            checksum = _checksum(checksum, batch)
+            checksum = _extend_checksum(checksum, batch)
             written += len(batch)
         writer.add_key_value_metadata({_CHECKSUM_KEY: str(checksum)})
     return written
 
 
-def _checksum(before: int, batch: PointBatch) -> int:
-    """CRC-32 going on over every point: its id, the bytes of its vector, and its payload."""
+def _extend_checksum(checksum: int, batch: PointBatch) -> int:
+    """Extend a CRC-32 by the points of a batch: vector, then id and payload of each."""
     for point_id, vector, payload in zip(batch.ids, batch.vectors, batch.payloads, strict=True):
         fields = json.dumps([point_id, *sorted(payload.items())])
-        before = zlib.crc32(fields.encode(), zlib.crc32(vector.astype("<f4").tobytes(), before))
-    return before
+        checksum = zlib.crc32(vector.astype("<f4").tobytes(), checksum)
+        checksum = zlib.crc32(fields.encode(), checksum)
+    return checksum
 
 
 def _schema(pyarrow: Any, header: PointFileHeader) -> Any:
-    described = {
+    header_json = {
         "format": FORMAT,
         "alias": header.alias,
         "part": header.part,
@@ -103,8 +104,8 @@ def _schema(pyarrow: Any, header: PointFileHeader) -> Any:
     vector = pyarrow.list_(pyarrow.float32(), header.metadata.encoder.dim)
     columns = [("id", pyarrow.string()), ("vector", vector)]
     columns += [(field, pyarrow.string()) for field in _FIELDS]
-    stored = json.dumps(described, ensure_ascii=False).encode()
-    return pyarrow.schema(columns, metadata={_KEY: stored})
+    encoded = json.dumps(header_json, ensure_ascii=False).encode()
+    return pyarrow.schema(columns, metadata={_KEY: encoded})
 
 
 def _record_batch(pyarrow: Any, schema: Any, batch: PointBatch) -> Any:
@@ -121,29 +122,36 @@ def _record_batch(pyarrow: Any, schema: Any, batch: PointBatch) -> Any:
 
 
 class PointFile:
-    """One file, whose header was read and whose points can be.
+    """A point file. The header is read at once, the points by :meth:`batches`.
+
+    Args:
+        path: of the file.
+
+    Attributes:
+        header: the header of the file.
+        points: number of points in the file.
 
     Raises:
-        SourceNotFound: it is not there.
-        SourceFormatError: it is no such file, or pyarrow is missing.
-        CollectionMismatch: what it says of its collection cannot be.
+        SourceNotFound: the file does not exist.
+        SourceFormatError: the file is no point file, or pyarrow is missing.
+        CollectionMismatch: the metadata of its collection are invalid.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         if not path.is_file():
-            raise SourceNotFound(f"{path} does not exist: give a file that jobsearch wrote")
+            raise SourceNotFound(f"{path} does not exist: give a point file or a folder of them")
         with self._opened() as file:
             self.points = int(file.metadata.num_rows)
-            self._stored = dict(file.metadata.metadata or {})
+            self._schema_metadata = dict(file.metadata.metadata or {})
             self.header = self._read_header()
-            texts = [field.name for field in file.schema_arrow if is_text(field.type)]
-            texts = flat_columns(file, texts)
-        if missing := {"id", *_REQUIRED} - set(texts):
+            text_columns = [field.name for field in file.schema_arrow if is_text(field.type)]
+            text_columns = flat_columns(file, text_columns)
+        if missing := {"id", *_REQUIRED} - set(text_columns):
             raise SourceFormatError(
-                f"{path} has no column of text called {', '.join(sorted(missing))}: write it again"
+                f"{path} has no text column {', '.join(sorted(missing))}: write the file again"
             )
-        self._columns = [name for name in _FIELDS if name in texts]
+        self._columns = [name for name in _FIELDS if name in text_columns]
 
     @contextmanager
     def _opened(self) -> Iterator[Any]:
@@ -154,88 +162,89 @@ class PointFile:
         except (pyarrow.ArrowException, OSError, ValueError) as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise SourceFormatError(
-                f"{self.path} cannot be read as Parquet ({reason}): it was cut short or altered, "
+                f"{self.path} cannot be read as Parquet ({reason}): it was truncated or altered, "
                 "write it again"
             ) from error
 
     def _read_header(self) -> PointFileHeader:
         try:
-            found = json.loads(self._stored[_KEY])
-            if found["format"] != FORMAT:
-                raise ValueError(f"format {found['format']!r}, this jobsearch reads {FORMAT}")
-            metadata = CollectionMetadata.from_dict(found["collection"])
-            alias = check_alias(found["alias"], metadata.language, metadata.encoder)
-            return PointFileHeader(alias, metadata, int(found["part"]), int(found["parts"]))
+            header = json.loads(self._schema_metadata[_KEY])
+            if header["format"] != FORMAT:
+                raise ValueError(f"format {header['format']!r}, this jobsearch reads {FORMAT}")
+            metadata = CollectionMetadata.from_dict(header["collection"])
+            alias = check_alias(header["alias"], metadata.language, metadata.encoder)
+            return PointFileHeader(alias, metadata, int(header["part"]), int(header["parts"]))
         except CollectionMismatch as error:
             raise CollectionMismatch(f"{self.path}: {error}") from error
         except (
             AttributeError, KeyError, OverflowError, RecursionError, TypeError, ValueError
         ) as error:  # fmt: skip
             raise SourceFormatError(
-                f"{self.path} does not say which collection it is part of ({error}): "
-                "`jobsearch ingest … --embed-to` and `jobsearch collections snapshot` write such "
-                "files"
+                f"{self.path} is no point file, its header cannot be read ({error}): give a file "
+                "of `jobsearch collections snapshot` or of an ingest with `embed_to`"
             ) from error
 
     def batches(self) -> Iterator[PointBatch]:
         """The points in the order of the file.
 
         Raises:
-            SourceFormatError: a value is missing or of the wrong kind, or, when all were taken,
-                they are not what was written.
+            SourceFormatError: a value is missing or has the wrong type; after the last batch, if
+                the checksum is wrong.
         """
-        checksum = zlib.crc32(self._stored[_KEY])
+        checksum = zlib.crc32(self._schema_metadata[_KEY])
         with self._opened() as file:
-            for found in file.iter_batches(BATCH_ROWS, columns=["id", "vector", *self._columns]):
-                batch = self._batch(found)
+            for rows in file.iter_batches(BATCH_ROWS, columns=["id", "vector", *self._columns]):
+                batch = self._batch(rows)
                 yield batch
-                checksum = _checksum(checksum, batch)
-        if _CHECKSUM_KEY in self._stored and self._stored[_CHECKSUM_KEY] != str(checksum).encode():
+                checksum = _extend_checksum(checksum, batch)
+        expected = self._schema_metadata.get(_CHECKSUM_KEY)
+        if expected is not None and expected != str(checksum).encode():
             raise SourceFormatError(
                 f"{self.path} was altered (its checksum differs): write it again"
             )
 
-    def _batch(self, found: Any) -> PointBatch:
+    def _batch(self, rows: Any) -> PointBatch:
         dim = self.header.metadata.encoder.dim
-        fields = {name: values_of(found.column(name)) for name in ("id", *self._columns)}
+        fields = {name: values_of(rows.column(name)) for name in ("id", *self._columns)}
         chars = sum(len(text) for texts in fields.values() for text in texts if text)
         if chars > _MAX_BATCH_CHARS:
             raise SourceFormatError(
-                f"{self.path} has {chars // 1_000_000:,} million characters in {len(found):,} "
-                "points: those are no titles and ids, write it again"
+                f"{self.path} has {chars // 1_000_000:,} million characters in {len(rows):,} "
+                "points, too many for titles and ids: write the file again"
             )
         try:
-            flat = found.column("vector").flatten().to_numpy(zero_copy_only=False)
-            vectors = np.ascontiguousarray(flat, dtype=np.float32).reshape(len(found), dim)
+            flat = rows.column("vector").flatten().to_numpy(zero_copy_only=False)
+            vectors = np.ascontiguousarray(flat, dtype=np.float32).reshape(len(rows), dim)
         except (KeyError, ValueError, AttributeError, TypeError) as error:
             raise SourceFormatError(
-                f"{self.path} has vectors that are not of {dim} numbers: write it again"
+                f"{self.path} has vectors with another length than {dim}: write the file again"
             ) from error
         payloads: list[dict[str, str]] = []
-        for row in range(len(found)):
+        language = self.header.metadata.language
+        for row, point_id in enumerate(fields["id"]):
             payload = {name: fields[name][row] for name in self._columns if fields[name][row]}
-            absent = [name for name in _REQUIRED if not isinstance(payload.get(name), str)]
-            if absent or payload["language"] != self.header.metadata.language:
-                wrong = ", ".join(absent) or f"language {payload['language']}"
+            problem = ", ".join(f"no {name}" for name in _REQUIRED if name not in payload)
+            if not problem and payload["language"] != language:
+                problem = f"language {payload['language']}, not {language}"
+            if problem:
                 raise SourceFormatError(
-                    f"{self.path} has a title without, or with another, {wrong} "
-                    f"(point {fields['id'][row]}): write it again"
+                    f"{self.path}: point {point_id} has {problem}. Write the file again"
                 )
             payloads.append(payload)
         return PointBatch(fields["id"], vectors, payloads)
 
 
 def find_point_files(path: Path) -> list[PointFile]:
-    """The parts in a folder, or the one that is a file; sorted by alias and number.
+    """The point files in a folder, or the one at ``path``; sorted by alias and part number.
 
     Raises:
-        SourceNotFound: there is none.
-        SourceFormatError: one cannot be read.
+        SourceNotFound: there is no such file, or no Parquet file in the folder.
+        SourceFormatError: a file cannot be read.
     """
     files = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
     if not files:
         raise SourceNotFound(
-            f"{path} has no Parquet file: write some with `jobsearch ingest … --embed-to`"
+            f"{path} has no Parquet file: give the folder of an ingest with `embed_to`"
         )
     parts = [PointFile(file) for file in files]
     return sorted(parts, key=lambda part: (part.header.alias, part.header.part))

@@ -1,4 +1,4 @@
-"""Where titles come from: ESCO, TalentCLEF, a table, the sample."""
+"""Sources of titles: ESCO, TalentCLEF, the user's own table, the sample."""
 
 from ingest.sources.base import Reject, Row, Source
 from ingest.sources.esco import EscoSource, SampleSource

@@ -1,4 +1,4 @@
-"""What every source of titles offers, and the rows that it yields."""
+"""The interface of every source of titles, and the rows that it yields."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -8,19 +8,19 @@ from jobsearch.errors import SourceFormatError
 from jobsearch.languages import check_language
 from jobsearch.types import TitleRecord
 
-# Of a bad row's text, this much is kept: enough to recognise it.
+# Characters of a bad row that are kept: enough to recognise it.
 _SHOWN_CHARS = 200
 
 
 @dataclass(frozen=True, slots=True)
 class Reject:
-    """A row, or one title of it, that cannot be used.
+    """A row that cannot be used, or one title of a row.
 
     Args:
-        file: path of the file, for a person to open.
+        file: path of the file, as shown to the user.
         line: line on which the row begins; the first line of a file is 1.
-        reason: a few words, the same for all rejects of a sort.
-        text: the offending value.
+        reason: a few words, the same for all rejects with this problem.
+        text: the bad value.
     """
 
     file: str
@@ -37,7 +37,14 @@ class Reject:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row of a file; it may give several titles, of which some may be bad."""
+    """One row of a file. It may have several titles, some good and some bad.
+
+    Args:
+        line: line on which the row begins; the first line of a file is 1.
+        records: the good titles.
+        rejects: the bad titles, or the row itself.
+        file: path of the file, as shown to the user.
+    """
 
     line: int
     records: tuple[TitleRecord, ...]
@@ -46,31 +53,31 @@ class Row:
 
     @classmethod
     def rejected(cls, file: str, line: int, reason: str, text: str) -> "Row":
-        """A row that gives nothing."""
+        """A row without a usable title."""
         return cls(line, (), (Reject.of(file, line, reason, text),), file)
 
 
 def choose_languages(
-    wanted: Sequence[str] | None, there: Iterable[str], where: object, file_name: str
+    requested: Sequence[str] | None, available: Iterable[str], where: object, file_name: str
 ) -> tuple[str, ...]:
-    """The languages to read: those wanted, each once, or all that are there.
+    """The languages to read, each once: the requested languages, or all available ones.
 
     Args:
-        wanted: codes as they were given; None for all.
-        there: ISO 639-1 codes.
-        where: what was looked into, for the message.
-        file_name: of a language's file, with ``{}`` for its code.
+        requested: language codes from the user; None for all.
+        available: ISO 639-1 codes.
+        where: the folder or zip file, for the message.
+        file_name: name of a language's file, with ``{}`` for the code.
 
     Raises:
-        InvalidInput: a wanted one is no language.
-        SourceFormatError: one is missing.
+        InvalidInput: a requested code is not a known language.
+        SourceFormatError: a requested language is not available.
     """
-    found = tuple(there)
-    chosen = tuple(dict.fromkeys(map(check_language, wanted))) if wanted else found
-    if missing := [code for code in chosen if code not in found]:
+    codes = tuple(available)
+    chosen = tuple(dict.fromkeys(map(check_language, requested))) if requested else codes
+    if missing := [code for code in chosen if code not in codes]:
         raise SourceFormatError(
             f"{where} has no {', '.join(map(file_name.format, missing))}: "
-            f"its languages are {', '.join(found)}"
+            f"its languages are {', '.join(codes)}"
         )
     return chosen
 
@@ -85,7 +92,7 @@ class Source(Protocol):
 
     @property
     def split(self) -> str:
-        """Part of the data set, e.g. ``validation``; empty where there are no parts."""
+        """Part of the data set, e.g. ``validation``; empty if there are no parts."""
         ...
 
     @property
@@ -99,9 +106,9 @@ class Source(Protocol):
         ...
 
     def sha256(self, language: str) -> str:
-        """Hexadecimal digest of all that decides the records of a language: bytes and options."""
+        """Hexadecimal digest of everything that decides the titles: the file and the options."""
         ...
 
     def rows(self, language: str) -> Iterator[Row]:
-        """The rows of a language in the file's order; may be iterated again."""
+        """The rows of a language in the order of the file; every call reads it again."""
         ...

@@ -1,10 +1,10 @@
 """ESCO, the European Skills, Competences, Qualifications and Occupations classification.
 
-Scope: some 3,000 occupations in 28 languages, each with a preferred label, alternative labels and
-few hidden ones, and the ISCO-08 unit group it belongs to.
-Structure: the portal exports one ``occupations_<language>.csv`` a language; labels are separated
-by line ends inside a quoted field. The same label may belong to several occupations, and German
-and Spanish preferred labels join the two gendered titles with a slash (:mod:`ingest.gendered`).
+Scope: about 3,000 occupations in 28 languages. Each has a preferred label, alternative labels, a
+few hidden labels, and an ISCO-08 unit group.
+Structure: the portal exports one ``occupations_<language>.csv`` per language; labels are separated
+by line ends inside a quoted field. Several occupations may have the same label. German and Spanish
+preferred labels join the masculine and the feminine title with a slash (:mod:`ingest.gendered`).
 Source: European Commission, https://esco.ec.europa.eu, reuse with attribution.
 """
 
@@ -24,7 +24,7 @@ from jobsearch.types import Kind, TitleRecord
 
 _OCCUPATIONS = re.compile(r"occupations_([a-z]{2})\.csv", re.IGNORECASE)
 _VERSION = re.compile(r"(?<![\d.])\d+\.\d+\.\d+(?![\d.])")
-_LOOKED_FOR = "an ESCO export, a folder or zip file with occupations_en.csv or the like"
+_EXPECTED = "an ESCO export: a folder or zip file with files such as occupations_en.csv"
 _LABELS: dict[str, Kind] = {
     "preferredLabel": "preferred",
     "altLabels": "alternative",
@@ -38,13 +38,14 @@ class EscoSource:
     Args:
         path: folder or zip file; the CSV files may lie in sub-folders.
         hidden: also read hidden labels.
-        languages: those wanted; all that are there if None.
-        gendered_forms: also give the two titles of a slash form, each by itself.
+        languages: languages to read; all languages of the export if None.
+        gendered_forms: also yield the two titles of a slash form as separate titles.
 
     Raises:
         SourceNotFound: the path does not exist.
-        SourceFormatError: no export, a language is missing, or a language is there twice.
-        UnsafeArchive: a zip file that must not be trusted.
+        SourceFormatError: the path holds no ESCO export, a language is missing, or a language has
+            two files.
+        UnsafeArchive: the zip file is not safe to read.
     """
 
     split = ""
@@ -60,23 +61,25 @@ class EscoSource:
     ) -> None:
         self.name = "esco"
         self.version = _version(Path(path))
-        self._tree = open_tree(path, _LOOKED_FOR)
+        self._tree = open_tree(path, _EXPECTED)
         self._files = _occupation_files(self._tree)
-        self._kinds = {c: k for c, k in _LABELS.items() if hidden or k != "hidden"}
+        self._kinds = {
+            column: kind for column, kind in _LABELS.items() if hidden or kind != "hidden"
+        }
         self.languages = choose_languages(
             languages, self._files, self._tree.root, "occupations_{}.csv"
         )
         self._gendered_forms = gendered_forms
 
     def sha256(self, language: str) -> str:
-        """Over the file of the language, the kinds of labels read and the rules of splitting."""
+        """Digest of the language's file, the kinds of labels read, and the splitting rules."""
         content = self._tree.sha256(self._files[language])
         rules = RULES_VERSION if self._gendered_forms else 0
         options = f"{content} {sorted(self._kinds)} {rules}"
         return hashlib.sha256(options.encode()).hexdigest()
 
     def rows(self, language: str) -> Iterator[Row]:
-        """One row an occupation, with all its labels."""
+        """One row per occupation, with all its labels."""
         name = self._files[language]
         file = self._tree.where(name)
         cells = read_cells(self._tree.lines(name), ",")
@@ -98,48 +101,56 @@ class EscoSource:
             TitleRecord(title, language, self.name, kind, concept_id=concept, isco=isco)
             for column, kind in self._kinds.items()
             for label in fields[column].split("\n")
-            if (whole := " ".join(label.split()))
-            for title in (whole, *(split_forms(whole, language) if self._gendered_forms else ()))
+            if (cleaned := " ".join(label.split()))
+            for title in (cleaned, *self._forms(cleaned, language))
         )
         rejects: tuple[Reject, ...] = ()
         if not fields["preferredLabel"].strip():
             rejects = (Reject.of(file, row.line, "empty title", concept),)
         return Row(row.line, records, rejects, file)
 
+    def _forms(self, label: str, language: str) -> tuple[str, ...]:
+        return split_forms(label, language) if self._gendered_forms else ()
+
 
 def _version(path: Path) -> str:
+    """The version in the name of the export or of its folder; empty if there is none."""
     for name in (path.name, path.absolute().parent.name):
-        if found := _VERSION.search(name):
-            return found[0]
+        if match := _VERSION.search(name):
+            return match[0]
     return ""
 
 
 def _occupation_files(tree: FileTree) -> dict[str, str]:
-    found: dict[str, str] = {}
+    """The CSV file of each language, by its code."""
+    files: dict[str, str] = {}
     for name in tree.names:
         match = _OCCUPATIONS.fullmatch(PurePosixPath(name).name)
         language = match[1].lower() if match else ""
         if language not in NAMES:
             continue
-        if language in found:
+        if language in files:
             raise SourceFormatError(
-                f"{tree.root} has two files for {language}, {found[language]} and {name}: "
+                f"{tree.root} has two files for {language}, {files[language]} and {name}: "
                 "give the folder of one export"
             )
-        found[language] = name
-    if not found:
+        files[language] = name
+    if not files:
         raise SourceFormatError(
-            f"{tree.root} is no ESCO export: looked for occupations_<language>.csv in it and its "
-            f"sub-folders, found {len(tree.names)} other files"
+            f"{tree.root} is no ESCO export: it and its sub-folders have {len(tree.names)} files, "
+            f"but no occupations_<language>.csv. Give {_EXPECTED}"
         )
-    return found
+    return files
 
 
 SAMPLE_FOLDER = Path(__file__).parents[1] / "sample"
 
 
 class SampleSource(EscoSource):
-    """Written by hand for this project, with ids of its own; good for a try, not for figures."""
+    """The shipped sample: 120 occupations, written for this project with ids of its own.
+
+    It is good for trying things out, but its figures say nothing about real quality.
+    """
 
     licence = "Apache License 2.0"
 

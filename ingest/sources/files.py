@@ -1,7 +1,7 @@
-"""One way to read a folder or a zip file of somebody else's making.
+"""Reads text files from untrusted folders and zip files.
 
-A zip file is read in place and never unpacked, so nothing is written; it is still refused when its
-members climb out of it, are links or encrypted, or would unpack to far more than they seem.
+A zip file is read in place and never unpacked to the disk. It is still refused if a member has a
+path outside the archive, is a link, is encrypted, or would unpack to far more than its size.
 """
 
 import codecs
@@ -26,14 +26,14 @@ from jobsearch.errors import SourceFormatError, SourceNotFound, UnsafeArchive
 MAX_DEPTH = 5
 MAX_UNPACKED_BYTES = 4 * 1024**3
 MAX_RATIO = 200
-#: No table has lines like that, and one line is held in memory.
+#: One line is held in memory, and no table of titles has lines of this length.
 MAX_LINE_CHARS = 2 * 1024**2
-# Small members may be highly regular without any harm.
+# Small members may compress better than MAX_RATIO: they do no harm.
 _RATIO_FROM_BYTES = 10 * 1024**2
 _CHUNK_BYTES = 1024**2
 
-# UTF-32 first: its little-endian mark begins with that of UTF-16.
-_MARKS = (
+# UTF-32 first: its little-endian mark begins with the mark of UTF-16.
+_BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF32_LE, "UTF-32"),
     (codecs.BOM_UTF32_BE, "UTF-32"),
     (codecs.BOM_UTF16_LE, "UTF-16"),
@@ -41,8 +41,8 @@ _MARKS = (
 )
 _UNDECODED = re.compile("[\udc80-\udcff]")
 
-#: Why a row is rejected of which :func:`is_undecoded` is true.
-NOT_UTF8 = "not UTF-8 (if all of the file is in Latin-1: iconv -f ISO-8859-1 -t UTF-8)"
+#: The reason of the reject for a row for which :func:`is_undecoded` is true.
+NOT_UTF8 = "not UTF-8 (if the whole file is in Latin-1: iconv -f ISO-8859-1 -t UTF-8)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class FileTree:
 
     Args:
         root: the folder or zip file.
-        names: paths below the root with forward slashes, sorted.
+        names: paths relative to the root, with forward slashes, sorted.
         zipped: whether the root is a zip file.
     """
 
@@ -60,11 +60,11 @@ class FileTree:
     zipped: bool
 
     def where(self, name: str) -> str:
-        """How messages call a file."""
+        """The path of a file for messages; a file in a zip file is ``<zip file>!<name>``."""
         return f"{self.root}!{name}" if self.zipped else str(self.root / name)
 
     def lines(self, name: str) -> Iterator[str]:
-        """The lines of a text file with their ends; see :func:`text_lines`."""
+        """The lines of a text file with their line ends; see :func:`text_lines`."""
         return text_lines(lambda: self._open(name), self.where(name))
 
     def sha256(self, name: str) -> str:
@@ -74,40 +74,44 @@ class FileTree:
     def _open(self, name: str) -> IO[bytes]:
         if not self.zipped:
             return (self.root / name).open("rb")
-        # The member keeps the archive's file open until it is closed itself.
+        # The member keeps the archive open until the member is closed.
         with zipfile.ZipFile(self.root) as archive:
             return archive.open(name)
 
 
-def open_tree(path: str | Path, looked_for: str) -> FileTree:
+def open_tree(path: str | Path, expected: str) -> FileTree:
     """List a folder (down to ``MAX_DEPTH`` levels) or a zip file.
 
     Args:
         path: folder or zip file.
-        looked_for: what is expected there, for messages.
+        expected: description of the expected data, for messages.
 
     Raises:
-        SourceNotFound: nothing is there.
-        SourceFormatError: it is another kind of file, or a damaged or encrypted zip file.
-        UnsafeArchive: a zip file that must not be trusted.
+        SourceNotFound: the path does not exist.
+        SourceFormatError: the path is another kind of file, or a damaged or encrypted zip file.
+        UnsafeArchive: the zip file is not safe to read.
     """
     root = Path(path)
     if not root.exists():
-        raise SourceNotFound(f"{root} does not exist: give {looked_for}")
+        raise SourceNotFound(f"{root} does not exist: give {expected}")
     if root.is_dir():
-        return FileTree(root, tuple(sorted(_walk(root))), zipped=False)
+        return FileTree(root, tuple(sorted(_folder_files(root))), zipped=False)
     if not zipfile.is_zipfile(root):
         if root.suffix.lower() == ".zip":
             raise SourceFormatError(f"{root} is damaged (no zip directory): download it again")
-        raise SourceFormatError(f"{root} is neither a folder nor a zip file: give {looked_for}")
-    return FileTree(root, tuple(sorted(_members(root))), zipped=True)
+        raise SourceFormatError(f"{root} is neither a folder nor a zip file: give {expected}")
+    return FileTree(root, tuple(sorted(_zip_files(root))), zipped=True)
 
 
 def text_lines(open_binary: Callable[[], IO[bytes]], where: str) -> Iterator[str]:
-    """The lines of a UTF-8 file with their ends, a byte-order mark dropped.
+    """The lines of a UTF-8 file with their line ends, without a byte-order mark.
 
-    Bytes that are not UTF-8 come as lone surrogates, so that one bad row does not end the reading:
-    ask :func:`is_undecoded` of every row.
+    Bytes that are not UTF-8 become lone surrogates, so one bad row does not end the reading. Check
+    every row with :func:`is_undecoded`.
+
+    Args:
+        open_binary: opens the file.
+        where: path of the file, for messages.
 
     Raises:
         SourceFormatError: the file is in UTF-16 or UTF-32, has a line longer than
@@ -116,8 +120,8 @@ def text_lines(open_binary: Callable[[], IO[bytes]], where: str) -> Iterator[str
     with _reading(where), open_binary() as raw:
         if encoding := _other_encoding(raw.read(4)):
             raise SourceFormatError(
-                f"{where} is not UTF-8 but, from byte 0 on, {encoding}. "
-                f"Convert it with: iconv -f {encoding} -t UTF-8"
+                f"{where} is not UTF-8 but, from byte 0 on, {encoding}: "
+                f"convert it with iconv -f {encoding} -t UTF-8"
             )
         raw.seek(0)
         with io.TextIOWrapper(
@@ -127,18 +131,26 @@ def text_lines(open_binary: Callable[[], IO[bytes]], where: str) -> Iterator[str
                 if len(line) == MAX_LINE_CHARS:
                     raise SourceFormatError(
                         f"{where} has a line of {MAX_LINE_CHARS:,} characters or more: "
-                        "it is no table of titles, or its line ends were lost"
+                        "it is no table of titles, or it lost its line ends. Check the file"
                     )
                 yield line
 
 
 def is_undecoded(text: str) -> bool:
-    """Whether some byte of ``text`` was not UTF-8; it stands there as a lone surrogate."""
+    """Whether ``text`` contains lone surrogates, which stand for bytes that were not UTF-8."""
     return not text.isascii() and _UNDECODED.search(text) is not None
 
 
 def file_sha256(open_binary: Callable[[], IO[bytes]], where: str) -> str:
-    """Hexadecimal digest of a file's bytes."""
+    """Hexadecimal digest of a file's bytes.
+
+    Args:
+        open_binary: opens the file.
+        where: path of the file, for messages.
+
+    Raises:
+        SourceFormatError: the file cannot be read.
+    """
     digest = hashlib.sha256()
     with _reading(where), open_binary() as stream:
         while chunk := stream.read(_CHUNK_BYTES):
@@ -147,10 +159,11 @@ def file_sha256(open_binary: Callable[[], IO[bytes]], where: str) -> str:
 
 
 def _other_encoding(start: bytes) -> str:
-    for mark, encoding in _MARKS:
+    """The name of UTF-16 or UTF-32, if a file that begins with these bytes is in it, else empty."""
+    for mark, encoding in _BYTE_ORDER_MARKS:
         if start.startswith(mark):
             return encoding
-    # Without a mark: every other byte of Latin letters is zero.
+    # Without a byte-order mark: in UTF-16 every other byte of a Latin letter is zero.
     if b"\0" in start:
         return "UTF-16BE" if start.startswith(b"\0") else "UTF-16LE"
     return ""
@@ -158,7 +171,7 @@ def _other_encoding(start: bytes) -> str:
 
 @contextmanager
 def _reading(where: str) -> Iterator[None]:
-    """Turn what the operating system and zipfile raise into one line."""
+    """Turn errors of the operating system and of zipfile into ``SourceFormatError``."""
     try:
         yield
     except OSError as error:
@@ -172,23 +185,26 @@ def _reading(where: str) -> Iterator[None]:
         raise SourceFormatError(f"{where} is damaged ({error}): download it again") from error
 
 
-def _walk(root: Path) -> Iterator[str]:
+def _folder_files(root: Path) -> Iterator[str]:
+    """Paths of the regular files, without hidden folders and folders below ``MAX_DEPTH``."""
     for folder, folders, files in os.walk(root):
-        below = Path(folder).relative_to(root)
-        folders[:] = [f for f in folders if f[0] not in "._" and len(below.parts) < MAX_DEPTH]
-        # A pipe would be waited for without end.
-        there = (name for name in files if Path(folder, name).is_file())
-        yield from ((below / name).as_posix() for name in there)
+        relative = Path(folder).relative_to(root)
+        deep = len(relative.parts) >= MAX_DEPTH
+        folders[:] = [name for name in folders if not deep and name[0] not in "._"]
+        # Reading a named pipe could wait forever.
+        regular = (name for name in files if Path(folder, name).is_file())
+        yield from ((relative / name).as_posix() for name in regular)
 
 
-def _members(path: Path) -> Iterator[str]:
+def _zip_files(path: Path) -> Iterator[str]:
+    """Paths of the files in a zip file; checks that each is safe."""
     with _reading(str(path)), zipfile.ZipFile(path) as archive:
         infos = archive.infolist()
     unpacked = sum(info.file_size for info in infos)
     if unpacked > MAX_UNPACKED_BYTES:
         raise UnsafeArchive(
             f"{path} would unpack to {unpacked / 1024**3:.1f} GiB, more than "
-            f"{MAX_UNPACKED_BYTES // 1024**3}: unpack it yourself and give the folder"
+            f"{MAX_UNPACKED_BYTES // 1024**3} GiB: unpack it yourself and give the folder"
         )
     for info in infos:
         _check_member(path, info)
@@ -201,14 +217,14 @@ def _check_member(path: Path, info: zipfile.ZipInfo) -> None:
     parts = PurePosixPath(name.replace("\\", "/"))
     problem = ""
     if parts.is_absolute() or ".." in parts.parts or re.match("[A-Za-z]:", name):
-        problem = "climbs out of the archive"
+        problem = "has a path outside the archive"
     elif stat.S_ISLNK(info.external_attr >> 16):
         problem = "is a link"
     elif info.file_size > max(_RATIO_FROM_BYTES, MAX_RATIO * info.compress_size):
         problem = f"unpacks to more than {MAX_RATIO} times its size"
     if problem:
         raise UnsafeArchive(
-            f"{path} is not safe: its member {name!r} {problem}. Get the file from its publisher"
+            f"{path} is not safe: its member {name!r} {problem}. Download it from its publisher"
         )
     if info.flag_bits & 1:
         raise SourceFormatError(
@@ -263,19 +279,19 @@ def read_id_title_lines(lines: Iterable[str], first_line: int = 1) -> Iterator[I
             yield IdTitleLine(number, *fields)
 
 
-#: A row that goes on for longer is taken for a quotation mark left open. Each such mark has as many
-#: lines read again, so without a limit a file of them would take the square of its length.
+#: A row of more lines counts as an unclosed quotation mark. Its lines are then read again, so
+#: without a limit a file full of unclosed marks would take time quadratic in its length.
 MAX_ROW_LINES = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class Cells:
-    """One row. ``problem`` says why it cannot be used; its cells are then the raw text.
+    """One row of a CSV file.
 
     Args:
         line: line on which the row begins, from 1.
-        cells: its fields.
-        problem: empty for a good row.
+        cells: fields of the row; the raw lines if its quoting is broken.
+        problem: why the row cannot be used; empty for a good row.
     """
 
     line: int
@@ -284,53 +300,54 @@ class Cells:
 
 
 class _Lines:
-    """Lines that can be handed back, so that a quotation mark left open costs one line only."""
+    """Lines that can be read again, so an unclosed quotation mark costs only one line."""
 
     def __init__(self, lines: Iterator[str]) -> None:
         self._lines = lines
-        self._returned: deque[str] = deque()
-        self.taken: list[str] = []
+        self._unread: deque[str] = deque()
+        self.row: list[str] = []
 
     def __iter__(self) -> "_Lines":
         return self
 
     def __next__(self) -> str:
-        if len(self.taken) == MAX_ROW_LINES:
+        if len(self.row) == MAX_ROW_LINES:
             raise csv.Error(f"no end within {MAX_ROW_LINES:,} lines")
-        line = self._returned.popleft() if self._returned else next(self._lines)
-        self.taken.append(line)
+        line = self._unread.popleft() if self._unread else next(self._lines)
+        self.row.append(line)
         return line
 
-    def hand_back_all_but_first(self) -> None:
-        self._returned.extendleft(reversed(self.taken[1:]))
-        del self.taken[1:]
+    def keep_first_only(self) -> None:
+        """Keep the first line of the row; its other lines are read again."""
+        self._unread.extendleft(reversed(self.row[1:]))
+        del self.row[1:]
 
 
 def read_cells(lines: Iterator[str], delimiter: str) -> Iterator[Cells]:
-    """Parse CSV (RFC 4180, a quoted field may hold line ends); the header is the first row.
+    """Parse CSV (RFC 4180: a quoted field may contain line ends); the first row is the header.
 
-    A row with broken quoting, bytes that are not UTF-8, or another number of fields than the
-    header has a ``problem``. Blank lines are no rows. After broken quoting the reading goes on at
-    the next line, so a stray quotation mark does not swallow the rows after it.
+    A row with broken quoting, with bytes that are not UTF-8, or with another number of fields than
+    the header has a ``problem``. Blank lines are skipped. After broken quoting, parsing continues
+    at the next line, so a stray quotation mark does not swallow the rows after it.
     """
     source = _Lines(lines)
     reader = csv.reader(source, delimiter=delimiter, strict=True)
     line, width = 1, 0
     while True:
-        source.taken.clear()
+        source.row.clear()
         try:
             cells = next(reader)
         except StopIteration:
             return
         except csv.Error as error:
-            source.hand_back_all_but_first()
-            # The reader forgets the unfinished row when it is asked for the next.
-            yield Cells(line, source.taken.copy(), f"broken quoting ({error})")
+            source.keep_first_only()
+            # The reader discards the unfinished row at the next call.
+            yield Cells(line, source.row.copy(), f"broken quoting ({error})")
         else:
             if cells:
                 width = width or len(cells)
                 yield Cells(line, cells, _problem(cells, width))
-        line += len(source.taken)
+        line += len(source.row)
 
 
 def _problem(cells: list[str], width: int) -> str:
@@ -342,7 +359,12 @@ def _problem(cells: list[str], width: int) -> str:
 
 
 def read_header(rows: Iterator[Cells], where: str, needed: list[str]) -> list[str]:
-    """Take the header off ``rows``.
+    """Take the header, the first row, off ``rows``; returns the names of its columns.
+
+    Args:
+        rows: all rows of the file.
+        where: path of the file, for messages.
+        needed: names of columns that the file must have.
 
     Raises:
         SourceFormatError: the file is empty, or a needed column is missing.
@@ -351,21 +373,23 @@ def read_header(rows: Iterator[Cells], where: str, needed: list[str]) -> list[st
     if first is None:
         raise SourceFormatError(f"{where} is empty: its first line should name the columns")
     if first.problem:
-        raise SourceFormatError(f"{where} cannot be read: line {first.line} is {first.problem}")
+        raise SourceFormatError(
+            f"{where}, line {first.line}: {first.problem}. Correct the header of the file"
+        )
     header = [name.strip() for name in first.cells]
     check_columns(header, where, needed)
     return header
 
 
-def check_columns(there: list[str], where: str, needed: list[str]) -> None:
-    """Refuse a file that lacks columns.
+def check_columns(available: list[str], where: str, needed: list[str]) -> None:
+    """Refuse a file that lacks needed columns.
 
     Raises:
-        SourceFormatError: listing the columns that are there.
+        SourceFormatError: a column is missing; the message lists the available columns.
     """
-    missing = [name for name in needed if name not in there]
+    missing = [name for name in needed if name not in available]
     if missing:
         raise SourceFormatError(
             f"{where} has no column {', '.join(map(repr, missing))}: "
-            f"its columns are {', '.join(map(repr, there))}"
+            f"its columns are {', '.join(map(repr, available))}"
         )

@@ -1,9 +1,9 @@
-"""Parquet, whose library is an extra, and whose files may hold far more than they seem.
+"""Reads untrusted Parquet files in bounded memory; needs the optional package pyarrow.
 
-A value that stands in every row is in the file once, and a few hundred bytes can mean gigabytes. So
-text is read as dictionaries, where it is in memory once, too, and columns with several values a row
-are not read. What a file says of the size of its columns is of no use: where it is damaged, asking
-pyarrow for it ends the process.
+A value that every row repeats is in the file only once, so a few hundred bytes can unpack to
+gigabytes. Therefore text is read as dictionaries, which also keep it in memory once, and columns
+with several values per row are not read. The column sizes in a file's metadata are not used: in a
+damaged file, asking pyarrow for them can crash the process.
 """
 
 from collections import Counter
@@ -14,7 +14,7 @@ from typing import Any
 
 from jobsearch.errors import SourceFormatError
 
-#: Rows that are read at a time.
+#: Number of rows per batch.
 BATCH_ROWS = 1000
 
 _TEXT_TYPES = ("string", "large_string", "string_view")
@@ -24,21 +24,25 @@ def import_parquet() -> tuple[Any, Any]:
     """The modules ``pyarrow`` and ``pyarrow.parquet``.
 
     Raises:
-        SourceFormatError: they are not installed.
+        SourceFormatError: pyarrow is not installed.
     """
     try:
         import pyarrow
         from pyarrow import parquet
     except ImportError as error:
         raise SourceFormatError(
-            "Parquet files need pyarrow: pip install 'jobsearch[parquet]'"
+            "Parquet files need pyarrow: run pip install 'jobsearch[parquet]'"
         ) from error
     return pyarrow, parquet
 
 
 @contextmanager
 def open_parquet(path: Path) -> Iterator[Any]:
-    """A ``ParquetFile`` that reads columns of text as dictionaries."""
+    """Open a ``ParquetFile`` that reads text columns as dictionaries.
+
+    Raises:
+        pyarrow.ArrowException, OSError, ValueError: the file cannot be read.
+    """
     _, parquet = import_parquet()
     texts = [field.name for field in parquet.read_schema(path) if is_text(field.type)]
     with parquet.ParquetFile(path, read_dictionary=texts) as file:
@@ -46,30 +50,30 @@ def open_parquet(path: Path) -> Iterator[Any]:
 
 
 def is_text(kind: Any) -> bool:
-    """Whether an Arrow type is text or a dictionary of texts."""
+    """Whether an Arrow type is text, or a dictionary of text."""
     pyarrow, _ = import_parquet()
     value = kind.value_type if pyarrow.types.is_dictionary(kind) else kind
     return str(value) in _TEXT_TYPES
 
 
 def flat_columns(file: Any, names: Sequence[str]) -> list[str]:
-    """Those of the columns that have one value a row, which is text, a number or a time."""
+    """The given columns that have one value per row: text, a number or a time."""
     types = import_parquet()[0].types
     tests = (types.is_dictionary, types.is_primitive, types.is_decimal, types.is_null)
     plain = {field.name for field in file.schema_arrow if any(is_(field.type) for is_ in tests)}
     leaves = [file.schema.column(number) for number in range(len(file.schema))]
-    times = Counter(leaf.path for leaf in leaves)
-    others = [leaf.path for leaf in leaves if leaf.path != leaf.name or times[leaf.path] > 1]
-    # A name stands for all columns below it.
+    counts = Counter(leaf.path for leaf in leaves)
+    nested = [leaf.path for leaf in leaves if leaf.path != leaf.name or counts[leaf.path] > 1]
+    # Reading a column by its name also reads all nested columns below that name.
     return [
         name
         for name in names
-        if name in plain and not any(f"{other}.".startswith(f"{name}.") for other in others)
+        if name in plain and not any(f"{path}.".startswith(f"{name}.") for path in nested)
     ]
 
 
 def values_of(column: Any) -> list[Any]:
-    """The values of a column; rows with the same text share one string."""
+    """The values of a column in order; rows with the same text share one string object."""
     if not hasattr(column, "dictionary"):
         return list(column.to_pylist())
     used = column.indices.unique().drop_null()

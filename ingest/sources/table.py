@@ -1,4 +1,4 @@
-"""A customer's own titles: CSV, TSV, JSON Lines or Parquet, columns mapped by option."""
+"""The user's own titles: a CSV, TSV, JSON Lines or Parquet file with any column names."""
 
 import hashlib
 import json
@@ -28,9 +28,9 @@ from jobsearch.types import KINDS, TitleRecord
 
 _DELIMITERS = {".csv": ",", ".tsv": "\t"}
 _JSON_LINES = (".jsonl", ".ndjson")
-# A table of that name would take the place of the data set in every collection.
-_TAKEN_NAMES = ("esco", "sample", "talentclef-2025")
-# As of a field of CSV.
+# A table with such a name would replace the data set in every collection.
+_RESERVED_NAMES = ("esco", "sample", "talentclef-2025")
+# The csv module has the same limit for a field.
 _MAX_CELL_CHARS = 131_072
 _SHOWN_CHARS = 200
 _SUFFIXES = (*_DELIMITERS, *_JSON_LINES, ".parquet")
@@ -38,7 +38,7 @@ _SUFFIXES = (*_DELIMITERS, *_JSON_LINES, ".parquet")
 
 @dataclass(frozen=True, slots=True)
 class _Columns:
-    """Which column holds what; None where the table has none."""
+    """The names of the columns to read; None for a value that the table does not have."""
 
     title: str
     language: str | None
@@ -52,29 +52,32 @@ class _Columns:
 
 @dataclass(frozen=True, slots=True)
 class _TableRow:
+    """One row: its values by column, or, if it has a problem, its raw text in any keys."""
+
     line: int
     fields: dict[str, str]
     problem: str = ""
 
 
 class TableSource:
-    """A file with one title a row.
+    """A file with one title per row.
 
     Args:
-        path: its suffix says what it is: .csv, .tsv, .jsonl, .ndjson or .parquet.
+        path: of the file; its suffix gives the format: .csv, .tsv, .jsonl, .ndjson or .parquet.
         title: column with the title.
-        language: code of all titles; or:
-        language_column: column with the code.
-        concept_id: column with an id of what the title denotes.
+        language: ISO 639-1 code of all titles; give this or ``language_column``.
+        language_column: column with the ISO 639-1 code of each title.
+        concept_id: column with the id of the occupation that a title denotes.
         isco: column with an ISCO-08 code of one to four digits.
-        kind: column with preferred, alternative, hidden or corpus; without it all are preferred.
+        kind: column with preferred, alternative, hidden or corpus; if None, or if a cell is empty,
+            the title is preferred.
         name: of the source; the file's name without its suffix if None.
 
     Raises:
-        InvalidInput: neither or both of a language and a column for it; an unknown language; the
-            name of a data set that we know.
+        InvalidInput: not exactly one of ``language`` and ``language_column`` is given, the language
+            is unknown, or the name is reserved for a data set.
         SourceNotFound: the path does not exist.
-        SourceFormatError: another suffix, or pyarrow is missing.
+        SourceFormatError: the suffix is another one, or pyarrow is missing.
     """
 
     split = ""
@@ -94,41 +97,43 @@ class TableSource:
     ) -> None:
         if (language is None) == (language_column is None):
             raise InvalidInput(
-                "give either the language of all titles or the column that holds it, one of both"
+                "give exactly one of `language`, for all titles, and `language_column`"
             )
         self._path = Path(path)
         self._columns = _Columns(title, language_column, concept_id, isco, kind)
         self._language = check_language(language) if language else None
         self.name = slug(name or self._path.stem) or "table"
-        if self.name in _TAKEN_NAMES:
+        if self.name in _RESERVED_NAMES:
             raise InvalidInput(
-                f"a table cannot have the name {self.name!r} of a data set: give another --name"
+                f"the name {self.name!r} is reserved for a data set: give the table another `name`"
             )
         if not self._path.is_file():
-            raise SourceNotFound(f"{path} is no file: give a table ({', '.join(_SUFFIXES)})")
+            raise SourceNotFound(f"{path} is not a file: give a table ({', '.join(_SUFFIXES)})")
         self._suffix = self._path.suffix.lower()
         if self._suffix not in _SUFFIXES:
-            raise SourceFormatError(f"{path} is none of {', '.join(_SUFFIXES)}: convert it first")
+            raise SourceFormatError(
+                f"{path} has an unknown format: convert it to one of {', '.join(_SUFFIXES)}"
+            )
         if self._suffix == ".parquet":
             import_parquet()
 
     @cached_property
     def languages(self) -> tuple[str, ...]:
-        """The fixed language, or the known ones of the column in order of code (reads the file)."""
+        """The fixed language, or the known codes in the language column, sorted; reads the file."""
         if self._language:
             return (self._language,)
         column = cast(str, self._columns.language)
-        found = {entry.fields.get(column, "").lower() for entry in self._entries()}
-        return tuple(sorted(found & NAMES.keys()))
+        codes = {entry.fields.get(column, "").lower() for entry in self._entries()}
+        return tuple(sorted(codes & NAMES.keys()))
 
     def sha256(self, language: str) -> str:
-        """Over the file, the mapping of its columns and the language."""
+        """Digest of the file, the mapping of its columns and the language."""
         content = file_sha256(lambda: self._path.open("rb"), str(self._path))
         mapping = json.dumps([content, astuple(self._columns), self._language, language])
         return hashlib.sha256(mapping.encode()).hexdigest()
 
     def rows(self, language: str) -> Iterator[Row]:
-        """One row a title of the language; those whose language cannot be told are rejected."""
+        """One row per title of the language; rows with an unknown language are rejected."""
         for entry in self._entries():
             row = self._row(entry, language)
             if row is not None:
@@ -175,7 +180,7 @@ class TableSource:
         lines = self._lines()
         first = next(lines, "")
         delimiter = _DELIMITERS[self._suffix]
-        # Where a comma is the decimal sign, spreadsheets write semicolons.
+        # Spreadsheets write semicolons in countries where the comma is the decimal sign.
         if delimiter == "," and first.count(";") > first.count(","):
             delimiter = ";"
         cells = read_cells(chain([first], lines), delimiter)
@@ -190,14 +195,16 @@ class TableSource:
         for number, line in enumerate(self._lines(), start=1):
             if not line.strip():
                 continue
-            problem, found = (NOT_UTF8, None) if is_undecoded(line) else _json_object(line)
-            if found is not None and not checked:
-                check_columns(list(found), str(self._path), self._columns.needed())
+            problem, values = (NOT_UTF8, None) if is_undecoded(line) else _json_object(line)
+            if values is None:
+                yield _TableRow(number, {"": line.strip()}, problem)
+                continue
+            if not checked:
+                check_columns(list(values), str(self._path), self._columns.needed())
                 checked = True
-            fields = {"": line.strip()} if found is None else {k: _cell(found[k]) for k in found}
-            yield _TableRow(number, fields, problem)
+            yield _TableRow(number, {name: _cell(value) for name, value in values.items()})
         if not checked:
-            raise SourceFormatError(f"{self._path} has no JSON object: give one a line")
+            raise SourceFormatError(f"{self._path} has no JSON object: write one per line")
 
     def _parquet(self) -> Iterator[_TableRow]:
         pyarrow, _ = import_parquet()
@@ -208,42 +215,45 @@ class TableSource:
                 columns = flat_columns(file, needed)
                 number = 0
                 for batch in file.iter_batches(BATCH_ROWS, columns=columns):
-                    found = {name: values_of(batch.column(name)) for name in batch.schema.names}
+                    values = {name: values_of(batch.column(name)) for name in batch.schema.names}
                     for row in range(len(batch)):
                         number += 1
-                        yield _table_row(number, {name: found[name][row] for name in found})
-        # Text that is not UTF-8 is a ValueError.
+                        yield _table_row(number, {name: values[name][row] for name in values})
+        # Text that is not UTF-8 raises ValueError.
         except (pyarrow.ArrowException, OSError, ValueError) as error:
             raise SourceFormatError(
                 f"{self._path} cannot be read as Parquet ({str(error).splitlines()[0]}): "
-                "check the file"
+                "write the file again"
             ) from error
 
     def _lines(self) -> Iterator[str]:
         return text_lines(lambda: self._path.open("rb"), str(self._path))
 
 
-def _table_row(number: int, found: dict[str, Any]) -> _TableRow:
-    texts = {name: value for name, value in found.items() if isinstance(value, str)}
+def _table_row(number: int, values: dict[str, Any]) -> _TableRow:
+    """One row of a Parquet file; it is bad if one of its cells is too long."""
+    texts = {name: value for name, value in values.items() if isinstance(value, str)}
     if any(len(text) > _MAX_CELL_CHARS for text in texts.values()):
         shown = {name: text[:_SHOWN_CHARS] for name, text in texts.items()}
         return _TableRow(number, shown, f"cell longer than {_MAX_CELL_CHARS:,} characters")
-    return _TableRow(number, {name: _cell(value) for name, value in found.items()})
+    return _TableRow(number, {name: _cell(value) for name, value in values.items()})
 
 
 def _json_object(line: str) -> tuple[str, dict[str, Any] | None]:
+    """The problem with a line, empty if there is none, and its JSON object."""
     try:
-        found = json.loads(line)
+        value = json.loads(line)
     except (ValueError, RecursionError):
         return "broken JSON", None
-    return ("", found) if isinstance(found, dict) else ("not a JSON object", None)
+    return ("", value) if isinstance(value, dict) else ("not a JSON object", None)
 
 
 def _cell(value: object) -> str:
-    # Neither lists nor "not a number" are titles or codes.
+    """A value as text; empty if it cannot be a title or a code."""
+    # A value that differs from itself is NaN.
     if value is None or isinstance(value, list | dict | bytes) or value != value:  # noqa: PLR0124
         return ""
-    # A column of codes with gaps becomes one of floating-point numbers in many programs.
+    # Many programs turn a column of codes with gaps into floating-point numbers.
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     return str(value).strip()

@@ -1,12 +1,13 @@
 """TalentCLEF 2025 task A, multilingual job title matching.
 
-Scope: queries and corpora of job titles, judged by experts, in English, Spanish, German (and, for
-the test, Chinese).
+Scope: queries and corpora of job titles in English, Spanish, German and, in the test split,
+Chinese; experts judged which titles match.
 Structure: ``TaskA/<split>/<language>/`` with ``queries`` (``q_id``, ``jobtitle``) and
 ``corpus_elements`` (``c_id``, ``jobtitle``), tab-separated with a header and without quoting, and
-``qrels.tsv`` (TREC, no header) where judgements are public. The German test corpus is really named
-``corpus_element``.
-Duplicate titles carry different judgements, so a document is its ``c_id``, never its text.
+``qrels.tsv`` (TREC, no header) if judgements are public. The file of the German test corpus is
+named ``corpus_element``, without an s.
+Documents with the same title have different judgements, so the ``c_id`` identifies a document,
+never its title.
 Source: CC BY 4.0, doi:10.5281/zenodo.14002665.
 """
 
@@ -43,15 +44,20 @@ _PARTS: dict[str, TaskPart] = {
     "qrels.tsv": "qrels",
 }
 _ID_COLUMNS = {"queries": "q_id", "corpus": "c_id"}
-_LOOKED_FOR = "a TalentCLEF task A download, the folder TaskA or a zip file of it"
+_EXPECTED = "a TalentCLEF task A download: the folder TaskA or a zip file of it"
 _PAIRS_FILE = re.compile(r"taskA_training_([a-z]{2})\.tsv", re.IGNORECASE)
 _PAIRS_GROUP = re.compile(r"(?:.*/isco/)?C?(\d{4})")
-_LOOKED_FOR_PAIRS = "a TalentCLEF task A download with its training pairs"
+_EXPECTED_PAIRS = "a TalentCLEF task A download with its training pairs"
 
 
 @dataclass(frozen=True, slots=True)
 class TaskFiles:
-    """Where the files of task A lie: ``files[split, language, part]`` is a name in ``tree``."""
+    """The files of task A.
+
+    Args:
+        tree: the folder or zip file.
+        files: name in ``tree`` of each file, by split, language code and part.
+    """
 
     tree: FileTree
     files: dict[tuple[str, str, TaskPart], str]
@@ -69,13 +75,13 @@ class TaskFiles:
         """Name of one file in the tree.
 
         Raises:
-            SourceFormatError: it is not there.
+            SourceFormatError: there is no such file.
         """
         if (split, language, part) not in self.files:
-            there = ", ".join(sorted(f"{s}/{lang}" for s, lang, p in self.files if p == part))
+            available = sorted(f"{s}/{lang}" for s, lang, p in self.files if p == part)
             raise SourceFormatError(
-                f"{self.tree.root} has no {part} for {split}/{language}: "
-                f"there is {there or 'none at all'}"
+                f"{self.tree.root} has no {part} for {split}/{language}, "
+                f"only for {', '.join(available) or 'no split at all'}"
             )
         return self.files[split, language, part]
 
@@ -85,27 +91,28 @@ def find_task(path: str | Path) -> TaskFiles:
 
     Raises:
         SourceNotFound: the path does not exist.
-        SourceFormatError: no files of task A, or those of several downloads.
-        UnsafeArchive: a zip file that must not be trusted.
+        SourceFormatError: the path holds no files of task A, or several downloads.
+        UnsafeArchive: the zip file is not safe to read.
     """
-    tree = open_tree(path, _LOOKED_FOR)
+    tree = open_tree(path, _EXPECTED)
     by_prefix: dict[str, dict[tuple[str, str, TaskPart], str]] = {}
     for name in tree.names:
-        found = _FILE.fullmatch(name)
-        if found and (code := CODES.get(found["language"].lower())):
-            key = (found["split"], code, _PARTS[found["name"]])
-            by_prefix.setdefault(found["prefix"], {})[key] = name
-    # A download of the whole campaign holds task B beside task A.
+        match = _FILE.fullmatch(name)
+        if match and (code := CODES.get(match["language"].lower())):
+            key = (match["split"], code, _PARTS[match["name"]])
+            by_prefix.setdefault(match["prefix"], {})[key] = name
+    # A download of the whole campaign has task B beside task A.
     task_a = {p: files for p, files in by_prefix.items() if p.lower().endswith("taska/")}
     chosen = task_a or by_prefix
     if not chosen:
         raise SourceFormatError(
-            f"{tree.root} is no TalentCLEF task A: looked for <split>/<language>/corpus_elements "
-            "with languages written out, such as validation/english"
+            f"{tree.root} is no TalentCLEF task A: it has no <split>/<language>/corpus_elements, "
+            f"such as validation/english/corpus_elements. Give {_EXPECTED}"
         )
     if len(chosen) > 1:
         raise SourceFormatError(
-            f"{tree.root} holds {len(chosen)} downloads ({', '.join(sorted(chosen))}): give one"
+            f"{tree.root} holds {len(chosen)} downloads ({', '.join(sorted(chosen))}): "
+            "give the folder of one"
         )
     return TaskFiles(tree, next(iter(chosen.values())))
 
@@ -113,7 +120,7 @@ def find_task(path: str | Path) -> TaskFiles:
 def title_lines(
     task: TaskFiles, split: str, language: str, part: Literal["queries", "corpus"]
 ) -> Iterator[IdTitleLine]:
-    """The lines of a queries or corpus file below its header, bad ones marked.
+    """The lines of a queries or corpus file below its header; bad lines have a ``problem``.
 
     Raises:
         SourceFormatError: the file is missing, empty, or has another header.
@@ -124,7 +131,7 @@ def title_lines(
     if header.split("\t") != [_ID_COLUMNS[part], "jobtitle"]:
         raise SourceFormatError(
             f"{task.tree.where(name)} should begin with the line "
-            f"'{_ID_COLUMNS[part]}<tab>jobtitle', it begins with {header[:40]!r}"
+            f"'{_ID_COLUMNS[part]}<tab>jobtitle', but begins with {header[:40]!r}"
         )
     return read_id_title_lines(lines, first_line=2)
 
@@ -132,10 +139,10 @@ def title_lines(
 def read_titles(
     task: TaskFiles, split: str, language: str, part: Literal["queries", "corpus"]
 ) -> dict[str, str]:
-    """Titles by their id, in the file's order.
+    """Titles by their id, in the order of the file.
 
     Raises:
-        SourceFormatError: as :func:`title_lines`, and for the first bad line.
+        SourceFormatError: a line is bad, or the file is missing, empty, or has another header.
     """
     titles: dict[str, str] = {}
     for line in title_lines(task, split, language, part):
@@ -149,15 +156,15 @@ def read_titles(
 
 
 class TalentClefSource:
-    """The corpora of one split, one language each.
+    """The corpora of one split, one per language.
 
     Args:
         path: the folder TaskA, a folder above it, or a zip file.
         split: ``validation`` or ``test``.
 
     Raises:
-        SourceNotFound, SourceFormatError, UnsafeArchive: see :func:`find_task`; the split is none
-            that is there.
+        SourceNotFound, SourceFormatError, UnsafeArchive: see :func:`find_task`; or the split has no
+            corpus.
     """
 
     name = "talentclef-2025"
@@ -174,11 +181,11 @@ class TalentClefSource:
             )
 
     def sha256(self, language: str) -> str:
-        """Over the corpus file."""
+        """Digest of the corpus file."""
         return self._task.tree.sha256(self._task.find(self.split, language, "corpus"))
 
     def rows(self, language: str) -> Iterator[Row]:
-        """One row a document of the corpus."""
+        """One row per document of the corpus."""
         file = self._task.tree.where(self._task.find(self.split, language, "corpus"))
         for line in title_lines(self._task, self.split, language, "corpus"):
             if line.problem:
@@ -191,16 +198,16 @@ class TalentClefSource:
 
 
 class TalentClefPairsSource:
-    """The titles of the training pairs, with the occupations they denote.
+    """The titles of the training pairs, each with its ESCO occupation.
 
     Args:
-        path: a folder that holds the files, or one above it, or a zip file.
-        languages: those wanted; all that are there if None.
+        path: a folder with the files in it or in sub-folders, or a zip file.
+        languages: languages to read; all languages of the files if None.
 
     Raises:
         SourceNotFound: the path does not exist.
-        SourceFormatError: no such files, one language twice, or a language is missing.
-        UnsafeArchive: a zip file that must not be trusted.
+        SourceFormatError: there are no such files, a language has two, or a language is missing.
+        UnsafeArchive: the zip file is not safe to read.
     """
 
     name = "talentclef-2025"
@@ -209,32 +216,38 @@ class TalentClefPairsSource:
     licence = "CC BY 4.0, doi:10.5281/zenodo.14002665"
 
     def __init__(self, path: str | Path, languages: Sequence[str] | None = None) -> None:
-        self._tree = open_tree(path, _LOOKED_FOR_PAIRS)
+        self._tree = open_tree(path, _EXPECTED_PAIRS)
         self._files: dict[str, str] = {}
         for name in self._tree.names:
             match = _PAIRS_FILE.fullmatch(PurePosixPath(name).name)
-            if match and self._files.setdefault(match[1].lower(), name) != name:
-                raise SourceFormatError(f"{path} has {name} twice: give the folder of one download")
+            first = self._files.setdefault(match[1].lower(), name) if match else name
+            if first != name:
+                raise SourceFormatError(
+                    f"{path} has two files for one language, {first} and {name}: "
+                    "give the folder of one download"
+                )
         if not self._files:
-            raise SourceFormatError(f"{path} has no taskA_training_<language>.tsv in it")
+            raise SourceFormatError(
+                f"{path} has no taskA_training_<language>.tsv: give {_EXPECTED_PAIRS}"
+            )
         self.languages = choose_languages(languages, self._files, path, "taskA_training_{}.tsv")
 
     @staticmethod
     def is_at(path: str | Path) -> bool:
-        """Whether a folder or zip file holds such pairs.
+        """Whether a folder or zip file has training pairs.
 
         Raises:
-            SourceNotFound, UnsafeArchive: it cannot be looked into.
+            SourceNotFound, SourceFormatError, UnsafeArchive: see :func:`open_tree`.
         """
-        names = open_tree(path, f"an ESCO export, or {_LOOKED_FOR_PAIRS}").names
+        names = open_tree(path, f"an ESCO export, or {_EXPECTED_PAIRS}").names
         return any(_PAIRS_FILE.fullmatch(PurePosixPath(name).name) for name in names)
 
     def sha256(self, language: str) -> str:
-        """Over the file of the language."""
+        """Digest of the file of the language."""
         return self._tree.sha256(self._files[language])
 
     def rows(self, language: str) -> Iterator[Row]:
-        """One row a pair."""
+        """One row per pair."""
         name = self._files[language]
         file = self._tree.where(name)
         for number, line in enumerate(self._tree.lines(name), start=1):

@@ -1,4 +1,4 @@
-"""Folders and zip files of somebody else's making."""
+"""Untrusted folders and zip files."""
 
 import hashlib
 import os
@@ -29,11 +29,11 @@ def lines_of(path: Path) -> list[str]:
 
 
 def test_folder_and_zip_read_alike(tmp_path: Path, write: Write) -> None:
-    write("there/b.txt", "zwei\r\ndrei\n")
-    write("there/a/a.txt", "\ufeffäins\n")
-    write("there/.git/hidden.txt", "no")
-    deep = write("there/1/2/3/4/5/6/deep.txt", "too deep")
-    folder = open_tree(tmp_path / "there", "files")
+    write("folder/b.txt", "zwei\r\ndrei\n")
+    write("folder/a/a.txt", "\ufeffäins\n")
+    write("folder/.git/hidden.txt", "no")
+    deep = write("folder/1/2/3/4/5/6/deep.txt", "too deep")
+    folder = open_tree(tmp_path / "folder", "files")
     zipped = open_tree(
         zip_of(tmp_path / "f.zip", {"b.txt": "zwei\r\ndrei\n", "a/a.txt": "\ufeffäins\n"}), "files"
     )
@@ -43,7 +43,7 @@ def test_folder_and_zip_read_alike(tmp_path: Path, write: Write) -> None:
         assert list(tree.lines("a/a.txt")) == ["äins\n"]
         assert list(tree.lines("b.txt")) == ["zwei\r\n", "drei\n"]
         assert tree.sha256("b.txt") == hashlib.sha256(b"zwei\r\ndrei\n").hexdigest()
-    assert folder.where("b.txt") == str(tmp_path / "there" / "b.txt")
+    assert folder.where("b.txt") == str(tmp_path / "folder" / "b.txt")
     assert zipped.where("b.txt") == f"{tmp_path / 'f.zip'}!b.txt"
 
 
@@ -52,7 +52,7 @@ def test_missing_path(tmp_path: Path) -> None:
         open_tree(tmp_path / "nowhere", "an export")
 
 
-def test_file_where_a_folder_is_expected(write: Write) -> None:
+def test_a_text_file_is_neither_folder_nor_zip(write: Write) -> None:
     with pytest.raises(SourceFormatError, match="neither a folder nor a zip file: give an export"):
         open_tree(write("titles.txt", "nurse"), "an export")
 
@@ -75,8 +75,8 @@ def test_damaged_member(tmp_path: Path, write: Write) -> None:
 @pytest.mark.parametrize(
     "name", ["../evil.csv", "/etc/evil.csv", "a/../../evil.csv", "C:\\evil.csv", "..\\evil.csv"]
 )
-def test_member_that_climbs_out(tmp_path: Path, name: str) -> None:
-    with pytest.raises(UnsafeArchive, match="climbs out of the archive"):
+def test_member_with_a_path_outside_the_archive(tmp_path: Path, name: str) -> None:
+    with pytest.raises(UnsafeArchive, match="has a path outside the archive"):
         open_tree(zip_of(tmp_path / "f.zip", {name: "x"}), "an export")
 
 
@@ -111,14 +111,14 @@ def test_encrypted_zip(tmp_path: Path, write: Write) -> None:
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be", "utf-16-le", "utf-32"])
-def test_utf16_is_told_how_to_convert(write: Write, encoding: str) -> None:
+def test_the_error_for_utf16_names_the_iconv_command(write: Write, encoding: str) -> None:
     path = write("occupations_en.csv", "title\nKöchin\n".encode(encoding))
     name = encoding.upper().replace("-BE", "BE").replace("-LE", "LE")
-    with pytest.raises(SourceFormatError, match=rf"from byte 0 on, {name}\. .*iconv -f {name} "):
+    with pytest.raises(SourceFormatError, match=rf"from byte 0 on, {name}: .*iconv -f {name} "):
         lines_of(path)
 
 
-def test_bad_bytes_do_not_end_the_reading(write: Write) -> None:
+def test_reading_continues_after_bad_bytes(write: Write) -> None:
     first, second = lines_of(write("t.csv", b"K\xf6chin\nKoch\n"))
     assert is_undecoded(first)
     assert second == "Koch\n"
@@ -130,7 +130,7 @@ def test_unreadable_file(tmp_path: Path) -> None:
         lines_of(tmp_path)
 
 
-def test_a_line_without_end_is_not_held_in_memory(tmp_path: Path) -> None:
+def test_a_huge_line_is_refused_before_it_fills_memory(tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
     path.write_text("title\nnurse\n")
     os.truncate(path, 200 * 1024**2)
@@ -143,12 +143,12 @@ def test_a_line_without_end_is_not_held_in_memory(tmp_path: Path) -> None:
         tracemalloc.stop()
 
 
-def test_a_line_just_short_enough(write: Write) -> None:
+def test_a_line_of_almost_the_maximum_length_is_read(write: Write) -> None:
     line = "x" * (files.MAX_LINE_CHARS - 2) + "\n"
     assert lines_of(write("t.csv", line * 2)) == [line, line]
 
 
-def test_pipes_are_no_files(tmp_path: Path) -> None:
+def test_named_pipes_are_skipped(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "occupations_en.csv")
     assert open_tree(tmp_path, "an export").names == ()
 
@@ -157,18 +157,18 @@ METHODS = [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.
 
 
 @pytest.mark.parametrize("method", METHODS, ids=["stored", "deflated", "bzip2", "lzma"])
-def test_any_damaged_byte(tmp_path: Path, method: int) -> None:
-    """Read, or refused with one line: nothing else, whatever is changed."""
+def test_zip_with_any_damaged_byte(tmp_path: Path, method: int) -> None:
+    """The file is either read, or refused with a SourceError that names it."""
     path = tmp_path / "f.zip"
     with zipfile.ZipFile(path, "w", method) as target:
         target.writestr("occupations_de.csv", "title\nKöchin\n" * 5)
         target.writestr("ä.txt", "x")
     whole = path.read_bytes()
     refused = 0
-    for place in range(len(whole)):
+    for position in range(len(whole)):
         for bits in (1, 0xFF):
             altered = bytearray(whole)
-            altered[place] ^= bits
+            altered[position] ^= bits
             path.write_bytes(altered)
             try:
                 tree = open_tree(path, "an export")

@@ -1,4 +1,4 @@
-"""CSV rows: line numbers, and what a bad one costs."""
+"""CSV rows: line numbers, and which rows a bad row affects."""
 
 import csv
 import io
@@ -17,7 +17,7 @@ def parse(text: str, delimiter: str = ",") -> list[Cells]:
     return list(read_cells(iter(text.splitlines(keepends=True)), delimiter))
 
 
-def test_lines_are_those_of_the_file() -> None:
+def test_line_numbers_count_lines_of_the_file() -> None:
     rows = parse('id,labels\n1,"nurse\nstaff nurse"\n\n2,cook\n')
     assert rows == [
         Cells(1, ["id", "labels"]),
@@ -26,7 +26,7 @@ def test_lines_are_those_of_the_file() -> None:
     ]
 
 
-def test_an_open_quotation_mark_costs_one_line() -> None:
+def test_an_unclosed_quotation_mark_costs_one_line() -> None:
     rows = parse('id,label\n1,"nurse\n2,cook\n3,"waiter"\n')
     assert [(row.line, bool(row.problem)) for row in rows] == [
         (1, False), (2, True), (3, False), (4, False),
@@ -58,13 +58,13 @@ def test_empty_file() -> None:
         read_header(iter([]), "t.csv", ["title"])
 
 
-def test_missing_column_lists_those_there() -> None:
+def test_missing_column_lists_the_available_columns() -> None:
     with pytest.raises(SourceFormatError, match="no column 'title': its columns are 'id', 'name'"):
         read_header(iter(parse("id, name \n")), "t.csv", ["title"])
 
 
 def test_broken_header() -> None:
-    with pytest.raises(SourceFormatError, match="line 1 is broken quoting"):
+    with pytest.raises(SourceFormatError, match="line 1: broken quoting"):
         read_header(iter(parse('"id" x,name\n')), "t.csv", ["id"])
 
 
@@ -79,21 +79,21 @@ def test_broken_header() -> None:
         max_size=6,
     )
 )
-def test_good_rows_come_back(table: list[list[str]]) -> None:
+def test_written_rows_are_read_back(table: list[list[str]]) -> None:
     out = io.StringIO(newline="")
     csv.writer(out, quoting=csv.QUOTE_ALL).writerows(table)
     lines = io.StringIO(out.getvalue(), newline="")
     assert [row.cells for row in read_cells(iter(lines), ",")] == table
 
 
-def test_a_row_that_never_ends_costs_one_line() -> None:
+def test_a_row_without_end_costs_one_line() -> None:
     rows = parse('id,label\n2,"cook\n' + "3,waiter\n" * MAX_ROW_LINES)
     assert rows[1] == Cells(2, ['2,"cook\n'], "broken quoting (no end within 1,000 lines)")
     assert rows[2:] == [Cells(line, ["3", "waiter"]) for line in range(3, 3 + MAX_ROW_LINES)]
 
 
-def test_marks_lost_at_both_ends_take_no_square_of_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each line leaves a quotation open that could go on to the end of the file."""
+def test_many_unclosed_quotation_marks_take_linear_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each line opens a quotation that could run to the end of the file."""
     step = files._Lines.__next__
     steps = 0
 

@@ -1,3 +1,5 @@
+"""Downloads from a local Zenodo server: verification, resumption, retries, damaged files."""
+
 import hashlib
 import json
 import os
@@ -37,7 +39,7 @@ def zenodo() -> Iterator[Zenodo]:
 
 @pytest.fixture
 def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """Nothing waits; what would have been waited for."""
+    """Replace sleeping by a list of the pauses in seconds."""
     pauses: list[float] = []
     monkeypatch.setattr(time, "sleep", pauses.append)
     return pauses
@@ -53,7 +55,7 @@ def partial(zenodo: Zenodo, folder: Path) -> Path:
 
 
 def in_chunks(arrived: int) -> int:
-    """What is saved of a connection that breaks after so many bytes."""
+    """Number of bytes saved from a connection that breaks after ``arrived`` bytes."""
     return arrived // CHUNK * CHUNK
 
 
@@ -62,8 +64,8 @@ def leave_partial(zenodo: Zenodo, folder: Path, content: bytes) -> None:
     partial(zenodo, folder).write_bytes(content)
 
 
-def is_whole(fetched: Fetched, folder: Path) -> bool:
-    """The file is right, and nothing but its receipt and hidden locks lies beside it."""
+def is_complete(fetched: Fetched, folder: Path) -> bool:
+    """The file is right, and only its receipt and hidden lock files are beside it."""
     assert fetched.path == folder / NAME
     assert fetched.path.read_bytes() == CONTENT
     assert not list(folder.glob("*.partial")) and not list(folder.glob(".*.partial"))
@@ -71,7 +73,7 @@ def is_whole(fetched: Fetched, folder: Path) -> bool:
     return True
 
 
-def test_what_is_fetched_by_default() -> None:
+def test_the_talentclef_file() -> None:
     assert TALENTCLEF_2025.record_url == "https://zenodo.org/api/records/15292308"
     assert "https://zenodo.org/records/15292308" in TALENTCLEF_2025.by_hand
     assert TALENTCLEF_2025.name == "TaskA.zip"
@@ -79,7 +81,7 @@ def test_what_is_fetched_by_default() -> None:
 
 def test_a_file_and_its_receipt(zenodo: Zenodo, folder: Path) -> None:
     fetched = fetch(zenodo.file, folder)
-    assert is_whole(fetched, folder)
+    assert is_complete(fetched, folder)
     assert fetched.downloaded
     receipt = json.loads((folder / f"{NAME}.json").read_text())
     assert receipt.pop("verified_at").endswith("+00:00")
@@ -93,10 +95,10 @@ def test_a_file_and_its_receipt(zenodo: Zenodo, folder: Path) -> None:
     assert zenodo.asked == [None]
 
 
-def test_another_download_that_does_not_end(
+def test_waiting_for_another_download_times_out(
     zenodo: Zenodo, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ingest.download._OTHER_DOWNLOAD_S", 0.1)
+    monkeypatch.setattr("ingest.download._LOCK_TIMEOUT_S", 0.1)
     with (
         file_lock(folder / f".{NAME}.lock", "the download", 0, DownloadFailed),
         pytest.raises(DownloadFailed, match=f"{NAME} is locked by process {os.getpid()} "),
@@ -104,7 +106,7 @@ def test_another_download_that_does_not_end(
         fetch(zenodo.file, folder)
 
 
-def test_a_second_call_asks_nobody(zenodo: Zenodo, folder: Path) -> None:
+def test_a_second_call_needs_no_network(zenodo: Zenodo, folder: Path) -> None:
     first = fetch(zenodo.file, folder)
     zenodo.requests.clear()
     said: list[str] = []
@@ -114,24 +116,24 @@ def test_a_second_call_asks_nobody(zenodo: Zenodo, folder: Path) -> None:
     assert (zenodo.requests, said) == ([], [])
 
 
-def test_a_file_put_there_by_hand_is_compared_with_the_record(zenodo: Zenodo, folder: Path) -> None:
+def test_a_file_downloaded_by_hand_is_verified(zenodo: Zenodo, folder: Path) -> None:
     folder.mkdir()
     (folder / NAME).write_bytes(CONTENT)
     fetched = fetch(zenodo.file, folder)
-    assert is_whole(fetched, folder)
+    assert is_complete(fetched, folder)
     assert not fetched.downloaded
     assert zenodo.asked == []
 
 
 @pytest.mark.parametrize("damaged", [CONTENT[:-1], CONTENT[::-1], b""])
-def test_a_damaged_file_is_said_and_fetched_again(
+def test_a_damaged_file_is_reported_and_downloaded_again(
     zenodo: Zenodo, folder: Path, damaged: bytes
 ) -> None:
     fetch(zenodo.file, folder)
     (folder / NAME).write_bytes(damaged)
     said: list[str] = []
     fetched = fetch(zenodo.file, folder, say=said.append)
-    assert is_whole(fetched, folder)
+    assert is_complete(fetched, folder)
     assert fetched.downloaded
     (line,) = said
     assert line.startswith(f"{folder / NAME} is damaged")
@@ -145,96 +147,94 @@ def test_a_damaged_receipt_is_written_again(zenodo: Zenodo, folder: Path, receip
     assert json.loads((folder / f"{NAME}.json").read_text())["sha256"] == first.sha256
 
 
-def test_a_broken_connection_is_gone_on_with(
-    zenodo: Zenodo, folder: Path, pauses: list[float]
-) -> None:
+def test_a_broken_connection_is_resumed(zenodo: Zenodo, folder: Path, pauses: list[float]) -> None:
     zenodo.ills = ["cut", "cut"]
-    assert is_whole(fetch(zenodo.file, folder), folder)
+    assert is_complete(fetch(zenodo.file, folder), folder)
     first = in_chunks(HALF)
     second = first + in_chunks((len(CONTENT) - first) // 2)
     assert zenodo.asked == [None, f"bytes={first}-", f"bytes={second}-"]
     assert pauses == [1, 2]
 
 
-def test_a_broken_connection_on_every_attempt_keeps_what_arrived(
+def test_a_download_interrupted_on_every_attempt_is_kept(
     zenodo: Zenodo, folder: Path, pauses: list[float]
 ) -> None:
     zenodo.ills = ["cut"] * ATTEMPTS
-    with pytest.raises(DownloadFailed, match=r"broke off 5 times.*run the command again.*by hand"):
+    with pytest.raises(DownloadFailed, match=r"interrupted 5 times.*try again to resume.*by hand"):
         fetch(zenodo.file, folder)
     assert pauses == [1, 2, 3, 4]
     assert not (folder / NAME).exists()
     arrived = partial(zenodo, folder).stat().st_size
     assert HALF < arrived < len(CONTENT)
-    assert is_whole(fetch(zenodo.file, folder), folder)
+    assert is_complete(fetch(zenodo.file, folder), folder)
     assert zenodo.asked[-1] == f"bytes={arrived}-"
 
 
 def test_a_server_that_ignores_ranges(zenodo: Zenodo, folder: Path, pauses: list[float]) -> None:
     zenodo.ills = ["cut", "no-range"]
-    assert is_whole(fetch(zenodo.file, folder), folder)
+    assert is_complete(fetch(zenodo.file, folder), folder)
     assert zenodo.asked == [None, f"bytes={in_chunks(HALF)}-"]
 
 
 @pytest.mark.parametrize("ill", ["moved", 416])
-def test_a_range_that_is_not_given_begins_anew(
+def test_a_refused_or_wrong_range_restarts_the_download(
     zenodo: Zenodo, folder: Path, pauses: list[float], ill: str | int
 ) -> None:
     leave_partial(zenodo, folder, CONTENT[:1000])
     zenodo.ills = [ill]
-    assert is_whole(fetch(zenodo.file, folder), folder)
+    assert is_complete(fetch(zenodo.file, folder), folder)
     assert zenodo.asked == ["bytes=1000-", None]
 
 
-def test_a_partial_file_of_other_bytes_begins_anew(
+def test_a_wrong_partial_file_restarts_the_download(
     zenodo: Zenodo, folder: Path, pauses: list[float]
 ) -> None:
     leave_partial(zenodo, folder, b"x" * 1000)
-    assert is_whole(fetch(zenodo.file, folder), folder)
+    assert is_complete(fetch(zenodo.file, folder), folder)
     assert zenodo.asked == ["bytes=1000-", None]
 
 
-def test_a_partial_file_that_is_complete_is_not_asked_for(zenodo: Zenodo, folder: Path) -> None:
+def test_a_complete_partial_file_is_not_downloaded(zenodo: Zenodo, folder: Path) -> None:
     leave_partial(zenodo, folder, CONTENT)
-    assert is_whole(fetch(zenodo.file, folder), folder)
+    assert is_complete(fetch(zenodo.file, folder), folder)
     assert zenodo.asked == []
 
 
-def test_a_partial_file_that_is_too_long_begins_anew(zenodo: Zenodo, folder: Path) -> None:
+def test_an_overlong_partial_file_restarts_the_download(zenodo: Zenodo, folder: Path) -> None:
     leave_partial(zenodo, folder, CONTENT + b"x")
-    assert is_whole(fetch(zenodo.file, folder), folder)
+    assert is_complete(fetch(zenodo.file, folder), folder)
     assert zenodo.asked == [None]
 
 
 @pytest.mark.parametrize("content", [b"", CONTENT[:HALF], CONTENT], ids=["empty", "half", "whole"])
 @pytest.mark.parametrize("plant", [Path.symlink_to, Path.hardlink_to])
-def test_a_link_in_its_place_is_not_followed(
+def test_a_link_instead_of_the_partial_file_is_refused(
     zenodo: Zenodo, folder: Path, tmp_path: Path, content: bytes, plant: Callable[..., None]
 ) -> None:
     folder.mkdir()
     precious = tmp_path / "precious"
     precious.write_bytes(content)
     plant(partial(zenodo, folder), precious)
-    with pytest.raises(DownloadFailed, match=r"\.partial is no file .* a link .*: delete it"):
+    with pytest.raises(DownloadFailed, match=r"\.partial is a link .*: delete it"):
         fetch(zenodo.file, folder)
     assert precious.read_bytes() == content
     assert not (folder / NAME).exists()
 
 
-def test_a_link_that_comes_meanwhile_is_not_followed(
+def test_a_link_made_during_the_download_is_not_followed(
     zenodo: Zenodo, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder.mkdir()
     precious = tmp_path / "precious"
     precious.write_bytes(b"precious")
     partial(zenodo, folder).symlink_to(precious)
-    monkeypatch.setattr("ingest.download._Resuming._left", lambda self: 0)
+    monkeypatch.setattr("ingest.download._ResumingDownloader._partial_size", lambda self: 0)
     with pytest.raises(DownloadFailed, match="cannot be written"):
         fetch(zenodo.file, folder)
     assert precious.read_bytes() == b"precious"
 
 
-def test_a_receipt_follows_no_link(zenodo: Zenodo, folder: Path, tmp_path: Path) -> None:
+def test_writing_the_receipt_follows_no_link(zenodo: Zenodo, folder: Path, tmp_path: Path) -> None:
     folder.mkdir()
     precious = tmp_path / "precious"
     precious.write_bytes(b"precious")
@@ -243,7 +243,7 @@ def test_a_receipt_follows_no_link(zenodo: Zenodo, folder: Path, tmp_path: Path)
     assert precious.read_bytes() == b"precious"
 
 
-def test_a_file_that_changed_is_not_mixed_with_the_one_before(
+def test_a_partial_file_of_another_version_is_not_resumed(
     zenodo: Zenodo, folder: Path, pauses: list[float]
 ) -> None:
     leave_partial(zenodo, folder, CONTENT[:1000])
@@ -255,16 +255,16 @@ def test_a_file_that_changed_is_not_mixed_with_the_one_before(
 
 
 @pytest.mark.parametrize("status", [500, 503, 429])
-def test_a_busy_server_is_asked_again(
+def test_a_request_to_a_busy_server_is_repeated(
     zenodo: Zenodo, folder: Path, pauses: list[float], status: int
 ) -> None:
     zenodo.ills = [status] * (ATTEMPTS - 1)
     zenodo.record_ills = [status] * (ATTEMPTS - 1)
-    assert is_whole(fetch(zenodo.file, folder), folder)
-    assert pauses == [1, 2, 4, 1, 2, 4]  # the first repetition is immediate
+    assert is_complete(fetch(zenodo.file, folder), folder)
+    assert pauses == [1, 2, 4, 1, 2, 4]  # The first repetition is immediate.
 
 
-def test_a_server_that_says_how_long_to_wait(
+def test_retry_after_is_followed_up_to_a_minute(
     zenodo: Zenodo, folder: Path, pauses: list[float]
 ) -> None:
     zenodo.record_ills, zenodo.retry_after = [429], "17"
@@ -277,7 +277,7 @@ def test_a_server_that_says_how_long_to_wait(
 
 
 @pytest.mark.parametrize(("status", "attempts"), [(503, ATTEMPTS), (404, 1), (403, 1)])
-def test_a_server_that_does_not_give_the_file(
+def test_an_error_status_for_the_file(
     zenodo: Zenodo, folder: Path, pauses: list[float], status: int, attempts: int
 ) -> None:
     zenodo.ills = [status] * 100
@@ -287,29 +287,27 @@ def test_a_server_that_does_not_give_the_file(
     assert not (folder / NAME).exists()
 
 
-def test_a_server_that_does_not_give_the_record(
-    zenodo: Zenodo, folder: Path, pauses: list[float]
-) -> None:
+def test_an_error_status_for_the_record(zenodo: Zenodo, folder: Path, pauses: list[float]) -> None:
     zenodo.record_ills = [500] * 100
     with pytest.raises(DownloadFailed, match=rf"records/15292308 answered 500 .*{BY_HAND}"):
         fetch(zenodo.file, folder)
     assert len(zenodo.requests) == ATTEMPTS
 
 
-def test_wrong_bytes_are_never_kept(zenodo: Zenodo, folder: Path, pauses: list[float]) -> None:
+def test_a_download_with_a_wrong_checksum_is_never_kept(
+    zenodo: Zenodo, folder: Path, pauses: list[float]
+) -> None:
     zenodo.ills = ["other"]
-    assert is_whole(fetch(zenodo.file, folder), folder)
+    assert is_complete(fetch(zenodo.file, folder), folder)
     (folder / NAME).unlink()
     zenodo.ills = ["other"] * 100
-    with pytest.raises(
-        DownloadFailed, match=f"gave 5 times other bytes than those of MD5 {zenodo.md5}"
-    ):
+    with pytest.raises(DownloadFailed, match=rf"a damaged file 5 times \(.* is {zenodo.md5}\)"):
         fetch(zenodo.file, folder)
     assert [p.name for p in folder.iterdir() if p.name[0] != "."] == [f"{NAME}.json"]
     assert not partial(zenodo, folder).exists()
 
 
-def test_wrong_bytes_do_not_take_the_place_of_what_is_there(
+def test_a_download_with_a_wrong_checksum_replaces_nothing(
     zenodo: Zenodo, folder: Path, pauses: list[float]
 ) -> None:
     folder.mkdir()
@@ -320,26 +318,24 @@ def test_wrong_bytes_do_not_take_the_place_of_what_is_there(
     assert (folder / NAME).read_bytes() == b"of my own"
 
 
-def test_a_body_without_end_is_cut(zenodo: Zenodo, folder: Path, pauses: list[float]) -> None:
+def test_an_endless_body_is_cut_off(zenodo: Zenodo, folder: Path, pauses: list[float]) -> None:
     zenodo.ills = ["endless"]
-    assert is_whole(fetch(zenodo.file, folder), folder)
+    assert is_complete(fetch(zenodo.file, folder), folder)
     assert zenodo.asked == [None, None]
-    assert zenodo.sent < 100  # what fits into the buffers of the connection
+    assert zenodo.sent < 100  # Only the data in the buffers of the connection was sent.
 
 
 @pytest.mark.parametrize(
     ("record", "message"),
     [
         ({"files": [{"key": "TaskC.zip"}]}, f"has no {NAME}, its files are TaskC.zip"),
-        (b"<html>please log in</html>", "no record of Zenodo's"),
-        ({"files": [{"key": NAME}]}, "no record of Zenodo's .KeyError: 'checksum'"),
-        ({"message": "gone"}, "no record of Zenodo's .KeyError: 'files'"),
-        ({"files": [{"key": NAME, "checksum": "sha1:00"}]}, "'sha1:00' and no MD5"),
+        (b"<html>please log in</html>", "no Zenodo record"),
+        ({"files": [{"key": NAME}]}, "no Zenodo record, KeyError: 'checksum'"),
+        ({"message": "gone"}, "no Zenodo record, KeyError: 'files'"),
+        ({"files": [{"key": NAME, "checksum": "sha1:00"}]}, "'sha1:00', not an MD5"),
     ],
 )
-def test_a_record_that_does_not_tell(
-    zenodo: Zenodo, folder: Path, record: object, message: str
-) -> None:
+def test_an_unusable_record(zenodo: Zenodo, folder: Path, record: object, message: str) -> None:
     zenodo.record = record
     with pytest.raises(DownloadFailed, match=f"{message}.*{BY_HAND}"):
         fetch(zenodo.file, folder)
@@ -349,13 +345,15 @@ def test_no_network(folder: Path, pauses: list[float]) -> None:
     nobody = ZenodoFile(15292308, NAME, "jobsearch eval talentclef", "http://127.0.0.1:9")
     with pytest.raises(DownloadFailed, match=rf"cannot be reached .ConnectionError.*{BY_HAND}"):
         fetch(nobody, folder)
-    assert pauses == [1]  # three attempts, the second at once
+    assert pauses == [1]  # Three attempts; the second is immediate.
     assert not folder.exists()
 
 
-def test_a_folder_that_cannot_be_written_to(zenodo: Zenodo, tmp_path: Path) -> None:
+def test_an_unwritable_folder(zenodo: Zenodo, tmp_path: Path) -> None:
     (tmp_path / "data").write_text("a file")
-    with pytest.raises(DownloadFailed, match=r"data/TaskA\.zip cannot be written .*another folder"):
+    with pytest.raises(
+        DownloadFailed, match=r"data/TaskA\.zip cannot be written .*another `folder`"
+    ):
         fetch(zenodo.file, tmp_path / "data")
     (tmp_path / "folder" / NAME).mkdir(parents=True)
     with pytest.raises(DownloadFailed, match=r"TaskA\.zip cannot be written \(Is a directory\)"):
@@ -373,11 +371,11 @@ def test_a_full_disk(zenodo: Zenodo, folder: Path) -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert not (folder / NAME).exists()
     assert len(zenodo.asked) == 1
-    assert is_whole(fetch(zenodo.file, folder), folder)
+    assert is_complete(fetch(zenodo.file, folder), folder)
     assert zenodo.asked[-1] == f"bytes={HALF}-"
 
 
-def test_two_at_once_download_once(zenodo: Zenodo, folder: Path) -> None:
+def test_two_concurrent_calls_download_once(zenodo: Zenodo, folder: Path) -> None:
     zenodo.ills = ["hang"]
     done: list[Fetched] = []
     threads = [
@@ -386,7 +384,7 @@ def test_two_at_once_download_once(zenodo: Zenodo, folder: Path) -> None:
     for thread in threads:
         thread.start()
     assert zenodo.halfway.wait(10)
-    # Both have read the record: one is downloading, the other waits for it.
+    # Both have read the record; one is downloading, and the other waits for it.
     for _ in range(200):
         if len(zenodo.requests) == 3:
             break
@@ -395,15 +393,15 @@ def test_two_at_once_download_once(zenodo: Zenodo, folder: Path) -> None:
     for thread in threads:
         thread.join(30)
     assert sorted(fetched.downloaded for fetched in done) == [False, True]
-    assert is_whole(done[0], folder)
-    # The one that hung ended early, and was gone on with by the same.
+    assert is_complete(done[0], folder)
+    # The download that hung was cut off, and the same thread resumed it.
     assert len(zenodo.asked) == 2
 
 
-def test_a_killed_download_is_gone_on_with(zenodo: Zenodo, folder: Path) -> None:
+def test_a_killed_download_is_resumed(zenodo: Zenodo, folder: Path) -> None:
     zenodo.ills = ["hang"]
     code = (
-        "import sys; from ingest.download import fetch; from ingest.download import ZenodoFile; "
+        "import sys; from ingest.download import ZenodoFile, fetch; "
         f"fetch(ZenodoFile(15292308, '{NAME}', '', sys.argv[1]), sys.argv[2])"
     )
     child = subprocess.Popen(
@@ -421,5 +419,5 @@ def test_a_killed_download_is_gone_on_with(zenodo: Zenodo, folder: Path) -> None
     arrived = partial(zenodo, folder).stat().st_size
     assert 0 < arrived <= HALF
     assert [p.name for p in folder.iterdir() if p.name[0] != "."] == []
-    assert is_whole(fetch(zenodo.file, folder), folder)
+    assert is_complete(fetch(zenodo.file, folder), folder)
     assert zenodo.asked == [None, f"bytes={arrived}-"]

@@ -1,4 +1,4 @@
-"""Slash forms: what is split, and above all what is not."""
+"""Slash forms: labels that are split, and labels that must not be split."""
 
 from pathlib import Path
 
@@ -84,28 +84,30 @@ def test_gendered_pairs_are_split(language: str, label: str, expected: tuple[str
         ("en", "Cat C/C+E instructor"),
         ("es", "jefe de equipo de operadores de impresión/encuadernación"),
         ("es", "/vendedora especializada en ropa"),
-        # "director técnica" would be wrong Spanish
+        # "director técnica" would be wrong Spanish.
         ("es", "director técnico/técnica"),
         ("de", "Import-/Exportmanager für Getränke"),
         ("de", "Tourbegleiter Naturpark/Freizeitpark"),
         ("de", "Ausbilder für Berufskraftfahrer/innen"),
         ("de", "Güte- und Materialprüferin/Qualitätsfachfrau"),
-        # short for "technische Leiterin", which the rule cannot know
+        # The feminine title is "technische Leiterin", which the rule cannot know.
         ("de", "technischer Leiter/in"),
-        # the feminine of Koch is Köchin
+        # The feminine form of Koch is Köchin.
         ("de", "Koch/in"),
         ("fr", "acteur/actrice"),
         ("de", "/"),
     ],
 )
-def test_what_is_no_pair_stays_whole(language: str, label: str) -> None:
+def test_other_labels_with_a_slash_stay_whole(language: str, label: str) -> None:
     assert split_forms(label, language) == ()
 
 
 @pytest.mark.parametrize(
     ("language", "split", "with_slash"), [("en", 22, 94), ("es", 2436, 2454), ("de", 2971, 3171)]
 )
-def test_counts_on_esco(esco: Path, language: str, split: int, with_slash: int) -> None:
+def test_number_of_split_labels_in_esco(
+    esco: Path, language: str, split: int, with_slash: int
+) -> None:
     source = EscoSource(esco, languages=[language])
     assert source.languages == (language,)
     path = esco / language / f"occupations_{language}.csv"
@@ -130,7 +132,7 @@ def test_counts_on_esco(esco: Path, language: str, split: int, with_slash: int) 
         ),
         ("de", ["Ärztin", "Arzt", "Tierarzt"], [("Arzt", "Ärztin")]),
         ("de", ["zweite Köchin", "zweiter Koch"], [("zweiter Koch", "zweite Köchin")]),
-        # The genders must not cross, and a title stands in one pair only.
+        # All words must change gender in the same direction. A title is in one pair only.
         ("de", ["zweiter Köchin", "zweite Koch"], []),
         ("es", ["actor", "actora", "actriz"], [("actor", "actora")]),
         ("en", ["waiter", "waitress", "cook"], [("waiter", "waitress")]),
@@ -138,8 +140,6 @@ def test_counts_on_esco(esco: Path, language: str, split: int, with_slash: int) 
         ("de", ["Koch", "Koch"], []),
     ],
 )
-def test_pairs_among_titles(
-    language: str, titles: list[str], expected: list[tuple[str, str]]
-) -> None:
+def test_find_form_pairs(language: str, titles: list[str], expected: list[tuple[str, str]]) -> None:
     assert find_form_pairs(titles, language) == expected
     assert find_form_pairs(reversed(titles), language) == expected

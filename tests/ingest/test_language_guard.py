@@ -1,4 +1,4 @@
-"""The language guard, on real titles: it never refuses a right batch nor passes a wrong one."""
+"""The language guard on real titles: it refuses no right batch and passes no wrong batch."""
 
 import random
 import tempfile
@@ -60,15 +60,15 @@ def test_real_titles(real_sets: dict[tuple[str, str], list[str]], size: int, cas
     for (language, origin), titles in real_sets.items():
         for _ in range(2):
             batch = [CASES[case](t) for t in rng.sample(titles, min(size, len(titles)))]
-            found = {claimed for claimed in LANGUAGES if not refused(batch, claimed)}
-            # at 20 titles one wrong batch in thousands may pass, but never a right one be refused
-            assert language in found, origin
-            assert found == {language} or size == 20, origin
+            accepted = {claimed for claimed in LANGUAGES if not refused(batch, claimed)}
+            # With 20 titles, one wrong batch in thousands may pass. No right batch is refused.
+            assert language in accepted, origin
+            assert accepted == {language} or size == 20, origin
 
 
 @cache
-def fakers_titles(locale: str) -> tuple[str, ...]:
-    """The job titles that Faker has for a country, a batch of them."""
+def faker_titles(locale: str) -> tuple[str, ...]:
+    """50 of the job titles that Faker has for a country."""
     pytest.importorskip("faker", reason="Faker is not installed: pip install 'jobsearch[test]'")
     provider = import_module(f"faker.providers.job.{locale}").Provider
     names = ("jobs", "jobs_male", "jobs_female")
@@ -77,11 +77,11 @@ def fakers_titles(locale: str) -> tuple[str, ...]:
 
 
 @pytest.mark.parametrize("locale", LOCALES)
-def test_languages_near_and_far(locale: str) -> None:
-    """Czech is not Slovak, nor Portuguese Spanish."""
-    titles = list(fakers_titles(locale))
-    passed = {other for other in LOCALES if not refused(titles, other[:2])}
-    assert passed == {locale}
+def test_similar_languages_are_told_apart(locale: str) -> None:
+    """The languages include Czech and Slovak, Portuguese and Spanish."""
+    titles = list(faker_titles(locale))
+    accepted = {other for other in LOCALES if not refused(titles, other[:2])}
+    assert accepted == {locale}
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -92,16 +92,16 @@ def test_the_sample(language: str, claimed: str) -> None:
     assert refused(titles[::7][:60], claimed) == (language != claimed)
 
 
-def test_the_message_has_the_figures() -> None:
+def test_the_message_counts_titles_by_language() -> None:
     titles = titles_of(SampleSource(), "en")
     with pytest.raises(
         LanguageMismatch,
-        match=r"^jobs: of 200 titles 1\d\d look English and \d Spanish, .*--language-check off",
+        match=r"^jobs: of 200 titles 1\d\d look English and \d look Spanish, .*`language_check=F",
     ):
         check_titles(titles, "es", where="jobs")
 
 
-def test_few_titles_are_refused_only_if_plain() -> None:
+def test_few_titles_are_refused_only_if_clearly_wrong() -> None:
     assert not refused(["Manager", "Controller"], "de")
     assert not refused(["chef", "actor", "director"], "es")
     assert refused(
@@ -110,12 +110,12 @@ def test_few_titles_are_refused_only_if_plain() -> None:
     )  # fmt: skip
 
 
-def test_one_word_again_and_again_tells_little() -> None:
-    # "clerk" alone looks Turkish
+def test_one_repeated_word_is_not_enough() -> None:
+    # "clerk" alone looks Turkish.
     assert not refused([f"clerk {n}" for n in range(40)], "en")
 
 
-def test_half_english_is_no_mistake() -> None:
+def test_titles_half_in_english_are_accepted() -> None:
     sample = SampleSource()
     german, english = titles_of(sample, "de")[:80], titles_of(sample, "en")[:70]
     assert not refused([*german, *english], "de")
@@ -131,7 +131,7 @@ def test_the_sample_of_titles_is_fixed() -> None:
     assert len(set(messages)) == 1
 
 
-def test_nothing_to_compare() -> None:
+def test_no_titles_and_an_unknown_language() -> None:
     assert check_titles([], "en", where="jobs")
     assert not check_titles(["nuqneH"], "xx", where="jobs")
 

@@ -1,4 +1,4 @@
-"""Embedding in parts, by other processes, and storing them; snapshots; other stores."""
+"""Embedding in parts by other processes, loading the parts, snapshots, and migration."""
 
 import json
 import subprocess
@@ -50,7 +50,7 @@ def embed_part(
 
 
 def contents(store: Store, name: str) -> dict[str, tuple[dict[str, str], Vectors]]:
-    """Id -> payload without the run, and vector."""
+    """Payload, without the run id, and vector of each point, by its id."""
     return {
         point_id: ({k: v for k, v in payload.items() if k != "run_id"}, vector)
         for points in store.scroll(name)
@@ -61,6 +61,7 @@ def contents(store: Store, name: str) -> dict[str, tuple[dict[str, str], Vectors
 
 
 def same(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Whether two results of ``contents`` are equal, apart from rounding."""
     return one.keys() == other.keys() and all(
         one[i][0] == other[i][0] and np.allclose(one[i][1], other[i][1], atol=1e-6) for i in one
     )
@@ -68,14 +69,14 @@ def same(one: dict[str, Any], other: dict[str, Any]) -> bool:
 
 @pytest.fixture
 def parts(tmp_path: Path, esco_source: EscoSource, make_encoder: Any) -> Path:
-    """The English titles in three parts."""
+    """Folder with the English titles in three parts."""
     folder = tmp_path / "parts"
     for part in (1, 2, 3):
         embed_part(esco_source, "en", make_encoder(), folder, part=part, parts=3)
     return folder
 
 
-def test_parts_make_what_an_ingest_makes(
+def test_loaded_parts_equal_an_ingest(
     parts: Path, store: Store, tmp_path: Path, esco_source: EscoSource, encoder: Any
 ) -> None:
     with closing(open_store(str(tmp_path / "other"))) as other:
@@ -89,11 +90,11 @@ def test_parts_make_what_an_ingest_makes(
     assert store.verify(ALIAS) == []
     run_ids = {p["run_id"] for points in store.scroll(ALIAS) for p in points.payloads}
     assert run_ids == {summary.collection.rsplit("__", 1)[1]}
-    # To an ingest it is as if it had been ingested.
+    # A later ingest finds the titles already stored.
     assert ingest(esco_source, "en", store, encoder).unchanged
 
 
-def test_no_text_is_embedded_by_two(
+def test_no_text_is_embedded_twice(
     tmp_path: Path, esco_source: EscoSource, make_encoder: Any
 ) -> None:
     encoders = [make_encoder() for _ in range(3)]
@@ -116,9 +117,11 @@ def test_two_worker_processes(tmp_path: Path, builtin: Encoder) -> None:
         subprocess.Popen([*command, *options, "--part", f"{part}/2"], stdout=subprocess.PIPE)
         for part in (1, 2)
     ]
-    told = [json.loads(worker.communicate(timeout=120)[0])["embedded"][0] for worker in workers]
+    summaries = [
+        json.loads(worker.communicate(timeout=120)[0])["embedded"][0] for worker in workers
+    ]
     assert [worker.returncode for worker in workers] == [0, 0]
-    assert sum(each["points"] for each in told) == told[0]["total_points"]
+    assert sum(each["points"] for each in summaries) == summaries[0]["total_points"]
     with closing(open_store(":memory:")) as store, closing(open_store(":memory:")) as other:
         loaded = load_parts(find_point_files(folder), store, builtin)
         ingested = ingest(SampleSource(), "de", other, builtin)
@@ -136,16 +139,16 @@ def test_other_sources_are_kept(parts: Path, store: Store, tmp_path: Path, encod
     assert store.count(ALIAS, Filters(sources=("mine",))) == 2
 
 
-def without_a_part(parts: Path) -> None:
+def missing_part(parts: Path) -> None:
     next(parts.glob("*00002-of*")).unlink()
 
 
-def with_a_part_twice(parts: Path) -> None:
+def repeated_part(parts: Path) -> None:
     first = next(parts.glob("*00001-of*"))
     (parts / "copy.parquet").write_bytes(first.read_bytes())
 
 
-def with_a_part_of_another_model(parts: Path) -> None:
+def part_of_another_model(parts: Path) -> None:
     path = next(parts.glob("*00001-of*"))
     part = PointFile(path)
     points, metadata = list(part.batches()), part.header.metadata
@@ -153,51 +156,51 @@ def with_a_part_of_another_model(parts: Path) -> None:
     write_point_file(path, replace(part.header, metadata=other), points)
 
 
-def with_a_part_that_lost_points(parts: Path) -> None:
+def part_with_a_missing_point(parts: Path) -> None:
     rewrite(next(parts.glob("*00001-of*")), lambda table: table.slice(1))
 
 
-def with_a_part_cut_short(parts: Path) -> None:
+def truncated_part(parts: Path) -> None:
     path = next(parts.glob("*00001-of*"))
     path.write_bytes(path.read_bytes()[:-100])
 
 
-def with_a_part_altered(parts: Path) -> None:
+def altered_part(parts: Path) -> None:
     path = next(parts.glob("*00001-of*"))
     data = bytearray(path.read_bytes())
     data[data.index(np.array(next(PointFile(path).batches()).vectors[0, :4]).tobytes())] ^= 255
     path.write_bytes(data)
 
 
-def test_no_altered_byte_goes_unnoticed(parts: Path) -> None:
+def test_no_altered_byte_is_read_as_data(parts: Path) -> None:
     path = next(parts.glob("*00001-of*"))
     data = path.read_bytes()
     expected = [(b.ids, b.vectors.tolist(), b.payloads) for b in PointFile(path).batches()]
-    noticed = 0
-    for place in range(0, len(data), 37):
-        path.write_bytes(data[:place] + bytes([data[place] ^ 255]) + data[place + 1 :])
+    refused = 0
+    for position in range(0, len(data), 37):
+        path.write_bytes(data[:position] + bytes([data[position] ^ 255]) + data[position + 1 :])
         try:
-            found = [(b.ids, b.vectors.tolist(), b.payloads) for b in PointFile(path).batches()]
+            read = [(b.ids, b.vectors.tolist(), b.payloads) for b in PointFile(path).batches()]
         except JobSearchError:
-            noticed += 1
+            refused += 1
         else:
-            assert found == expected
-    assert noticed > len(data) / 37 / 2
+            assert read == expected
+    assert refused > len(data) / 37 / 2
 
 
-def with_a_foreign_file(parts: Path) -> None:
+def foreign_file(parts: Path) -> None:
     parquet.write_table(pa.table({"title": ["cook"]}), parts / "foreign.parquet")
 
 
-def with_an_empty_title(parts: Path) -> None:
+def missing_title(parts: Path) -> None:
     change_column(next(parts.glob("*00001-of*")), "title", None)
 
 
-def with_another_language(parts: Path) -> None:
+def wrong_language(parts: Path) -> None:
     change_column(next(parts.glob("*00001-of*")), "language", "de")
 
 
-def with_vectors_mixed_up(parts: Path) -> None:
+def shifted_vectors(parts: Path) -> None:
     def roll(table: Any) -> Any:
         vectors = table.column("vector").combine_chunks()
         rolled = pa.concat_arrays([vectors.slice(1), vectors.slice(0, 1)])
@@ -208,11 +211,11 @@ def with_vectors_mixed_up(parts: Path) -> None:
 
 
 def change_header(path: Path, change: Callable[[dict[str, Any]], Any]) -> None:
-    """As another program would write it: without a checksum."""
+    """Write the file with a changed header and, like another program, without a checksum."""
     table = parquet.read_table(path)
-    described = json.loads(table.schema.metadata[b"jobsearch"])
-    change(described)
-    metadata = {"jobsearch": json.dumps(described)}
+    header = json.loads(table.schema.metadata[b"jobsearch"])
+    change(header)
+    metadata = {"jobsearch": json.dumps(header)}
     parquet.write_table(table.replace_schema_metadata(metadata), path)
 
 
@@ -231,33 +234,33 @@ def rewrite(path: Path, change: Callable[[Any], Any]) -> None:
     parquet.write_table(change(table).replace_schema_metadata(metadata), path)
 
 
-def with_parts_without_end(parts: Path) -> None:
+def huge_number_of_parts(parts: Path) -> None:
     for path in parts.glob("*.parquet"):
         change_header(path, lambda header: header.update(parts=10**12))
 
 
 @pytest.mark.parametrize(
-    ("spoil", "error", "said"),
+    ("damage", "error", "message"),
     [
-        (without_a_part, SourceFormatError, "lacks part 2 of 3"),
-        (with_a_part_twice, SourceFormatError, "has a part twice"),
-        (with_parts_without_end, SourceFormatError, "lacks part 4, 5, 6, 7, 8, 9, 10, 11 of 1000"),
-        (with_a_part_of_another_model, SourceFormatError, "are parts of different collections"),
-        (with_a_part_that_lost_points, SourceFormatError, "have 12 points, their headers say 13"),
-        (with_a_part_cut_short, SourceFormatError, "cut short or altered"),
-        (with_a_part_altered, SourceFormatError, "its checksum differs"),
-        (with_a_foreign_file, SourceFormatError, "does not say which collection"),
-        (with_an_empty_title, SourceFormatError, "without, or with another, title"),
-        (with_another_language, SourceFormatError, "language de"),
-        (with_vectors_mixed_up, CollectionMismatch, "has another vector for"),
+        (missing_part, SourceFormatError, "lacks part 2 of 3"),
+        (repeated_part, SourceFormatError, "has a part twice"),
+        (huge_number_of_parts, SourceFormatError, "lacks part 4, 5, 6, 7, 8, 9, 10, 11 of 1000"),
+        (part_of_another_model, SourceFormatError, "are parts of different collections"),
+        (part_with_a_missing_point, SourceFormatError, "have 12 points, their headers say 13"),
+        (truncated_part, SourceFormatError, "truncated or altered"),
+        (altered_part, SourceFormatError, "its checksum differs"),
+        (foreign_file, SourceFormatError, "is no point file"),
+        (missing_title, SourceFormatError, "has no title"),
+        (wrong_language, SourceFormatError, "has language de, not en"),
+        (shifted_vectors, CollectionMismatch, "has another vector for"),
     ],
     ids=lambda v: getattr(v, "__name__", ""),
 )
-def test_spoilt_parts_store_nothing(
-    parts: Path, store: Store, encoder: Any, spoil: Any, error: type[Exception], said: str
+def test_damaged_parts_store_nothing(
+    parts: Path, store: Store, encoder: Any, damage: Any, error: type[Exception], message: str
 ) -> None:
-    spoil(parts)
-    with pytest.raises(error, match=said) as caught:
+    damage(parts)
+    with pytest.raises(error, match=message) as caught:
         load_parts(find_point_files(parts), store, encoder)
     assert "\n" not in str(caught.value)
     assert (store.aliases(), store.collections()) == ({}, [])
@@ -284,7 +287,9 @@ def test_titles_in_another_language_are_refused(
     assert load_parts(find_point_files(tmp_path), store, encoder, language_check=False).points == 16
 
 
-def test_parts_that_are_not_there(tmp_path: Path, esco_source: EscoSource, encoder: Any) -> None:
+def test_missing_files_parts_and_languages(
+    tmp_path: Path, esco_source: EscoSource, encoder: Any
+) -> None:
     with pytest.raises(SourceNotFound, match="has no Parquet file"):
         find_point_files(tmp_path)
     with pytest.raises(SourceNotFound, match="does not exist"):
@@ -298,7 +303,7 @@ def test_parts_that_are_not_there(tmp_path: Path, esco_source: EscoSource, encod
         embed_part(esco_source, "en", encoder, tmp_path / "file")
 
 
-def test_a_share_without_titles(
+def test_parts_without_titles(
     tmp_path: Path, store: Store, esco_source: EscoSource, encoder: Any
 ) -> None:
     for part in range(1, 41):
@@ -309,7 +314,7 @@ def test_a_share_without_titles(
 # Snapshots
 
 
-def test_a_snapshot_goes_back(
+def test_restoring_a_snapshot(
     store: Store, tmp_path: Path, esco_source: EscoSource, encoder: Any
 ) -> None:
     first = ingest(esco_source, "en", store, encoder, storage=VectorStorage("int8"))
@@ -330,7 +335,9 @@ def test_a_snapshot_goes_back(
     assert store.rollback(ALIAS) == changed.collection
 
 
-def test_what_is_no_snapshot(parts: Path, store: Store, tmp_path: Path) -> None:
+def test_files_and_collections_without_a_snapshot(
+    parts: Path, store: Store, tmp_path: Path
+) -> None:
     with pytest.raises(SourceFormatError, match="no snapshot of a whole collection"):
         restore_snapshot(next(parts.glob("*00001-of*")), store)
     with pytest.raises(CollectionNotFound):
@@ -353,52 +360,52 @@ def test_what_is_no_snapshot(parts: Path, store: Store, tmp_path: Path) -> None:
     ],
     ids=str,
 )
-def test_an_alias_that_the_metadata_contradict(
+def test_an_alias_that_contradicts_the_metadata(
     store: Store, tmp_path: Path, esco_source: EscoSource, encoder: Any, alias: object
 ) -> None:
     path = tmp_path / "en.parquet"
     ingest(esco_source, "en", store, encoder)
     write_snapshot(store, ALIAS, path)
-    change_header(path, lambda described: described.update(alias=alias))
-    with pytest.raises(SourceFormatError, match=r"en\.parquet does not say which collection"):
+    change_header(path, lambda header: header.update(alias=alias))
+    with pytest.raises(SourceFormatError, match=r"en\.parquet is no point file"):
         restore_snapshot(path, store)
-    change_header(path, lambda described: described.update(alias="eval-x__en__fake__pretrained"))
+    change_header(path, lambda header: header.update(alias="eval-x__en__fake__pretrained"))
     assert restore_snapshot(path, store).points == 13
 
 
-def test_metadata_that_cannot_be(
+def test_invalid_metadata(
     store: Store, tmp_path: Path, esco_source: EscoSource, encoder: Any
 ) -> None:
     path = tmp_path / "en.parquet"
     ingest(esco_source, "en", store, encoder)
     write_snapshot(store, ALIAS, path)
-    change_header(path, lambda described: described["collection"].update(created_at="garbage"))
+    change_header(path, lambda header: header["collection"].update(created_at="garbage"))
     with pytest.raises(CollectionMismatch, match=r"en\.parquet: the collection's metadata cannot"):
         restore_snapshot(path, store)
     table = parquet.read_table(path)
     for header in ("[" * 200_000, '{"format": 1e999}'):
         parquet.write_table(table.replace_schema_metadata({"jobsearch": header}), path)
-        with pytest.raises(SourceFormatError, match=r"en\.parquet does not say which collection"):
+        with pytest.raises(SourceFormatError, match=r"en\.parquet is no point file"):
             restore_snapshot(path, store)
 
 
-@pytest.mark.parametrize("announced", [0, 12, 14])
-def test_a_snapshot_of_another_number_of_points(
-    store: Store, tmp_path: Path, esco_source: EscoSource, encoder: Any, announced: int
+@pytest.mark.parametrize("points", [0, 12, 14])
+def test_a_snapshot_with_a_wrong_number_of_points(
+    store: Store, tmp_path: Path, esco_source: EscoSource, encoder: Any, points: int
 ) -> None:
     path = tmp_path / "en.parquet"
     ingest(esco_source, "en", store, encoder)
     write_snapshot(store, ALIAS, path)
 
-    def announce(described: dict[str, Any]) -> None:
-        described["collection"]["expected_points"] = announced
+    def set_points(header: dict[str, Any]) -> None:
+        header["collection"]["expected_points"] = points
 
-    change_header(path, announce)
+    change_header(path, set_points)
     with pytest.raises(SourceFormatError, match="no snapshot of a whole collection"):
         restore_snapshot(path, store)
 
 
-def test_titles_that_would_unpack_to_far_more(
+def test_titles_that_would_unpack_to_gigabytes(
     tmp_path: Path, esco_source: EscoSource, encoder: Any, little_memory: Any
 ) -> None:
     embed_part(esco_source, "en", encoder, tmp_path)
@@ -407,10 +414,10 @@ def test_titles_that_would_unpack_to_far_more(
     rows = pa.array([0] * len(table), pa.int32())
     titles = pa.DictionaryArray.from_arrays(rows, pa.array([3_000_000 * "x"]))
     table = table.set_column(table.schema.get_field_index("title"), "title", titles)
-    described = table.schema.metadata[b"jobsearch"]
+    header = table.schema.metadata[b"jobsearch"]
     with parquet.ParquetWriter(path, table.schema, store_schema=False) as writer:
         writer.write_table(table)
-        writer.add_key_value_metadata({"jobsearch": described})
+        writer.add_key_value_metadata({"jobsearch": header})
     with (
         little_memory(),
         pytest.raises(SourceFormatError, match=r"\.parquet has 39 million characters in 13 points"),
@@ -418,18 +425,18 @@ def test_titles_that_would_unpack_to_far_more(
         list(PointFile(path).batches())
 
 
-def test_a_collection_that_loses_points_gives_no_snapshot(
+def test_a_collection_that_lost_points_gives_no_snapshot(
     store: Store, tmp_path: Path, esco_source: EscoSource, encoder: Any, monkeypatch
 ) -> None:
     ingest(esco_source, "en", store, encoder)
-    yesterday = tmp_path / "x.parquet"
-    write_snapshot(store, ALIAS, yesterday)
-    before = yesterday.read_bytes()
+    earlier = tmp_path / "x.parquet"
+    write_snapshot(store, ALIAS, earlier)
+    before = earlier.read_bytes()
     monkeypatch.setattr(store, "scroll", lambda name: iter(()))
-    for path in (yesterday, tmp_path / "new.parquet"):
+    for path in (earlier, tmp_path / "new.parquet"):
         with pytest.raises(StoreDamaged, match="gave 0 of its 13 points"):
             write_snapshot(store, ALIAS, path)
-    assert yesterday.read_bytes() == before
+    assert earlier.read_bytes() == before
     assert [path.name for path in tmp_path.glob("*parquet*")] == ["x.parquet"]
 
 
@@ -448,31 +455,31 @@ def test_a_snapshot_of_several_sources_is_no_part(
         assert len(other.describe(ALIAS).metadata.sources) == 2
 
 
-def test_a_build_begins_when_it_begins(
+def test_a_build_gets_its_own_start_time(
     parts: Path, store: Store, tmp_path: Path, encoder: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "en.parquet"
     old = "2020-01-01T00:00:00+00:00"
     for part in parts.glob("*.parquet"):
-        change_header(part, lambda described: described["collection"].update(created_at=old))
-    under_way = []
+        change_header(part, lambda header: header["collection"].update(created_at=old))
+    statuses = []
     upsert = store.upsert
 
     def watched(name: str, points: PointBatch) -> None:
         upsert(name, points)
-        under_way.append(store.describe(name).metadata.status)
+        statuses.append(store.describe(name).metadata.status)
         assert unused_builds(store.collections(), older_than_h=24, previous=False) == []
 
     monkeypatch.setattr(store, "upsert", watched)
     load_parts(find_point_files(parts), store, encoder)
     write_snapshot(store, ALIAS, path)
-    change_header(path, lambda described: described["collection"].update(created_at=old))
+    change_header(path, lambda header: header["collection"].update(created_at=old))
     restore_snapshot(path, store)
-    assert set(under_way) == {"building"}
+    assert set(statuses) == {"building"}
     assert old not in {info.metadata.created_at for info in store.collections()}
 
 
-# Another store
+# Migration
 
 
 def test_migrate(store: Store, esco_source: EscoSource, encoder: Any) -> None:
@@ -490,27 +497,27 @@ def test_every_batch_of_a_copy_is_compared(
     store: Store, esco_source: EscoSource, encoder: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ingest(esco_source, "en", store, encoder)
-    wanted = np.concatenate([batch.vectors for batch in store.scroll(ALIAS)])[[0, 3, 6, 9, 12]]
+    expected = np.concatenate([batch.vectors for batch in store.scroll(ALIAS)])[[0, 3, 6, 9, 12]]
     monkeypatch.setattr(store, "scroll", partial(store.scroll, batch_size=5))
     monkeypatch.setattr("ingest.transfer._COMPARED", 4)
     with closing(open_store(":memory:")) as other:
-        query, asked = other.query, []
+        query, queries = other.query, []
 
         def last_is_wrong(name: str, vectors: Vectors, **options: Any) -> Any:
-            asked.append(vectors)
-            found = query(name, vectors, **options)
-            # The first call is the check that every build makes.
-            return found if len(asked) < 4 else [row[1:] for row in found]
+            queries.append(vectors)
+            hits = query(name, vectors, **options)
+            # The first call is the self-check of every build.
+            return hits if len(queries) < 4 else [row[1:] for row in hits]
 
         monkeypatch.setattr(other, "query", last_is_wrong)
         with pytest.raises(StoreDamaged, match="give different hits for the copy"):
             migrate(store, ALIAS, other)
-        assert [len(vectors) for vectors in asked[1:]] == [2, 2, 1]
-        assert np.allclose(np.concatenate(asked[1:]), wanted)
+        assert [len(vectors) for vectors in queries[1:]] == [2, 2, 1]
+        assert np.allclose(np.concatenate(queries[1:]), expected)
         assert (other.aliases(), other.collections()) == ({}, [])
 
 
-def test_a_copy_that_answers_differently_is_not_used(
+def test_a_copy_with_other_hits_is_not_used(
     store: Store, esco_source: EscoSource, encoder: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ingest(esco_source, "en", store, encoder)
@@ -519,15 +526,15 @@ def test_a_copy_that_answers_differently_is_not_used(
         query = other.query
 
         def shuffled(name: str, vectors: Vectors, **options: Any) -> Any:
-            found = query(name, vectors, **options)
-            return found[1:] + found[:1] if options["limit"] == 10 and len(found) == 13 else found
+            hits = query(name, vectors, **options)
+            return hits[1:] + hits[:1] if options["limit"] == 10 and len(hits) == 13 else hits
 
         calls = iter([False, True])
 
         def second_time(name: str, vectors: Vectors, **options: Any) -> Any:
-            # The first call is the check that every build makes.
-            ask = shuffled if next(calls) else query
-            return ask(name, vectors, **options)
+            # The first call is the self-check of every build.
+            answer = shuffled if next(calls) else query
+            return answer(name, vectors, **options)
 
         monkeypatch.setattr(other, "query", second_time)
         with pytest.raises(StoreDamaged, match="give different hits for the copy"):
@@ -536,7 +543,7 @@ def test_a_copy_that_answers_differently_is_not_used(
         assert [info.name for info in other.collections()] == [before.collection]
 
 
-def test_an_unfinished_build_is_not_kept(store: Store, encoder: Any, tmp_path: Path) -> None:
+def test_an_unfinished_build_gives_no_snapshot(store: Store, encoder: Any, tmp_path: Path) -> None:
     name = f"{ALIAS}__20261123t101500123456_1a2b3c4d"
     store.create(name, new_metadata("en", encoder.info, ()))
     store.upsert(name, PointBatch([], np.empty((0, encoder.info.dim), dtype=np.float32), []))

@@ -1,4 +1,4 @@
-"""A customer's table in each of its formats."""
+"""The user's own table in each format."""
 
 import json
 import sys
@@ -23,7 +23,7 @@ MAPPED: dict[str, Any] = {"title": "job", "concept_id": "id", "isco": "code", "k
 
 
 def table(path: Path, suffix: str) -> Path:
-    """The rows as a file of that format."""
+    """Write the rows to a file in the format of the suffix."""
     if suffix == ".parquet":
         pyarrow = pytest.importorskip("pyarrow", reason="pyarrow is not installed")
         from pyarrow import parquet
@@ -41,7 +41,7 @@ def table(path: Path, suffix: str) -> Path:
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".tsv", ".jsonl", ".parquet"])
-def test_formats_read_alike(tmp_path: Path, suffix: str) -> None:
+def test_all_formats_give_the_same_titles(tmp_path: Path, suffix: str) -> None:
     source = TableSource(table(tmp_path, suffix), language_column="lang", **MAPPED)
     assert (source.name, source.split, source.languages) == ("jobs", "", ("de", "en"))
     records = [record for row in source.rows("en") for record in row.records]
@@ -54,7 +54,7 @@ def test_formats_read_alike(tmp_path: Path, suffix: str) -> None:
     assert source.sha256("en") != source.sha256("de")
 
 
-def test_semicolons_as_spreadsheets_write_them_in_german(write: Write) -> None:
+def test_semicolons_as_german_spreadsheets_write_them(write: Write) -> None:
     path = write("jobs.csv", 'job;code\n"Koch; Küche";5120\n"Kellner, Bar";5131\n')
     source = TableSource(path, title="job", isco="code", language="de")
     records = [record for row in source.rows("de") for record in row.records]
@@ -105,7 +105,7 @@ def test_bad_json_lines(write: Write) -> None:
         (5, []),
         (6, ["not UTF-8"]),
     ]
-    # a list or no number is no title: the pipeline rejects the empty one
+    # A list and NaN become empty titles, which read_source rejects.
     assert [record.title for row in rows for record in row.records] == ["nurse", "", ""]
     assert rows[0].records[0].isco == "2221"
 
@@ -139,19 +139,21 @@ def test_parquet_without_pyarrow(write: Write, monkeypatch: pytest.MonkeyPatch) 
         TableSource(write("jobs.parquet", "PAR1"), title="job", language="en")
 
 
-def test_refused_at_once(tmp_path: Path, write: Write) -> None:
+def test_bad_arguments_are_refused_at_once(tmp_path: Path, write: Write) -> None:
     path = write("jobs.csv", "job\nnurse\n")
-    with pytest.raises(InvalidInput, match="either the language of all titles or the column"):
+    with pytest.raises(InvalidInput, match=r"exactly one of `language`, .* and `language_column`"):
         TableSource(path, title="job")
-    with pytest.raises(InvalidInput, match="either the language of all titles or the column"):
+    with pytest.raises(InvalidInput, match=r"exactly one of `language`, .* and `language_column`"):
         TableSource(path, title="job", language="en", language_column="lang")
     with pytest.raises(InvalidInput, match="unknown language 'xx'"):
         TableSource(path, title="job", language="xx")
-    with pytest.raises(InvalidInput, match="cannot have the name 'esco'"):
+    with pytest.raises(InvalidInput, match=r"the name 'esco' is reserved .* another `name`"):
         TableSource(path, title="job", language="en", name="ESCO")
-    with pytest.raises(SourceNotFound, match="is no file: give a table"):
+    with pytest.raises(SourceNotFound, match="is not a file: give a table"):
         TableSource(tmp_path, title="job", language="en")
-    with pytest.raises(SourceFormatError, match=r"is none of \.csv, \.tsv"):
+    with pytest.raises(
+        SourceFormatError, match=r"unknown format: convert it to one of \.csv, \.tsv"
+    ):
         TableSource(write("jobs.xlsx", "x"), title="job", language="en")
 
 
@@ -173,16 +175,16 @@ def test_parquet_that_would_unpack_to_gigabytes(tmp_path: Path, little_memory: A
     parquet.write_table(jobs, path, compression="zstd", store_schema=False)
     assert path.stat().st_size < 1000
     with little_memory():
-        found = list(TableSource(path, title="job", language="en").rows("en"))
-    assert [record.title for row in found for record in row.records] == ["Cook"] * 1000
-    rejects = [reject for row in found for reject in row.rejects]
+        read = list(TableSource(path, title="job", language="en").rows("en"))
+    assert [record.title for row in read for record in row.records] == ["Cook"] * 1000
+    rejects = [reject for row in read for reject in row.rejects]
     assert len(rejects) == 2000
     assert {(r.reason, r.text) for r in rejects} == {
         ("cell longer than 131,072 characters", 200 * "x")
     }
 
 
-def test_parquet_columns_with_several_values_a_row(tmp_path: Path, little_memory: Any) -> None:
+def test_parquet_columns_with_several_values_per_row(tmp_path: Path, little_memory: Any) -> None:
     pyarrow = pytest.importorskip("pyarrow", reason="pyarrow is not installed")
     from pyarrow import parquet
 
@@ -198,13 +200,13 @@ def test_parquet_columns_with_several_values_a_row(tmp_path: Path, little_memory
             assert {record.concept_id for row in rows for record in row.records} == {None}
 
 
-@pytest.mark.parametrize("kind", ["string", "large_string", "string_view", "dictionary"])
-def test_parquet_kinds_of_text(tmp_path: Path, kind: str) -> None:
+@pytest.mark.parametrize("text_type", ["string", "large_string", "string_view", "dictionary"])
+def test_parquet_text_types(tmp_path: Path, text_type: str) -> None:
     pyarrow = pytest.importorskip("pyarrow", reason="pyarrow is not installed")
     from pyarrow import parquet
 
     texts = pyarrow.array(["Cook", None, "Chef", "Cook"])
-    column = texts.dictionary_encode() if kind == "dictionary" else texts.cast(kind)
+    column = texts.dictionary_encode() if text_type == "dictionary" else texts.cast(text_type)
     parquet.write_table(pyarrow.table({"job": column}), tmp_path / "jobs.parquet")
     rows = TableSource(tmp_path / "jobs.parquet", title="job", language="en").rows("en")
     assert [record.title for row in rows for record in row.records] == ["Cook", "", "Chef", "Cook"]

@@ -1,4 +1,4 @@
-"""TalentCLEF task A: finding its files, reading titles by id."""
+"""TalentCLEF task A: finding its files, reading titles by id, training pairs."""
 
 import shutil
 from collections.abc import Callable
@@ -27,9 +27,11 @@ def task_a(write: Write, tmp_path: Path) -> Path:
     return tmp_path / "root" / "TaskA"
 
 
-@pytest.mark.parametrize("how", ["folder", "parent", "zip"])
-def test_found_wherever_it_lies(task_a: Path, tmp_path: Path, how: str) -> None:
-    path = {"folder": task_a, "parent": task_a.parent}.get(how) or Path(
+@pytest.mark.parametrize("layout", ["folder", "parent", "zip"])
+def test_task_a_is_found_in_its_folder_a_parent_or_a_zip(
+    task_a: Path, tmp_path: Path, layout: str
+) -> None:
+    path = {"folder": task_a, "parent": task_a.parent}.get(layout) or Path(
         shutil.make_archive(str(tmp_path / "talentclef"), "zip", task_a.parent)
     )
     task = find_task(path)
@@ -38,7 +40,7 @@ def test_found_wherever_it_lies(task_a: Path, tmp_path: Path, how: str) -> None:
     assert task.languages("test", "corpus") == ("de",)
     assert task.languages("test", "qrels") == ()
     assert task.find("validation", "es", "qrels").endswith("validation/spanish/qrels.tsv")
-    # quotation marks mean nothing, and line ends may be of either sort
+    # Quotation marks have no meaning, and line ends may be LF or CRLF.
     assert read_titles(task, "validation", "es", "corpus") == {
         "7": 'jefe "el bueno',
         "9": "cocinero",
@@ -47,7 +49,7 @@ def test_found_wherever_it_lies(task_a: Path, tmp_path: Path, how: str) -> None:
     assert read_titles(task, "validation", "es", "queries") == {"1": "cocinera"}
 
 
-def test_a_document_is_its_id(task_a: Path) -> None:
+def test_documents_with_the_same_title_stay_separate(task_a: Path) -> None:
     source = TalentClefSource(task_a, "validation")
     assert (source.name, source.split, source.languages) == (
         "talentclef-2025",
@@ -91,13 +93,13 @@ def test_wrong_header(task_a: Path, write: Write) -> None:
 def test_missing_parts(task_a: Path, write: Write) -> None:
     with pytest.raises(SourceFormatError, match="no corpus in split 'training': its splits are te"):
         TalentClefSource(task_a, "training")
-    with pytest.raises(SourceFormatError, match="no qrels for test/de: there is validation/es"):
+    with pytest.raises(SourceFormatError, match="no qrels for test/de, only for validation/es"):
         find_task(task_a).find("test", "de", "qrels")
     with pytest.raises(SourceFormatError, match="is no TalentCLEF task A"):
         find_task(write("elsewhere/notes.txt", "x").parent)
 
 
-def test_two_downloads(task_a: Path) -> None:
+def test_a_folder_with_two_downloads(task_a: Path) -> None:
     shutil.copytree(task_a, task_a.parent / "again" / "TaskA")
     with pytest.raises(SourceFormatError, match="holds 2 downloads"):
         find_task(task_a.parent)
@@ -154,7 +156,7 @@ def test_training_pairs_give_titles_with_their_occupation(write: Write, tmp_path
     }
 
 
-def test_training_pairs_that_are_not_there(write: Write, tmp_path: Path) -> None:
+def test_missing_or_repeated_training_pairs(write: Write, tmp_path: Path) -> None:
     write("root/other.tsv", "x\n")
     assert not TalentClefPairsSource.is_at(tmp_path / "root")
     with pytest.raises(SourceFormatError, match=r"no taskA_training_<language>\.tsv"):
@@ -163,11 +165,11 @@ def test_training_pairs_that_are_not_there(write: Write, tmp_path: Path) -> None
     with pytest.raises(SourceFormatError, match=r"no taskA_training_de\.tsv.*are es"):
         TalentClefPairsSource(tmp_path / "root", ["de"])
     write("root/b/taskA_training_es.tsv", PAIRS)
-    with pytest.raises(SourceFormatError, match="twice"):
+    with pytest.raises(SourceFormatError, match="two files for one language"):
         TalentClefPairsSource(tmp_path / "root")
 
 
-def test_the_kind_of_training_titles_is_told_by_the_folder(write: Write, tmp_path: Path) -> None:
+def test_training_source_recognises_the_data_in_a_folder(write: Write, tmp_path: Path) -> None:
     write("pairs/taskA_training_es.tsv", PAIRS)
     assert isinstance(training_source(tmp_path / "pairs"), TalentClefPairsSource)
     assert isinstance(training_source(SAMPLE_FOLDER), EscoSource)
