@@ -151,7 +151,9 @@ def with_flags(message: str) -> str:
     The library names an argument in backticks, `` `to` `` or `` `force=True` ``; a person who types
     commands knows it as `` `--to` `` or `` `--force` ``. Names that are no option stay as they are.
     """
-    context = click.get_current_context()
+    context = click.get_current_context(silent=True)
+    if context is None:  # the context of a failed --help has ended
+        return message
     # Two commands may give an argument different flags: the running command decides.
     flags = _flags(context.find_root().command)
     if RUNNING in context.meta:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from small_benchmarks import FakeEncoder, make_benchmark
+from fake_encoder import FakeEncoder
+from small_benchmarks import make_benchmark
 
 from eval.benchmarks.base import Benchmark
 from eval.evaluation import Evaluation, evaluate_systems, read_evaluation

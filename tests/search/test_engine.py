@@ -98,7 +98,7 @@ def test_exact_goes_round_the_index(tmp_path: Path) -> None:
         store.swap_alias(alias, name, expected=None)
         reader = store._reader(alias)
         assert isinstance(reader, Shard)
-        assert reader.indexed == COUNT
+        assert reader._shard.info().indexed_vectors_count == COUNT
 
         engine = SearchEngine(store, "fake", lambda _variant: encoder)
         shared = 0

@@ -283,7 +283,7 @@ def test_an_incomplete_build(local: LocalQdrant, tmp_path: Path) -> None:
         with closing(open_store(url)) as store:
             begun = build_name(ALIAS, metadata(0).encoder)
             store.create(begun, metadata(0))
-        with pytest.raises(StoreError, match="is not complete: there is nothing to keep"):
+        with pytest.raises(StoreError, match="is not complete: wait for its ingest to end"):
             save(url, begun, tmp_path / "en")
         with pytest.raises(CollectionNotFound):
             save(url, "jobs__xx__builtin__pretrained", tmp_path / "en")
