@@ -11,7 +11,7 @@ Run = Callable[..., Result]
 
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Runs a command in an empty working directory, as the console script does."""
+    """A function that runs a command, in an empty working directory."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("JOBSEARCH_CACHE_DIR", str(tmp_path / "cache"))
     for name in ("STORE", "MODEL", "MODELS", "API_KEY"):
