@@ -134,7 +134,7 @@ def remove_source(settings: Settings, alias: str, source: str, json_: bool) -> N
 @confirmed("Delete the collection for good?")
 @with_store
 def drop(settings: Settings, name: str) -> None:
-    """Delete a collection by its physical NAME; one that an alias points at is refused."""
+    """Delete a collection by its physical NAME; the live build of an alias is refused."""
     jobs_of(settings).drop(name)
     print_text(f"deleted {name}")
 
@@ -174,9 +174,10 @@ def prune(settings: Settings, hours: float, previous: bool, json_: bool) -> None
 @with_store
 @as_json
 def snapshot(settings: Settings, name: str, file: Path, native: bool, json_: bool) -> None:
-    """Write a collection (an alias or a physical name) into FILE, a Parquet file.
+    """Write a collection into FILE, a Parquet file.
 
-    It can be restored into any store, embedded or on a server.
+    NAME is an alias or a physical name. FILE can be restored into any store, embedded or on a
+    server.
     """
     done = jobs_of(settings).snapshot(name, file, native=native)
     _print_transferred(done, str(file), json_=json_)
@@ -187,7 +188,10 @@ def snapshot(settings: Settings, name: str, file: Path, native: bool, json_: boo
 @with_store
 @as_json
 def restore(settings: Settings, file: Path, json_: bool) -> None:
-    """Make a collection from the snapshot in FILE; the previous build is kept for `rollback`."""
+    """Make a collection from the snapshot in FILE.
+
+    The alias then points at it; the previous build is kept for `rollback`.
+    """
     jobs = jobs_of(settings)
     done = jobs.restore(file)
     _print_transferred(done, jobs.store.location, json_=json_)
@@ -206,10 +210,10 @@ def restore(settings: Settings, file: Path, json_: bool) -> None:
 @with_store
 @as_json
 def migrate(settings: Settings, aliases: tuple[str, ...], to: str, json_: bool) -> None:
-    """Copy the collections of ALIASES to another store; all collections with an alias if left out.
+    """Copy the collections of ALIASES to another store.
 
-    An alias is set in the other store only after the number of points and the hits of sample
-    queries were compared.
+    Without ALIASES, all collections with an alias are copied. An alias is set in the other store
+    only after the number of points and the hits of sample queries were compared.
     """
     source = jobs_of(settings)
     target = jobs_of(replace(settings, store=to, api_key=_key_for(to, settings)))

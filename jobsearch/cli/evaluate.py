@@ -187,7 +187,7 @@ def esco(path: Path, **common: Any) -> None:
 @click.option("--pairs", type=PAIRS, help="All pairs of the sample if left out.")
 @_common
 def sample(**common: Any) -> None:
-    """Evaluate on the sample that ships with jobsearch, which is too small to measure quality."""
+    """Evaluate on the shipped sample, which is too small to measure quality."""
     _run("sample", **common)
 
 
@@ -222,7 +222,7 @@ _trained_on = click.option(
 def leaderboard(
     folder: Path, metrics: tuple[str, ...], trained_on: Path | None, form: str, json_: bool
 ) -> None:
-    """Print tables of all results in FOLDER, which `--results` has written."""
+    """Print tables of all results in FOLDER, which `--results` wrote."""
     found = jobsearch.read_evaluation(folder)
     titles = jobsearch.training_titles(trained_on) if trained_on else frozenset()
     if json_:
@@ -248,7 +248,7 @@ def leaderboard(
 def compare(first: Path, second: Path, metrics: tuple[str, ...], queries: int, json_: bool) -> None:
     """Compare the results of two systems: SECOND minus FIRST.
 
-    Both are folders that `--results DIR` has written, such as DIR/builtin-pretrained and
+    Both are folders that `--results DIR` wrote, such as DIR/builtin-pretrained and
     DIR/builtin-finetuned. Each pair of languages gets a 95% bootstrap interval of the difference
     and a paired randomisation test, corrected by Holm over the pairs. Then follow the queries with
     the largest gains and losses, with both rankings.

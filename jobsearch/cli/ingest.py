@@ -207,7 +207,10 @@ def ingest() -> None:
 @click.option("--hidden", is_flag=True, help="Ingest hidden labels too.")
 @_ingest_options
 def esco(path: Path, languages: tuple[str, ...] | None, hidden: bool, **common: Any) -> None:
-    """Ingest an ESCO export: PATH is a folder or zip with occupations_<language>.csv files."""
+    """Ingest an ESCO export.
+
+    PATH is a folder or zip with files occupations_<language>.csv.
+    """
     source = jobsearch.EscoSource(path, hidden=hidden, languages=languages)
     _ingest_source(source, **common)
 

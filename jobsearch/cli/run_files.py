@@ -62,9 +62,10 @@ def validate(
     depth: int | None,
     json_: bool,
 ) -> None:
-    """Find mistakes in TREC run files that make the official scorer fail or give wrong figures.
+    """Find mistakes in TREC run files before they are submitted.
 
-    Exits 1 if there are errors; warnings do not count. Without --against, ids are not checked.
+    Reports everything that makes the official scorer fail or give wrong figures. Exits 1 if there
+    are errors; warnings do not count. Without --against, ids are not checked.
     """
     from eval.runs.check import check_run
 
