@@ -1,4 +1,4 @@
-"""The command line: commands validate, call the library and print."""
+"""The command line: commands check their options, call the library and print the results."""
 
 import functools
 import logging
@@ -27,7 +27,7 @@ _logger = logging.getLogger(__name__)
 
 
 class _Commands(click.Group):
-    """Turns expected errors into one line on stderr and their exit code."""
+    """Prints an expected error as one line on stderr and exits with its code."""
 
     def make_context(self, *args: Any, **extra: Any) -> click.Context:
         try:
@@ -35,9 +35,9 @@ class _Commands(click.Group):
         except BrokenPipeError:
             raise
         except OSError as error:
-            # Help was asked for, so the command that sets up stderr is not run.
+            # Printing the help failed, before the group's callback set up the logs.
             set_up("text", debug=False)
-            raise click.exceptions.Exit(_tell(error)) from error
+            raise click.exceptions.Exit(_log_error(error)) from error
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -47,12 +47,12 @@ class _Commands(click.Group):
         except Exception as error:
             if ctx.params.get("debug"):
                 raise
-            ctx.exit(_tell(error))
+            ctx.exit(_log_error(error))
 
 
-def _tell(error: Exception) -> int:
-    """Log the error; returns the exit code."""
-    if expected := _expected(error):
+def _log_error(error: Exception) -> int:
+    """Log an error and return the exit code."""
+    if expected := _as_expected(error):
         message = with_flags(str(expected))
         _logger.error("%s", message, extra={"fields": {"error": type(error).__name__}})
         return expected.exit_code
@@ -64,19 +64,19 @@ def _tell(error: Exception) -> int:
     return UNEXPECTED_EXIT_CODE
 
 
-def _expected(error: Exception) -> JobSearchError | None:
-    """The error as a user may meet it wherever work is done; None if it is a fault of ours."""
+def _as_expected(error: Exception) -> JobSearchError | None:
+    """Turn failures that any command can meet into expected errors; None if it is a bug."""
     if isinstance(error, JobSearchError):
         return error
     if isinstance(error, MemoryError):
         reason = f" ({error})" if str(error) else ""
         return JobSearchError(
             f"there is not enough memory{reason}: end other programs, give fewer titles at a "
-            "time, or take a machine that has more"
+            "time, or use a machine with more memory"
         )
     if isinstance(error, FileNotFoundError) and not _has_working_directory():
         return JobSearchError("the working directory was deleted: change to one that exists")
-    if isinstance(error, OSError) and _is_of_echo(error):
+    if isinstance(error, OSError) and _is_from_echo(error):
         return output_error(error)
     return None
 
@@ -89,8 +89,8 @@ def _has_working_directory() -> bool:
     return True
 
 
-def _is_of_echo(error: OSError) -> bool:
-    """Whether it is click's, of a help: what commands print has errors of its own."""
+def _is_from_echo(error: OSError) -> bool:
+    """Whether click failed to print; commands print through ``print_text``, which maps errors."""
     frames = traceback.walk_tb(error.__traceback__)
     return any(frame.f_code is click.echo.__code__ for frame, _ in frames)
 
@@ -98,12 +98,12 @@ def _is_of_echo(error: OSError) -> bool:
 @click.group(
     cls=_Commands,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Begin with `jobsearch demo`. Exit codes: 0 done, 1 failed, 2 wrong usage, "
+    epilog="Start with `jobsearch demo`. Exit codes: 0 done, 1 failed, 2 wrong usage, "
     "3 Qdrant cannot be reached.",
 )
 @click.version_option(package_name="jobsearch")
 @click.option(
-    "--debug", is_flag=True, help="Show the traceback of errors, and how long stages took."
+    "--debug", is_flag=True, help="Show tracebacks of errors, and the time of each stage."
 )
 @click.option(
     "--log-format",
@@ -112,7 +112,7 @@ def _is_of_echo(error: OSError) -> bool:
     show_default=True,
     envvar="JOBSEARCH_LOG_FORMAT",
     show_envvar=True,
-    help="What goes to stderr: lines for a person, or a JSON object a line, with timings.",
+    help="Format of the messages on stderr: plain lines, or one JSON object per line with timings.",
 )
 def main(debug: bool, log_format: LogFormat) -> None:
     """Match job titles across languages: ingest, search, evaluate."""
@@ -135,19 +135,19 @@ for _command in (
     main.add_command(_command)
 
 
-def _note_when_run(command: click.Command) -> None:
-    """Let every command below note that it is running, for :func:`with_flags`."""
+def _record_when_run(command: click.Command) -> None:
+    """Make every command below record itself as the running one, for :func:`with_flags`."""
     if isinstance(command, click.Group):
-        for each in command.commands.values():
-            _note_when_run(each)
+        for subcommand in command.commands.values():
+            _record_when_run(subcommand)
     elif callback := command.callback:
 
         @functools.wraps(callback)
-        def noted(*args: Any, **options: Any) -> Any:
+        def recorded(*args: Any, **options: Any) -> Any:
             click.get_current_context().meta[RUNNING] = command
             return callback(*args, **options)
 
-        command.callback = noted
+        command.callback = recorded
 
 
-_note_when_run(main)
+_record_when_run(main)

@@ -1,4 +1,4 @@
-"""``jobsearch cache``: the embeddings that ingests keep."""
+"""``jobsearch cache``: shows and prunes the cache of embeddings."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -11,10 +11,10 @@ from jobsearch.cli.output import print_json, print_text
 
 @click.group()
 def cache() -> None:
-    """Look at the cache of embeddings, or make it smaller.
+    """Show or shrink the cache of embeddings.
 
-    Every ingest keeps its embeddings there and takes from it what it finds, so that no title is
-    embedded twice by the same model. It may be deleted at any time.
+    Every ingest stores its embeddings in the cache, so that a model embeds no title twice. The
+    cache may be deleted at any time.
     """
 
 
@@ -22,8 +22,8 @@ def cache() -> None:
 @cache_dir
 @as_json
 def info(cache_dir: Path | None, json_: bool) -> None:
-    """Show where it is, and what it holds."""
-    _print(cache_dir, None, json_=json_)
+    """Show the cache's file, the number of its embeddings, and its size."""
+    _prune_and_print(cache_dir, None, json_=json_)
 
 
 @cache.command()
@@ -33,16 +33,17 @@ def info(cache_dir: Path | None, json_: bool) -> None:
     default=0,
     show_default=True,
     metavar="MB",
-    help="What to keep of it, the newest first.",
+    help="Size to keep; the newest embeddings stay. 0 deletes all.",
 )
 @cache_dir
 @as_json
 def prune(size: int, cache_dir: Path | None, json_: bool) -> None:
-    """Delete the oldest embeddings, or all of them."""
-    _print(cache_dir, size, json_=json_)
+    """Delete the oldest embeddings, or all (the default)."""
+    _prune_and_print(cache_dir, size, json_=json_)
 
 
-def _print(folder: Path | None, size: int | None, *, json_: bool) -> None:
+def _prune_and_print(folder: Path | None, size: int | None, *, json_: bool) -> None:
+    """Prune the cache to a size in MB, unless it is None, and print its contents."""
     from jobsearch.models.cache import EmbeddingCache, default_cache_dir
 
     embeddings = EmbeddingCache(folder or default_cache_dir())

@@ -1,4 +1,4 @@
-"""``jobsearch collections``: look at the store, check it, go back a build, copy, delete."""
+"""``jobsearch collections``: lists, checks, rolls back, copies and deletes collections."""
 
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -23,20 +23,20 @@ if TYPE_CHECKING:
     from ingest.transfer import Transferred
     from jobsearch.store.protocol import CollectionInfo
 
-# Where a server is asked if its URL names no port.
+# Port of a server if its URL names none.
 _QDRANT_PORT = 6333
 
 
 @click.group()
 def collections() -> None:
-    """Look at the store's collections, check them, go back a build, copy them, delete them."""
+    """List, check, roll back, copy and delete the collections of a store."""
 
 
 @collections.command("list")
 @with_store
 @as_json
 def list_collections(settings: Settings, json_: bool) -> None:
-    """List all collections, with the alias that points at each."""
+    """List all collections: alias, points, sources, status and time."""
     jobs = jobs_of(settings)
     infos = jobs.collections()
     if json_:
@@ -134,7 +134,7 @@ def remove_source(settings: Settings, alias: str, source: str, json_: bool) -> N
 @confirmed("Delete the collection for good?")
 @with_store
 def drop(settings: Settings, name: str) -> None:
-    """Delete a collection by its physical NAME; one that an alias points at is refused."""
+    """Delete a collection by its physical NAME; the live build of an alias is refused."""
     jobs_of(settings).drop(name)
     print_text(f"deleted {name}")
 
@@ -145,9 +145,11 @@ def drop(settings: Settings, name: str) -> None:
     type=click.FloatRange(min=0),
     default=24.0,
     show_default=True,
-    help="Keep unfinished builds that began later than this many hours ago: they may be running.",
+    help="Keep unfinished builds that are younger than this many hours: they may be running.",
 )
-@click.option("--previous", is_flag=True, help="Also delete builds that are kept for `rollback`.")
+@click.option(
+    "--previous", is_flag=True, help="Also delete the builds that are kept for `rollback`."
+)
 @confirmed("Delete these builds for good?")
 @with_store
 @as_json
@@ -172,9 +174,10 @@ def prune(settings: Settings, hours: float, previous: bool, json_: bool) -> None
 @with_store
 @as_json
 def snapshot(settings: Settings, name: str, file: Path, native: bool, json_: bool) -> None:
-    """Write a collection (an alias or a physical name) into FILE, a Parquet file.
+    """Write a collection into FILE, a Parquet file.
 
-    It can be restored into any store, embedded or on a server.
+    NAME is an alias or a physical name. FILE can be restored into any store, embedded or on a
+    server.
     """
     done = jobs_of(settings).snapshot(name, file, native=native)
     _print_transferred(done, str(file), json_=json_)
@@ -185,7 +188,10 @@ def snapshot(settings: Settings, name: str, file: Path, native: bool, json_: boo
 @with_store
 @as_json
 def restore(settings: Settings, file: Path, json_: bool) -> None:
-    """Make a collection from the snapshot in FILE; the previous build is kept for `rollback`."""
+    """Make a collection from the snapshot in FILE.
+
+    The alias then points at it; the previous build is kept for `rollback`.
+    """
     jobs = jobs_of(settings)
     done = jobs.restore(file)
     _print_transferred(done, jobs.store.location, json_=json_)
@@ -204,9 +210,10 @@ def restore(settings: Settings, file: Path, json_: bool) -> None:
 @with_store
 @as_json
 def migrate(settings: Settings, aliases: tuple[str, ...], to: str, json_: bool) -> None:
-    """Copy the collections of ALIASES, or all that an alias points at, to another store.
+    """Copy the collections of ALIASES to another store.
 
-    Counts and the hits of sample queries are compared before an alias is set there.
+    Without ALIASES, all collections with an alias are copied. An alias is set in the other store
+    only after the number of points and the hits of sample queries were compared.
     """
     source = jobs_of(settings)
     target = jobs_of(replace(settings, store=to, api_key=_key_for(to, settings)))

@@ -1,4 +1,4 @@
-"""``jobsearch data``: data sets that others publish."""
+"""``jobsearch data``: downloads published data sets."""
 
 import shlex
 from pathlib import Path
@@ -11,7 +11,7 @@ from jobsearch.cli.output import bars_wanted, note, print_json, print_text
 
 @click.group()
 def data() -> None:
-    """Fetch data sets, checked against the checksums of those who publish them."""
+    """Download published data sets and check them against their published checksums."""
 
 
 @data.command("talentclef-2025")
@@ -22,22 +22,22 @@ def data() -> None:
     metavar="DIR",
     default="data",
     show_default=True,
-    help="Folder to put it in.",
+    help="Folder for the file; created if needed.",
 )
 @as_json
 def talentclef_2025(folder: Path, json_: bool) -> None:
-    """Fetch TalentCLEF 2025's task A: TaskA.zip of doi:10.5281/zenodo.15292308.
+    """Download TalentCLEF 2025 task A: TaskA.zip of doi:10.5281/zenodo.15292308.
 
-    Nothing is downloaded if it is there and whole; a download that was broken off is gone on with.
-    Prints the path of the file, which `jobsearch eval talentclef` reads as it is.
+    A complete file is not downloaded again; an interrupted download continues. Prints the path of
+    the file, for `jobsearch eval talentclef`; the zip need not be unpacked.
     """
     from ingest.download import TALENTCLEF_2025, fetch
 
     fetched = fetch(TALENTCLEF_2025, folder, progress=bars_wanted(), say=note)
     if fetched.downloaded:
-        note(f"downloaded {fetched.size_bytes:,} bytes, checksum as published")
+        note(f"downloaded {fetched.size_bytes:,} bytes; the checksum is as published")
     else:
-        note("it is there and its checksum is right: nothing downloaded")
+        note("the file is already there and its checksum is right: nothing downloaded")
     if json_:
         print_json(fetched.as_dict())
     else:

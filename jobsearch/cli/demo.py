@@ -1,4 +1,4 @@
-"""``jobsearch demo``: the whole path on the sample that ships with jobsearch."""
+"""``jobsearch demo``: ingest, search and evaluation with the sample that ships with jobsearch."""
 
 import shlex
 
@@ -13,11 +13,11 @@ _STEPS = (
         ("ingest", "sample"),
     ),
     (
-        "Find the English titles of a German one, among the professionals (ISCO major group 2).",
+        "Find English titles for a German one, among professionals (ISCO major group 2).",
         ("search", "Krankenschwester", "--to", "en", "--isco", "2", "--top", "5"),
     ),
     (
-        "Measure how well it does that, on the sample's own small benchmark.",
+        "Measure the quality of the search on the sample's small benchmark.",
         ("eval", "sample"),
     ),
 )
@@ -29,19 +29,19 @@ _STEPS = (
     default=".demo",
     show_default=True,
     type=Place(path_type=str, file_okay=False),
-    help="Folder of the demo's store; delete it when you like.",
+    help="Folder for the demo's store; it may be deleted afterwards.",
 )
 def demo(store: str) -> None:
-    """Ingest the shipped sample, search it in another language, and evaluate on it."""
+    """Ingest the sample that ships with jobsearch, search it, and evaluate on it."""
     from jobsearch.cli import main
 
-    for what, words in _STEPS:
-        note(f"\n{what}\n$ jobsearch {shlex.join([*words, '--store', store])}")
+    for purpose, words in _STEPS:
+        note(f"\n{purpose}\n$ jobsearch {shlex.join([*words, '--store', store])}")
         exit_code = main.main([*words, "--store", store], standalone_mode=False)
         if exit_code:
             raise click.exceptions.Exit(exit_code)
     note(
-        "\nThe sample's figures say nothing about real quality. Next, with real titles:\n"
+        "\nThe sample is too small to measure quality. Next, with real titles:\n"
         "  jobsearch ingest esco PATH     an ESCO export\n"
         "  jobsearch ingest table PATH    your own CSV, TSV, JSON Lines or Parquet file\n"
         "  jobsearch eval talentclef PATH"

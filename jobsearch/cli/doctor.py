@@ -25,7 +25,7 @@ _LIBRARIES = (
 )  # fmt: skip
 _MIN_FREE_MB = 1024
 _MIN_OPEN_FILES = 1024
-# Clocks of machines differ a little.
+# Tolerance for the clocks of different machines.
 _FUTURE = timedelta(minutes=5)
 
 
@@ -95,12 +95,12 @@ def _disk(settings: Settings) -> list[Finding]:
         return []
     path = Path(settings.store).absolute()
     # The store need not exist yet.
-    there = next(each for each in (path, *path.parents) if each.exists())
-    free = shutil.disk_usage(there).free >> 20
+    existing = next(folder for folder in (path, *path.parents) if folder.exists())
+    free = shutil.disk_usage(existing).free >> 20
     if free < _MIN_FREE_MB:
         advice = "make room, or give --store a folder on another disk"
-        return [Finding("disk", "warning", f"{free:,} MB free at {there}", advice)]
-    return [Finding("disk", "ok", f"{free:,} MB free at {there}")]
+        return [Finding("disk", "warning", f"{free:,} MB free at {existing}", advice)]
+    return [Finding("disk", "ok", f"{free:,} MB free at {existing}")]
 
 
 def _is_remote(settings: Settings) -> bool:

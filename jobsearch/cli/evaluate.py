@@ -76,7 +76,7 @@ def _run(
     **options: Any,
 ) -> None:
     """Measure every variant and baseline on a benchmark; print the results."""
-    found = jobs_of(settings).evaluate(
+    evaluation = jobs_of(settings).evaluate(
         benchmark,
         *paths,
         runs=runs,
@@ -88,28 +88,30 @@ def _run(
         **options,
     )
     if json_:
-        print_json(found.as_dict())
+        print_json(evaluation.as_dict())
     else:
-        print_text(found.table())
+        print_text(evaluation.table())
         for folder, what in ((runs, "runs are"), (results, "results are")):
             if folder:
                 note(f"{what} in {folder}")
-    if problems := found.problems():
+    if problems := evaluation.problems():
         raise BenchmarkError("these figures cannot be right. " + " ".join(problems))
 
 
 @click.group("eval")
 def evaluate() -> None:
-    """Measure models on benchmarks, through the store: MAP, MRR, nDCG, precision, recall.
+    """Measure models on benchmarks: MAP, MRR, nDCG, precision and recall.
 
-    Corpora are stored in collections of their own, apart from the collections of searches. Every
-    ranking is exact and covers the whole corpus.
+    Each corpus is stored in a collection of its own, which searches do not see. Every ranking is
+    exact and covers the whole corpus.
     """
 
 
 @evaluate.command()
 @click.argument("path", type=_EXISTING)
-@click.option("--pairs", type=PAIRS, help="Such as en-en,en-es; all pairs if left out.")
+@click.option(
+    "--pairs", type=PAIRS, help="Pairs of languages, such as en-en,en-es; all if left out."
+)
 @click.option("--split", default="validation", show_default=True, help="Part with judgements.")
 @_common
 def talentclef(path: Path, **common: Any) -> None:
@@ -119,7 +121,7 @@ def talentclef(path: Path, **common: Any) -> None:
 
 @evaluate.command()
 @click.argument("path", type=_EXISTING)
-@click.option("--set", "set_name", metavar="NAME", help="Set to take if PATH has several.")
+@click.option("--set", "set_name", metavar="NAME", help="Set to use if PATH has several.")
 @_common
 def melo(path: Path, **common: Any) -> None:
     """Evaluate on a MELO set.
@@ -130,9 +132,13 @@ def melo(path: Path, **common: Any) -> None:
 
 
 @evaluate.command()
-@click.option("--queries", required=True, type=_EXISTING, metavar="FILE", help="Ids and titles.")
-@click.option("--corpus", required=True, type=_EXISTING, metavar="FILE", help="Ids and titles.")
-@click.option("--qrels", required=True, type=_EXISTING, metavar="FILE", help="TREC judgements.")
+@click.option(
+    "--queries", required=True, type=_EXISTING, metavar="FILE", help="File of the queries."
+)
+@click.option("--corpus", required=True, type=_EXISTING, metavar="FILE", help="File of the corpus.")
+@click.option(
+    "--qrels", required=True, type=_EXISTING, metavar="FILE", help="File of the TREC judgements."
+)
 @click.option("--query-language", required=True, metavar="LANG", help="Language of the queries.")
 @click.option("--corpus-language", required=True, metavar="LANG", help="Language of the corpus.")
 @click.option(
@@ -145,7 +151,7 @@ def melo(path: Path, **common: Any) -> None:
 def trec(queries: Path, corpus: Path, qrels: Path, **common: Any) -> None:
     """Evaluate on a benchmark of your own: queries, a corpus and TREC judgements.
 
-    Queries and corpus are tab-separated ids and titles, with a header or without.
+    The files of queries and corpus have tab-separated ids and titles, with or without a header.
     """
     _run("trec", queries, corpus, qrels, **common)
 
@@ -157,7 +163,7 @@ def trec(queries: Path, corpus: Path, qrels: Path, **common: Any) -> None:
     type=PAIRS,
     default="en-es,en-de",
     show_default=True,
-    help="Language of the queries, language of the labels.",
+    help="Pairs of languages: of the queries, of the corpus.",
 )
 @click.option(
     "--size",
@@ -181,7 +187,7 @@ def esco(path: Path, **common: Any) -> None:
 @click.option("--pairs", type=PAIRS, help="All pairs of the sample if left out.")
 @_common
 def sample(**common: Any) -> None:
-    """Evaluate on the sample that ships with jobsearch; its figures say nothing about quality."""
+    """Evaluate on the shipped sample, which is too small to measure quality."""
     _run("sample", **common)
 
 
@@ -190,7 +196,7 @@ _metrics = click.option(
     type=METRICS,
     default="MAP,MRR",
     show_default=True,
-    help="Of MAP, MRR, nDCG, P@5, P@10, P@100, R@100.",
+    help="Metrics to show: MAP, MRR, nDCG, P@5, P@10, P@100, R@100.",
 )
 _trained_on = click.option(
     "--trained-on",
@@ -216,7 +222,7 @@ _trained_on = click.option(
 def leaderboard(
     folder: Path, metrics: tuple[str, ...], trained_on: Path | None, form: str, json_: bool
 ) -> None:
-    """Print the tables of all results in FOLDER, which `--results` has written."""
+    """Print tables of all results in FOLDER, which `--results` wrote."""
     found = jobsearch.read_evaluation(folder)
     titles = jobsearch.training_titles(trained_on) if trained_on else frozenset()
     if json_:
@@ -240,9 +246,9 @@ def leaderboard(
 )
 @as_json
 def compare(first: Path, second: Path, metrics: tuple[str, ...], queries: int, json_: bool) -> None:
-    """Test the results of two systems against each other: SECOND less FIRST.
+    """Compare the results of two systems: SECOND minus FIRST.
 
-    Both are folders that `--results DIR` has written, such as DIR/builtin-pretrained and
+    Both are folders that `--results DIR` wrote, such as DIR/builtin-pretrained and
     DIR/builtin-finetuned. Each pair of languages gets a 95% bootstrap interval of the difference
     and a paired randomisation test, corrected by Holm over the pairs. Then follow the queries with
     the largest gains and losses, with both rankings.
@@ -267,13 +273,14 @@ def compare(first: Path, second: Path, metrics: tuple[str, ...], queries: int, j
 @click.option(
     "--figure",
     type=Place(exists=True, dir_okay=False),
-    help="SVG or PNG file to show, as `jobsearch models plot` draws it.",
+    help="SVG or PNG file to include, such as one from `jobsearch models plot`.",
 )
 @_trained_on
 def report(folder: Path, out: Path, figure: Path | None, trained_on: Path | None) -> None:
-    """Make one HTML page of all results in FOLDER: tables, intervals, comparisons, diagnostics.
+    """Write an HTML page with all results in FOLDER.
 
-    The page needs no network and runs no code.
+    The page has tables, intervals, comparisons and diagnostics. It is one file that needs no
+    network and runs no code.
     """
     titles = jobsearch.training_titles(trained_on) if trained_on else frozenset()
     jobsearch.read_evaluation(folder).report(out, figure, titles)

@@ -1,4 +1,4 @@
-"""``jobsearch ingest``: titles into collections."""
+"""``jobsearch ingest``: stores titles in collections."""
 
 import re
 from collections.abc import Callable
@@ -43,10 +43,10 @@ class _Share(click.ParamType):  # type: ignore[type-arg] # generic since click 8
         """Split and check."""
         if isinstance(value, tuple):
             return value
-        found = re.fullmatch(r"(\d{1,5})/(\d{1,5})", value)
-        part, parts = (int(found[1]), int(found[2])) if found else (0, 0)
+        match = re.fullmatch(r"(\d{1,5})/(\d{1,5})", value)
+        part, parts = (int(match[1]), int(match[2])) if match else (0, 0)
         if not 1 <= part <= parts:
-            self.fail(f"{value!r} is no part: write the second of four as 2/4", param, ctx)
+            self.fail(f"{value!r} is not a part: write the second of four as 2/4", param, ctx)
         return part, parts
 
 
@@ -207,7 +207,10 @@ def ingest() -> None:
 @click.option("--hidden", is_flag=True, help="Ingest hidden labels too.")
 @_ingest_options
 def esco(path: Path, languages: tuple[str, ...] | None, hidden: bool, **common: Any) -> None:
-    """Ingest an ESCO export: PATH is a folder or zip with occupations_<language>.csv files."""
+    """Ingest an ESCO export.
+
+    PATH is a folder or zip with files occupations_<language>.csv.
+    """
     source = jobsearch.EscoSource(path, hidden=hidden, languages=languages)
     _ingest_source(source, **common)
 
@@ -225,8 +228,10 @@ def talentclef(path: Path, split: str, **common: Any) -> None:
 @ingest.command()
 @click.argument("path", type=_EXISTING)
 @click.option("--title", required=True, metavar="COLUMN", help="Column with the title.")
-@click.option("--language", metavar="CODE", help="Language of all titles; or:")
-@click.option("--language-column", metavar="COLUMN", help="Column with the language code.")
+@click.option("--language", metavar="CODE", help="ISO 639-1 code of all titles.")
+@click.option(
+    "--language-column", metavar="COLUMN", help="Column with the ISO 639-1 code, if titles differ."
+)
 @click.option("--concept-id", metavar="COLUMN", help="Column with the id of the concept.")
 @click.option("--isco", metavar="COLUMN", help="Column with an ISCO-08 code.")
 @click.option("--kind", metavar="COLUMN", help="Column with preferred, alternative or hidden.")

@@ -1,4 +1,4 @@
-"""``jobsearch models``: which models and variants there are, and what they make of translations."""
+"""``jobsearch models``: lists, shows, adds and removes models, and plots translations."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,14 +18,14 @@ _SAMPLE = Path("sample")
 
 @click.group()
 def models() -> None:
-    """Look at models and their variants; add and remove fine-tuned ones."""
+    """List and show models; add and remove fine-tuned variants; plot translations."""
 
 
 @models.command("list")
 @models_dir
 @as_json
 def list_models(models_dir: Path, json_: bool) -> None:
-    """List the models that have a short name, and the variants of each."""
+    """List the models with a short name, and their variants."""
     from jobsearch.models import known_models
 
     entries = known_models(models_dir)
@@ -39,13 +39,14 @@ def list_models(models_dir: Path, json_: bool) -> None:
 
 
 @models.command()
-@click.argument("name", type=FOLDER_OR_NAME, metavar="MODEL", default=DEFAULT_MODEL)
+@click.argument("name", type=FOLDER_OR_NAME, metavar="[MODEL]", default=DEFAULT_MODEL)
 @models_dir
 @as_json
 def show(name: str, models_dir: Path, json_: bool) -> None:
-    """Show a model: what decides the vectors of each variant, and the card of the fine-tuned one.
+    """Show the properties of each variant of a model, and the card of the fine-tuned one.
 
-    MODEL is builtin if left out. A store compares these values whenever a collection is opened.
+    MODEL is builtin if left out. The properties identify the vectors: they are stored with a
+    collection and compared whenever the collection is opened.
     """
     from jobsearch.errors import ModelNotDownloaded
     from jobsearch.models import find_model, load_encoder
@@ -77,7 +78,7 @@ def show(name: str, models_dir: Path, json_: bool) -> None:
     )
     readme = entry.finetuned / "README.md" if entry.finetuned else None
     if readme and readme.exists():
-        # Somebody else may have written it.
+        # The file may come from somebody else.
         text = readme.read_text(encoding="utf-8", errors="replace").rstrip()
         print_text("\n" + escape_control_lines(text))
 
@@ -86,22 +87,25 @@ def show(name: str, models_dir: Path, json_: bool) -> None:
 @click.argument("directory", type=Place(exists=True, file_okay=False))
 @click.option(
     "--of",
-    "name",
+    "model",
     type=FOLDER_OR_NAME,
     metavar="MODEL",
-    help="Whose variant it is.  [default: by its card]",
+    help="Model that it is a variant of; the model named in its card if left out.",
 )
-@click.option("--replace", is_flag=True, help="Keep an earlier one as finetuned.previous.")
+@click.option(
+    "--replace", is_flag=True, help="Replace an earlier variant; it is kept as finetuned.previous."
+)
 @models_dir
 @as_json
-def add(directory: Path, name: str | None, replace: bool, models_dir: Path, json_: bool) -> None:
-    """Copy DIRECTORY in as the fine-tuned variant of a model.
+def add(directory: Path, model: str | None, replace: bool, models_dir: Path, json_: bool) -> None:
+    """Add a SentenceTransformer DIRECTORY as the fine-tuned variant of a model.
 
-    It was written by `jobsearch train`, or holds any SentenceTransformer without code of its own.
+    DIRECTORY was written by `jobsearch train` or by sentence-transformers. It is copied into the
+    models directory. Models with Python code of their own are refused.
     """
     from jobsearch.models.catalog import add_finetuned
 
-    path = add_finetuned(directory, models_dir, model=name, replace=replace)
+    path = add_finetuned(directory, models_dir, model=model, replace=replace)
     _print_change("added", path, f"added {path}", json_=json_)
 
 
@@ -110,59 +114,61 @@ def add(directory: Path, name: str | None, replace: bool, models_dir: Path, json
 @models_dir
 @as_json
 def remove(name: str, models_dir: Path, json_: bool) -> None:
-    """Take the fine-tuned variant of MODEL out of the models directory.
+    """Remove the fine-tuned variant of MODEL from the models directory.
 
-    It is kept beside its place; what was stored with it stays stored. The variant that ships with
-    jobsearch cannot be removed: it is used again where no other is in the models directory.
+    The variant is kept as finetuned.previous, and its collections stay in the store. The variant
+    of builtin that ships with jobsearch cannot be removed; it is used if the models directory has
+    no other.
     """
     from jobsearch.models.catalog import remove_finetuned
 
     kept = remove_finetuned(name, models_dir)
     _print_change(
-        "kept", kept, f"removed; to bring it back: jobsearch models add {kept} --of {name}",
+        "kept", kept, f"removed; to undo it: jobsearch models add {kept} --of {name}",
         json_=json_,
     )  # fmt: skip
 
 
-def _print_change(key: str, path: Path, said: str, *, json_: bool) -> None:
+def _print_change(key: str, path: Path, message: str, *, json_: bool) -> None:
     if json_:
         print_json({key: str(path)})
     else:
-        note(said)
+        note(message)
 
 
 @models.command()
 @click.argument("path", type=Place(), default=_SAMPLE)
 @click.option(
     "--output",
-    "outputs",
     required=True,
     multiple=True,
     type=Place(),
     metavar="FILE",
-    help="Figure to write, .png or .svg; give it twice for both.",
+    help="Figure to write, .png or .svg; may be repeated.",
 )
 @click.option(
     "--languages",
     type=LANGUAGES,
     default="en,es,de",
     show_default=True,
-    help="Two or more, one colour each.",
+    help="Two to seven languages.",
 )
 @click.option(
     "--concepts",
     type=click.IntRange(min=2),
     default=40,
     show_default=True,
-    help="Number of occupations to draw; the cosines are over all of them.",
+    help="Number of occupations to draw; the mean cosines are of all occupations.",
 )
-@click.option("--seed", type=int, default=0, show_default=True, help="Of the choice of concepts.")
+@click.option(
+    "--seed", type=int, default=0, show_default=True, help="For choosing the occupations."
+)
 @model
 @models_dir
 @as_json
 def plot(
     path: Path,
-    outputs: tuple[Path, ...],
+    output: tuple[Path, ...],
     languages: tuple[str, ...],
     concepts: int,
     seed: int,
@@ -170,18 +176,18 @@ def plot(
     models_dir: Path,
     json_: bool,
 ) -> None:
-    """Draw how near translations lie, in every variant of a model.
+    """Plot the titles of occupations in several languages, for every variant of a model.
 
-    PATH is the folder or zip of an ESCO export; if left out, or `sample`, the sample that ships
-    with jobsearch. Prints the mean cosine of translations, of random pairs, and their difference,
-    of which higher is better.
+    PATH is the folder or zip of an ESCO export; the sample that ships with jobsearch if left out.
+    Also prints the mean cosine of translations, of random pairs, and their difference (higher is
+    better).
     """
     from eval.translation_plot import check_outputs, draw_translations, write_figure
     from eval.translations import choose_concepts, compare_translations, read_labels
     from ingest.sources import EscoSource, SampleSource
     from jobsearch.models import find_model, load_encoder
 
-    check_outputs(outputs, languages)
+    check_outputs(output, languages)
     source = SampleSource() if path == _SAMPLE else EscoSource(path)
     labels = read_labels(source, languages)
     chosen = choose_concepts(labels, concepts, seed)
@@ -191,15 +197,15 @@ def plot(
         encoder = load_encoder(model, variant, models_dir)
         panels.append(compare_translations(labels, chosen, encoder))
     figure = draw_translations(panels, labels, chosen)
-    for output in outputs:
-        write_figure(figure, output)
-    _print_cosines(panels, len(chosen), outputs, json_=json_)
+    for file in output:
+        write_figure(figure, file)
+    _print_cosines(panels, len(chosen), output, json_=json_)
 
 
 def _print_cosines(
     panels: "list[Panel]", concepts: int, files: tuple[Path, ...], *, json_: bool
 ) -> None:
-    """One row a variant and pair of languages."""
+    """Print a row per variant and pair of languages."""
     if json_:
         print_json(
             {

@@ -53,27 +53,29 @@ class Place(click.Path):
         super().__init__(path_type=path_type, **checks)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Refuse an empty path, then check as any path."""
+        """Refuse an empty path; check others as ``click.Path`` does."""
         if value == "":
-            self.fail("it is empty: is a variable not set? This folder is .", param, ctx)
+            self.fail(
+                "it is empty: is a variable not set? Write the working directory as .", param, ctx
+            )
         return super().convert(value, param, ctx)
 
 
 def check_pair(pair: str) -> str:
-    """A pair of languages such as ``en-es``: query language, corpus language."""
+    """Check a pair of languages such as ``en-es``: query language, corpus language."""
     query, dash, corpus = pair.strip().partition("-")
     if not dash:
-        raise InvalidInput(f"{pair!r} is no pair of languages: write it as en-es")
+        raise InvalidInput(f"{pair!r} is not a pair of languages: write it as en-es")
     return f"{check_language(query)}-{check_language(corpus)}"
 
 
 def _one_of(*names: str) -> Callable[[str], str]:
-    """A check that an entry is one of the names in any case; returns the name."""
+    """A check that accepts one of the names in any letter case, and returns the name."""
     known = {name.lower(): name for name in names}
 
     def check(entry: str) -> str:
         if (found := known.get(entry.strip().lower())) is None:
-            raise InvalidInput(f"{entry.strip()!r} is none of {', '.join(names)}")
+            raise InvalidInput(f"{entry.strip()!r} is not one of {', '.join(names)}")
         return found
 
     return check
@@ -92,7 +94,7 @@ BASELINE_NAMES = CheckedList("name[,name]", _one_of("random", "bm25", "tfidf"))
 
 
 def jobs_of(settings: Settings) -> "Jobs":
-    """The facade for a command: it prints notes, and bars where they may be drawn."""
+    """The facade for a command, with notes on stderr, and progress bars where they are allowed."""
     from jobsearch.api import Jobs
 
     return Jobs(settings, notify=note, progress=bars_wanted())
@@ -218,7 +220,7 @@ cache_dir = click.option(
     envvar="JOBSEARCH_CACHE_DIR",
     show_envvar=True,
     type=Place(file_okay=False),
-    help="Folder of the cache of embeddings; your operating system's folder for caches if left "
+    help="Folder of the cache of embeddings; in the operating system's folder for caches if left "
     "out.",
 )
 language_check = click.option(

@@ -1,4 +1,4 @@
-"""What commands print: data on stdout, everything else on stderr."""
+"""The output of commands: data on stdout, everything else on stderr."""
 
 import json
 import logging
@@ -18,17 +18,17 @@ from jobsearch.text import escape_control_lines, escape_controls
 
 LogFormat = Literal["text", "json"]
 
-#: The packages whose records are shown.
+#: Packages whose log records are shown.
 _PACKAGES = ("jobsearch", "ingest", "eval")
 
 
 def set_up(log_format: LogFormat, *, debug: bool) -> None:
-    """Show the records of our packages on stderr; a call replaces what an earlier one set up.
+    """Show the log records of our packages on stderr; each call replaces the handlers of the last.
 
-    Work of hours does not end because stderr cannot be written: from here on that is passed over,
-    in log lines and in the bars of libraries alike.
+    From here on, failed writes to stderr are ignored, in log lines and in progress bars of
+    libraries: a long ingest must not fail because its messages cannot be written.
     """
-    if sys.stderr is None:  # closed before we began, which bars do not expect
+    if sys.stderr is None:  # closed before the start; progress bars cannot handle None
         sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
     sys.stderr = expendable(sys.stderr)
     handler = _Stderr()
@@ -38,9 +38,11 @@ def set_up(log_format: LogFormat, *, debug: bool) -> None:
         logger.handlers = [each for each in logger.handlers if not isinstance(each, _Stderr)]
         logger.addHandler(handler)
         logger.setLevel(logging.DEBUG if debug else logging.INFO)
-    # A person who waits sees a bar; how long it all took is in the summary.
-    shown = log_format == "json" or debug
-    logging.getLogger("jobsearch.timing").setLevel(logging.INFO if shown else logging.WARNING)
+    # People see a progress bar, and the total time in the summary.
+    with_timings = log_format == "json" or debug
+    logging.getLogger("jobsearch.timing").setLevel(
+        logging.INFO if with_timings else logging.WARNING
+    )
 
 
 class _Stderr(logging.Handler):
@@ -50,35 +52,35 @@ class _Stderr(logging.Handler):
 
 class _Text(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        # What is critical says so itself.
-        told = record.levelno in (logging.WARNING, logging.ERROR)
-        level = f"{record.levelname.lower()}: " if told else ""
+        # The one critical message begins with "unexpected error".
+        labelled = record.levelno in (logging.WARNING, logging.ERROR)
+        level = f"{record.levelname.lower()}: " if labelled else ""
         return level + escape_control_lines(record.getMessage())
 
 
 class _Json(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        told = {
+        entry = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage().strip(),
             **getattr(record, "fields", {}),
         }
-        return json.dumps(told, ensure_ascii=False)
+        return json.dumps(entry, ensure_ascii=False)
 
 
 _logger = logging.getLogger(__name__)
 
 
 class _Expendable:
-    """A stream that gives up what it cannot write, also when Python flushes it at the end."""
+    """Ignores failed writes to a stream, also when Python flushes it at exit."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
 
     def write(self, text: str) -> int:
-        # ValueError: it was closed.
+        # ValueError: the stream was closed.
         with suppress(OSError, ValueError):
             return self._stream.write(text)
         return len(text)
@@ -92,16 +94,16 @@ class _Expendable:
 
 
 def expendable(stream: TextIO) -> TextIO:
-    """The stream, which no longer fails: what it cannot write is lost, and the work goes on."""
+    """Wrap a stream so that failed writes are ignored; the text of a failed write is lost."""
     return cast(TextIO, stream if isinstance(stream, _Expendable) else _Expendable(stream))
 
 
 def print_text(text: object) -> None:
-    """A line of data, or several.
+    """Print one or several lines of data on stdout.
 
     Raises:
         OutputError: stdout cannot be written.
-        BrokenPipeError: nobody reads it any more, as behind ``| head``.
+        BrokenPipeError: the reader closed the pipe, for example ``| head``.
     """
     try:
         click.echo(text)
@@ -111,24 +113,24 @@ def print_text(text: object) -> None:
         raise output_error(error) from error
 
 
-def output_error(refusal: OSError) -> OutputError:
-    """The error for a stdout that cannot be written; what it still holds is given up."""
+def output_error(error: OSError) -> OutputError:
+    """The error for a stdout that cannot be written; text still in its buffer is dropped."""
     sys.stdout = expendable(sys.stdout)
     return OutputError(
-        f"the output cannot be written ({refusal.strerror or refusal}): send it elsewhere. "
-        "What the command had to change has been changed"
+        f"the output cannot be written ({error.strerror or error}): redirect it to "
+        "another place. The command's changes, if any, were made"
     )
 
 
 def print_json(data: Any) -> None:
-    """One document, Unicode as it is."""
+    """Print one JSON document, with Unicode unescaped."""
     print_text(json.dumps(data, ensure_ascii=False, indent=2))
 
 
 def print_table(rows: Iterable[Sequence[Any]], headers: Sequence[str]) -> None:
-    """A plain table; wide characters count as two columns.
+    """Print a plain table; wide characters count as two columns.
 
-    Titles are somebody else's: they are tamed.
+    Control characters are escaped, because titles come from other people's files.
     """
     from tabulate import tabulate
 
@@ -140,52 +142,51 @@ def print_table(rows: Iterable[Sequence[Any]], headers: Sequence[str]) -> None:
 
 _ARGUMENT = re.compile(r"`([a-z_]+)(?:=([^`]*))?`")
 
-
 #: Key of the running command in the context's ``meta``, which all nested contexts share.
 RUNNING = "jobsearch.command"
 
 
 def with_flags(message: str) -> str:
-    """A message of the library in the words of the command line.
+    """Replace the arguments that a library message names by the flags of the command line.
 
-    The library names an argument in backticks, `` `to` `` or `` `force=True` ``; a person who types
-    commands knows it as `` `--to` `` or `` `--force` ``. Names that are no option stay as they are.
+    The library writes an argument in backticks, `` `to` `` or `` `force=True` ``, which becomes
+    `` `--to` `` or `` `--force` ``. Names that are not an option stay as they are.
     """
     context = click.get_current_context(silent=True)
     if context is None:  # the context of a failed --help has ended
         return message
-    # Two commands may give an argument different flags: the running command decides.
+    # Commands may have different flags for the same argument: the running command decides.
     flags = _flags(context.find_root().command)
     if RUNNING in context.meta:
         flags |= _flags(context.meta[RUNNING])
 
-    def flag(found: re.Match[str]) -> str:
-        option = flags.get(found[1])
+    def flag(match: re.Match[str]) -> str:
+        option = flags.get(match[1])
         if option is None:
-            return found[0]
+            return match[0]
         words = {"True": "on", "False": "off"}
-        value = words.get(found[2], (found[2] or "").strip("\"'"))
+        value = words.get(match[2], (match[2] or "").strip("\"'"))
         return f"`{max(option.opts, key=len)}{f' {value}' if value and not option.is_flag else ''}`"
 
     return _ARGUMENT.sub(flag, message)
 
 
 def _flags(command: click.Command) -> dict[str, click.Option]:
-    """The options of a command and of all commands below it, by the name of their argument."""
-    found = {
+    """Argument name -> option, of a command and of all commands below it."""
+    flags = {
         p.name.rstrip("_"): p for p in command.params if isinstance(p, click.Option) and p.name
     }
     if isinstance(command, click.Group):
-        for each in command.commands.values():
-            found |= _flags(each)
-    return found
+        for subcommand in command.commands.values():
+            flags |= _flags(subcommand)
+    return flags
 
 
 def bars_wanted() -> bool:
-    """Whether progress may be drawn: not among the lines of JSON on stderr."""
+    """Whether progress bars may be drawn: not between JSON lines on stderr."""
     return click.get_current_context().find_root().params.get("log_format") != "json"
 
 
 def note(message: str) -> None:
-    """A line for the person, on stderr."""
+    """Print a message for the user on stderr."""
     _logger.info(message)

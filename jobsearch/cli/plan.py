@@ -1,4 +1,4 @@
-"""``jobsearch plan``: what a number of titles takes."""
+"""``jobsearch plan``: memory, disk, nodes and hours for a number of titles."""
 
 from dataclasses import asdict
 from typing import TYPE_CHECKING
@@ -23,16 +23,18 @@ _DEFAULTS = Demand(titles=1)
 
 
 @click.command()
-@click.option("--titles", required=True, metavar="N", help="How many: 33606, 100k, 2.5M, 1B.")
 @click.option(
-    "--dim", default=_DEFAULTS.dim, show_default=True, metavar="N", help="Length of the vectors."
+    "--titles", required=True, metavar="N", help="Number of titles: 33606, 100k, 2.5M, 1B."
+)
+@click.option(
+    "--dim", default=_DEFAULTS.dim, show_default=True, metavar="N", help="Dimensions of a vector."
 )
 @click.option(
     "--quantization",
     type=click.Choice(QUANTIZATIONS),
     default=_DEFAULTS.quantization,
     show_default=True,
-    help="As of `ingest`; int8 and binary are reckoned with `--on-disk`.",
+    help="As in `ingest`; int8 and binary assume `--on-disk`.",
 )
 @click.option(
     "--replicas",
@@ -53,17 +55,20 @@ _DEFAULTS = Demand(titles=1)
     default=_DEFAULTS.titles_per_second,
     show_default=True,
     metavar="RATE",
-    help="What one worker encodes; the default was measured with the built-in model on two cores.",
+    help="Encoding rate of one worker; the default is that of the built-in model on two cores.",
 )
 @click.option(
     "--workers",
     default=_DEFAULTS.workers,
     show_default=True,
     metavar="N",
-    help="Machines or GPUs that encode at a time.",
+    help="Machines or GPUs that encode in parallel.",
 )
 @click.option(
-    "--price-per-hour", type=float, metavar="PRICE", help="Of one worker; adds what encoding costs."
+    "--price-per-hour",
+    type=float,
+    metavar="PRICE",
+    help="Price of one worker; adds the cost of encoding.",
 )
 @as_json
 def plan(
@@ -77,7 +82,12 @@ def plan(
     price_per_hour: float | None,
     json_: bool,
 ) -> None:
-    """Work out memory, disk, nodes and hours for a number of titles on a Qdrant cluster."""
+    """Estimate memory, disk, nodes and hours for a number of titles on a Qdrant cluster.
+
+    Nothing is connected to or changed.
+
+    Example: jobsearch plan --titles 100M --quantization int8 --replicas 2
+    """
     demand = Demand(
         titles=parse_count(titles),
         dim=dim,
@@ -92,48 +102,49 @@ def plan(
     if json_:
         print_json({**asdict(demand), **asdict(planned)})
     else:
-        print_table(_sizes(demand, planned) + _efforts(demand, planned), ("what", "amount", "how"))
+        rows = _sizes(demand, planned) + _machines_and_hours(demand, planned)
+        print_table(rows, ("what", "amount", "how"))
     if dim != BUILTIN_DIM and titles_per_second == BUILTIN_TITLES_PER_SECOND:
         note(
-            f"{titles_per_second:,.0f} titles a second are the built-in model's, which has "
-            f"{BUILTIN_DIM} dimensions: give --titles-per-second of yours"
+            f"{titles_per_second:,.0f} titles per second is the rate of the built-in model, which "
+            f"has {BUILTIN_DIM} dimensions: give --titles-per-second for your model"
         )
-    note("for one build; while titles are ingested again, up to three lie there: docs/scaling.md")
+    note("for one build; a new ingest needs up to three at the same time: see docs/scaling.md")
 
 
 def _sizes(demand: Demand, planned: "Plan") -> list[tuple[str, str, str]]:
-    titles, copies = demand.titles, f" x {demand.replicas} copies" if demand.replicas > 1 else ""
+    copies = f" x {demand.replicas} copies" if demand.replicas > 1 else ""
     quantized = planned.quantized_bytes
 
-    def a_title(total: int) -> str:
-        return f"{total / titles:,.0f} bytes a title"
+    def per_title(total: int) -> str:
+        return f"{total / demand.titles:,.0f} bytes a title"
 
+    memory_per_copy = per_title(planned.memory_bytes // demand.replicas)
     rows = [
-        ("vectors", _size(planned.vector_bytes), a_title(planned.vector_bytes)),
-        ("quantised vectors", _size(quantized), a_title(quantized)),
-        ("payload", _size(planned.payload_bytes), f"{a_title(planned.payload_bytes)}, measured"),
-        ("indexes, ids", _size(planned.index_bytes), f"{a_title(planned.index_bytes)}, measured"),
-        ("graph", _size(planned.graph_bytes), f"at most {a_title(planned.graph_bytes)}"),
-        ("memory", _size(planned.memory_bytes), a_title(planned.memory_bytes // demand.replicas)),
-        ("disk", _size(planned.disk_bytes), "all of the above but memory, x 1.5"),
+        ("vectors", _size(planned.vector_bytes), per_title(planned.vector_bytes)),
+        ("quantised vectors", _size(quantized), per_title(quantized)),
+        ("payload", _size(planned.payload_bytes), f"{per_title(planned.payload_bytes)}, measured"),
+        ("indexes, ids", _size(planned.index_bytes), f"{per_title(planned.index_bytes)}, measured"),
+        ("graph", _size(planned.graph_bytes), f"at most {per_title(planned.graph_bytes)}"),
+        ("memory", _size(planned.memory_bytes), memory_per_copy + copies),
+        ("disk", _size(planned.disk_bytes), f"all of the above but memory, x 1.5{copies}"),
     ]
-    rows[-2:] = [(what, amount, how + copies) for what, amount, how in rows[-2:]]
     return [row for row in rows if quantized or row[0] != "quantised vectors"]
 
 
-def _efforts(demand: Demand, planned: "Plan") -> list[tuple[str, str, str]]:
+def _machines_and_hours(demand: Demand, planned: "Plan") -> list[tuple[str, str, str]]:
     memory, rate = demand.node_memory_gb, demand.titles_per_second
-    by_all = f"embedding, {demand.workers:,} workers"
+    all_workers = f"embedding, {demand.workers:,} workers"
     rows = [
         ("nodes", f"{planned.nodes:,}", f"of {memory:,g} GB, at most 80% of it used"),
         ("shards", f"{planned.shards:,}", "two a node" if planned.nodes > 1 else "one node"),
         ("embedding, 1 worker", _time(planned.embed_hours_one_worker), f"{rate:,g} titles/s"),
-        (by_all, _time(planned.embed_hours), "at a time"),
+        (all_workers, _time(planned.embed_hours), "at a time"),
         ("upload", _time(planned.upload_hours), "one stream"),
         ("building the graph", _time(planned.graph_hours), "at least; two cores a node"),
     ]
     if demand.workers == 1:
-        rows = [row for row in rows if row[0] != by_all]
+        rows = [row for row in rows if row[0] != all_workers]
     if planned.cost is not None and planned.cost_per_million is not None:
         price = f"embedding at {demand.price_per_hour:,g} an hour"
         rows += [
@@ -144,7 +155,7 @@ def _efforts(demand: Demand, planned: "Plan") -> list[tuple[str, str, str]]:
 
 
 def _size(count: int) -> str:
-    """Bytes in the unit that leaves one to three digits before the point."""
+    """A number of bytes in MB, GB or TB."""
     for unit, factor in (("TB", 10**12), ("GB", 10**9), ("MB", 10**6)):
         if count >= factor:
             return f"{count / factor:,.1f} {unit}"

@@ -1,4 +1,4 @@
-"""``jobsearch eval validate``, ``package`` and ``score``: anybody's TREC run files."""
+"""``jobsearch eval validate``, ``package`` and ``score``: for TREC run files of any system."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -16,29 +16,30 @@ if TYPE_CHECKING:
     from eval.runs.check import Expected, Finding
 
 _FILE = Place(exists=True, dir_okay=False)
-# Findings of one kind that are printed.
+# Findings of one kind to print.
 _SHOWN = 3
-_UNCHECKED = "ids were not checked: name the data with --against"
+_UNCHECKED = "ids were not checked: give the TalentCLEF data with --against"
 
 
 def _against(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that name the data to check runs against."""
     options = [
         click.option(
             "--against",
             type=Place(exists=True),
-            help="TalentCLEF's folder or zip, whose ids the runs are checked with.",
+            help="Folder or zip of TalentCLEF; the ids in the runs are checked against it.",
         ),
         click.option(
             "--split",
             default="test",
             show_default=True,
-            help="The part of it that is checked with.",
+            help="Split of the TalentCLEF data.",
         ),
         click.option(
             "--pairs",
             type=PAIRS,
-            help="Pair of languages of each run, in their order; told by the file names, as in "
-            "run_en-es_TEAM.trec, if left out.",
+            help="Pair of languages of each run, in the order of the runs; taken from the file "
+            "names, such as run_en-es_TEAM.trec, if left out.",
         ),
     ]
     return with_options(command, options)
@@ -50,7 +51,7 @@ def _against(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option(
     "--depth",
     type=click.IntRange(min=1),
-    help="Length that every ranking should have; with --against, that of the corpus.",
+    help="Expected length of every ranking; the size of the corpus with --against.",
 )
 @as_json
 def validate(
@@ -61,26 +62,29 @@ def validate(
     depth: int | None,
     json_: bool,
 ) -> None:
-    """Find what the official scorer trips over in TREC run files.
+    """Find mistakes in TREC run files before they are submitted.
 
-    Exits 1 if there is an error; a warning is not one. Without --against the ids are not checked.
+    Reports everything that makes the official scorer fail or give wrong figures. Exits 1 if there
+    are errors; warnings do not count. Without --against, ids are not checked.
     """
     from eval.runs.check import check_run
 
     expected = _expected(runs, against, split, pairs)
-    found = {path: check_run(path, expected.get(path), depth) for path in runs}
-    errors = sum(f.count for findings in found.values() for f in findings if f.severity == "error")
+    checked = {path: check_run(path, expected.get(path), depth) for path in runs}
+    errors = sum(
+        f.count for findings in checked.values() for f in findings if f.severity == "error"
+    )
     if json_:
         print_json(
             {
                 "runs": [
                     {"run": str(path), "findings": [asdict(finding) for finding in findings]}
-                    for path, findings in found.items()
+                    for path, findings in checked.items()
                 ]
             }
         )
     else:
-        for path, findings in found.items():
+        for path, findings in checked.items():
             _print(path, findings)
     if not against:
         note(_UNCHECKED)
@@ -93,12 +97,12 @@ def _print(path: Path, findings: "Sequence[Finding]") -> None:
         print_text(f"{path}: nothing found")
         return
     rows = []
-    # Errors first, each kind together; a run for another pair explains most of the others.
+    # Errors first, grouped by kind. A wrong pair comes first, because it causes most other errors.
     kinds = groupby(
         sorted(findings, key=lambda f: (f.severity, f.kind != "pair", f.kind)), lambda f: f.kind
     )
-    for _, found in kinds:
-        same = list(found)
+    for _, group in kinds:
+        same = list(group)
         rows += [(f.severity, f.where, f.what, f.fix) for f in same[:_SHOWN]]
         if hidden := sum(f.count for f in same[_SHOWN:]):
             rows.append((same[0].severity, "", f"{hidden:,} more like it: see --json", ""))
@@ -108,7 +112,7 @@ def _print(path: Path, findings: "Sequence[Finding]") -> None:
 
 @click.command()
 @click.argument("runs", type=_FILE, nargs=-1, required=True)
-@click.option("--team", required=True, help="Name of the team: it stands in every file name.")
+@click.option("--team", required=True, help="Name of the team, for the file names.")
 @click.option(
     "--out",
     type=Place(dir_okay=False),
@@ -116,7 +120,7 @@ def _print(path: Path, findings: "Sequence[Finding]") -> None:
     help="Zip file to write.",
 )
 @_against
-@click.option("--replace", is_flag=True, help="Write over an earlier zip.")
+@click.option("--replace", is_flag=True, help="Overwrite an earlier zip.")
 def package(
     runs: tuple[Path, ...],
     team: str,
@@ -126,15 +130,16 @@ def package(
     pairs: tuple[str, ...] | None,
     replace: bool,
 ) -> None:
-    """Write the zip that TalentCLEF asks for, from the runs for en-en, es-es, de-de and others.
+    """Write the zip file for a TalentCLEF submission from TREC run files.
 
-    Rankings keep their order; scores are rewritten to fall strictly.
+    Runs for en-en, es-es and de-de are required. Rankings keep their order; scores are rewritten
+    so that they decrease strictly.
     """
     from eval.runs.check import check_run
     from eval.runs.submission import CORRECTED
     from eval.runs.submission import package as write
 
-    named = _pairs(runs, pairs)
+    run_of_pair = _pairs(runs, pairs)
     expected = _expected(runs, against, split, pairs)
     for path in runs:
         serious = [
@@ -148,7 +153,7 @@ def package(
                 f"{path}, {serious[0].where}: {serious[0].what} ({count:,} errors): see "
                 "`jobsearch eval validate` with the same options"
             )
-    for name in write(named, team, out, replace=replace):
+    for name in write(run_of_pair, team, out, replace=replace):
         print_text(name)
     if not against:
         note(_UNCHECKED)
@@ -158,10 +163,10 @@ def package(
 @click.command()
 @click.argument("run", type=_FILE)
 @click.argument("qrels", type=_FILE)
-@click.option("--per-query", is_flag=True, help="Every query, too.")
+@click.option("--per-query", is_flag=True, help="Also print the metrics of every query.")
 @as_json
 def score(run: Path, qrels: Path, per_query: bool, json_: bool) -> None:
-    """Score anybody's TREC RUN with the judgements QRELS."""
+    """Compute all metrics of a TREC RUN file with the judgements in QRELS."""
     from eval.benchmarks.base import read_qrels
     from eval.metrics import MEASURES
     from eval.metrics import score as compute
@@ -172,58 +177,61 @@ def score(run: Path, qrels: Path, per_query: bool, json_: bool) -> None:
     judged = read_qrels(text_lines(lambda: qrels.open("rb"), str(qrels)), str(qrels))
     if not judged.keys() & ranked.keys():
         raise BenchmarkError(
-            f"no query of {run} is judged in {qrels}: give those that belong together"
+            f"no query of {run} is judged in {qrels}: give the judgements of the same queries"
         )
-    found = compute(ranked, judged)
+    scores = compute(ranked, judged)
     if json_:
         print_json(
             {
                 "queries": len(judged),
-                "metrics": dict(found.means),
-                "missing_queries": list(found.missing_queries),
-                "unjudged_queries": list(found.unjudged_queries),
-                **({"per_query": found.per_query} if per_query else {}),
+                "metrics": dict(scores.means),
+                "missing_queries": list(scores.missing_queries),
+                "unjudged_queries": list(scores.unjudged_queries),
+                **({"per_query": scores.per_query} if per_query else {}),
             }
         )
         return
-    rows = [("all", *(f"{found.means[name]:.4f}" for name in MEASURES))]
+    rows = [("all", *(f"{scores.means[name]:.4f}" for name in MEASURES))]
     if per_query:
         rows += [
             (q_id, *(f"{values[name]:.4f}" for name in MEASURES))
-            for q_id, values in found.per_query.items()
+            for q_id, values in scores.per_query.items()
         ]
     print_table(rows, ("query", *MEASURES))
     note(f"{len(judged):,} judged queries")
-    for ids, what in (
-        (found.missing_queries, "judged queries have no ranking and score 0"),
-        (found.unjudged_queries, "queries of the run are not judged and count for nothing"),
+    for ids, problem in (
+        (scores.missing_queries, "judged queries have no ranking and score 0"),
+        (scores.unjudged_queries, "queries of the run are not judged and are ignored"),
     ):
         if ids:
-            note(f"{len(ids):,} {what}: {', '.join(ids[:5])}{' …' if len(ids) > 5 else ''}")
+            note(f"{len(ids):,} {problem}: {', '.join(ids[:5])}{' …' if len(ids) > 5 else ''}")
 
 
 def _pairs(runs: Sequence[Path], pairs: Sequence[str] | None) -> dict[str, Path]:
-    """Pair of languages -> run."""
+    """Pair of languages -> run; the pairs come from ``--pairs`` or from the file names."""
     from eval.runs.check import pair_of_name
 
-    named: dict[str, Path] = {}
+    run_of_pair: dict[str, Path] = {}
     if pairs and len(pairs) != len(runs):
-        raise BenchmarkError(f"{len(pairs)} --pairs for {len(runs)} runs: give one for each")
+        raise BenchmarkError(f"{len(pairs)} --pairs for {len(runs)} runs: give one pair per run")
     for path, pair in zip(runs, pairs or map(pair_of_name, runs), strict=True):
         if not pair:
             raise BenchmarkError(
-                f"{path}: the name does not tell the languages, as run_en-es_TEAM.trec would: "
-                "give --pairs"
+                f"{path}: the file name has no pair of languages, as in run_en-es_TEAM.trec: "
+                "rename the file or give --pairs"
             )
-        if pair in named:
-            raise BenchmarkError(f"{named[pair]} and {path} are both for {pair}: give one of them")
-        named[pair] = path
-    return named
+        if pair in run_of_pair:
+            raise BenchmarkError(
+                f"{run_of_pair[pair]} and {path} are both for {pair}: give one of them"
+            )
+        run_of_pair[pair] = path
+    return run_of_pair
 
 
 def _expected(
     runs: Sequence[Path], against: Path | None, split: str, pairs: Sequence[str] | None
 ) -> "dict[Path, Expected]":
+    """Run -> the ids that it should have; empty without ``--against``."""
     from eval.benchmarks.talentclef import ids_of_split
     from eval.runs.check import expected_for
 

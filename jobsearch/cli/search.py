@@ -16,8 +16,19 @@ from jobsearch.types import KINDS
 @click.option(
     "--from", "query_language", type=LANGUAGES, metavar="LANG", help="Language of the query."
 )
-@click.option("--isco", type=ISCO_CODES, default=(), help="ISCO-08 codes of one to four digits.")
-@click.option("--kind", "kinds", type=click.Choice(KINDS), multiple=True, help="May be repeated.")
+@click.option(
+    "--isco",
+    type=ISCO_CODES,
+    default=(),
+    help="ISCO-08 codes of one to four digits, such as 2 or 2221.",
+)
+@click.option(
+    "--kind",
+    "kinds",
+    type=click.Choice(KINDS),
+    multiple=True,
+    help="Kind of title; may be repeated.",
+)
 @click.option("--concept", "concept_ids", multiple=True, help="Concept id; may be repeated.")
 @click.option("--source", "sources", multiple=True, help="Data set; may be repeated.")
 @click.option("--split", "splits", multiple=True, help="Part of a data set; may be repeated.")

@@ -1,4 +1,4 @@
-"""``jobsearch train``: fine-tunes a model and publishes the result if it helps."""
+"""``jobsearch train``: fine-tunes a model and publishes the result if it is better."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,11 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("path", type=Place())
-@click.option("--languages", type=LANGUAGES, help="All that the export has if left out.")
+@click.option(
+    "--languages",
+    type=LANGUAGES,
+    help="Languages to train on; all languages of the data if left out.",
+)
 @model
 @models_dir
 @click.option(
@@ -26,35 +30,39 @@ if TYPE_CHECKING:
     type=click.Choice(["aligned", "paper"]),
     default="aligned",
     show_default=True,
-    help="`paper`: the fine-tuning of DS@GT at TalentCLEF 2025, to compare with.",
+    help="`paper` repeats the fine-tuning of DS@GT at TalentCLEF 2025, for comparison.",
 )
 @click.option(
     "--train",
     "train_",
     type=click.Choice(["head", "all", "adapter"]),
-    help="What is trained: what follows the token sum (builtin only, its default), every weight "
-    "(the default elsewhere), or low-rank adapters.",
+    help="Weights to train. `head`: the layers after the token sum (builtin only, its default); "
+    "`all`: every weight (the default of other models); `adapter`: low-rank adapters (LoRA).",
 )
-@click.option("--epochs", type=click.IntRange(min=1), help="Times that every title is drawn.")
-@click.option("--batch-size", type=click.IntRange(min=2), help="Pairs told apart at once.")
+@click.option("--epochs", type=click.IntRange(min=1), help="Number of passes over the titles.")
+@click.option("--batch-size", type=click.IntRange(min=2), help="Pairs per step.")
 @click.option(
     "--mini-batch-size",
     type=click.IntRange(min=1),
-    help="Titles that pass the network at once: less memory, the same outcome.",
+    help="Titles per forward pass; fewer need less memory, and the result is the same.",
 )
 @click.option(
     "--gradient-checkpointing",
     is_flag=True,
     default=None,
-    help="Compute activations twice instead of keeping them (transformers): less memory, the same "
-    "outcome, more time.",
+    help="Recompute activations instead of keeping them (transformers only): less memory, more "
+    "time, the same result.",
 )
-@click.option("--learning-rate", type=click.FloatRange(min=0, min_open=True), help="Highest value.")
-@click.option("--anchors", type=click.Choice(["on", "off"]), help="Concept anchors may be added.")
-@click.option("--seed", type=int, help="Of held-out concepts, pairs and optimiser.  [default: 0]")
-@click.option("--resume", is_flag=True, help="Go on with a training that was broken off.")
 @click.option(
-    "--replace", is_flag=True, help="Keep an earlier fine-tuned variant as finetuned.previous."
+    "--learning-rate", type=click.FloatRange(min=0, min_open=True), help="Highest learning rate."
+)
+@click.option(
+    "--anchors", type=click.Choice(["on", "off"]), help="Whether concept anchors may be added."
+)
+@click.option("--seed", type=int, help="For held-out concepts, pairs and training.  [default: 0]")
+@click.option("--resume", is_flag=True, help="Continue an interrupted training.")
+@click.option(
+    "--replace", is_flag=True, help="Replace an earlier variant; it is kept as finetuned.previous."
 )
 @as_json
 def train(
@@ -70,12 +78,14 @@ def train(
     json_: bool,
     **changes: Any,
 ) -> None:
-    """Fine-tune a model on the titles of a taxonomy, and publish it if it helps.
+    """Fine-tune a model on the titles of a taxonomy, and publish it if it is better.
 
     PATH is the folder or zip of an ESCO export or of TalentCLEF training pairs, or `sample`. A
-    tenth of the occupations is held out; the best weights between the pretrained and the trained
-    ones become the `finetuned` variant, unless a pair of languages would lose by it: then nothing
-    is published, and the exit code is 1.
+    tenth of the occupations is held out to compare several mixtures of the pretrained and the
+    trained weights. The best mixture becomes the `finetuned` variant. If every mixture is worse
+    for some pair of languages, nothing is published, and the exit code is 1.
+
+    Needs: pip install 'jobsearch[train]'
     """
     settings = Settings(model=model, models_dir=models_dir)
     jobs = Jobs(settings, notify=note, progress=not json_ and bars_wanted())
@@ -95,8 +105,8 @@ def train(
         _print(report)
     if report.chosen is None:
         raise TrainingError(
-            "nothing was published: every choice of weights loses on some pair of languages; the "
-            "model stays as it was. Try more titles, another recipe, or a lower --learning-rate"
+            "nothing was published: every mixture of weights is worse for some pair of languages; "
+            "the model is unchanged. Try more titles, another recipe, or a lower --learning-rate"
         )
 
 
@@ -104,14 +114,14 @@ def _print(report: "TrainingReport") -> None:
     shown = report.chosen or report.candidates[-1]
     print_table(
         [
-            (pair, *(f"{x:.3f}" for x in (was, shown.known.mrr[pair], shown.unknown.mrr[pair])))
-            for pair, was in report.before.mrr.items()
+            (pair, *(f"{x:.3f}" for x in (mrr, shown.known.mrr[pair], shown.unknown.mrr[pair])))
+            for pair, mrr in report.before.mrr.items()
         ],
         headers=("MRR, held-out", "pretrained", "fine-tuned", "unknown to anchors"),
     )
-    for language, was in report.before.watched.items():
+    for language, pretrained in report.before.watched.items():
         print_text(
-            f"{language}, not trained on, with all others: mean of MRR and MAP {was:.3f} "
+            f"{language}, not trained on, with all others: mean of MRR and MAP {pretrained:.3f} "
             f"pretrained, {shown.known.watched[language]:.3f} fine-tuned"
         )
     if report.chosen:

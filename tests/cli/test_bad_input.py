@@ -1,4 +1,4 @@
-"""Bad input: one line that says what, where and what to do next, and the right exit code."""
+"""Bad input: an error of one line with fault, place and remedy, and the right exit code."""
 
 import json
 import os
@@ -20,7 +20,7 @@ HEADER = "conceptUri,iscoGroup,preferredLabel,altLabels,hiddenLabels\n"
 
 
 def refused(result, exit_code: int, *parts: str) -> None:
-    """One line on stderr that holds ``parts``, and nothing stored."""
+    """Check for an error line that contains ``parts``, and that nothing was stored."""
     assert result.exit_code == exit_code, result.output
     assert result.stdout == ""
     last = result.stderr.strip().splitlines()[-1]
@@ -37,7 +37,7 @@ def test_missing_path(run) -> None:
     refused(run("ingest", "table", "x.csv", "--title", "t", "--language", "en"), 1, "x.csv")
 
 
-def test_folder_that_is_no_esco_export(run, tmp_path: Path) -> None:
+def test_folder_without_an_esco_export(run, tmp_path: Path) -> None:
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "notes.txt").write_text("hello")
     refused(run("ingest", "esco", "other"), 1, "no ESCO export", "occupations_<language>.csv")
@@ -51,7 +51,7 @@ def test_zip_bomb(run, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["../occupations_en.csv", "/etc/occupations_en.csv"])
-def test_path_that_climbs_out(run, tmp_path: Path, name: str) -> None:
+def test_archive_member_outside_the_folder(run, tmp_path: Path, name: str) -> None:
     with zipfile.ZipFile(tmp_path / "slip.zip", "w") as archive:
         archive.writestr(name, HEADER)
     refused(run("ingest", "esco", "slip.zip"), 1, "has a path outside the archive")
@@ -86,14 +86,14 @@ def test_sample_in_another_language(run) -> None:
 
 
 def test_corpus_in_another_language(run, talentclef, tmp_path: Path) -> None:
-    """The mistake that sank the paper's cross-lingual runs."""
+    """The mistake behind the low cross-lingual scores of a run at TalentCLEF 2025."""
     task = tmp_path / "TaskA" / "validation" / "spanish"
     shutil.copytree(talentclef / "validation" / "english", task)
     refused(run("eval", "talentclef", "TaskA"), 1, "English", "--language-check off")
 
 
 @pytest.mark.parametrize("query", ["", "  ", "x" * 10_000, "///"])
-def test_queries_that_cannot_be_used(run, sample_store, query: str) -> None:
+def test_invalid_queries(run, sample_store, query: str) -> None:
     result = run("search", query, "--to", "en", "--variant", "pretrained", "--store", sample_store)
     refused(result, 2, "give a job title")
     assert len(result.stderr) < 400
@@ -111,26 +111,26 @@ def test_queries_that_cannot_be_used(run, sample_store, query: str) -> None:
         (("--variant", "paper"), "give `--from`"),
     ],
 )
-def test_options_that_cannot_be_used(run, sample_store, options, says: str) -> None:
+def test_invalid_options(run, sample_store, options, says: str) -> None:
     refused(run("search", "cook", "--store", sample_store, *options), 2, says)
 
 
 @pytest.mark.parametrize(
     ("pair", "says"), [("en", "write it as en-es"), ("en-xx", "unknown language")]
 )
-def test_pairs_that_cannot_be_used(run, pair: str, says: str) -> None:
+def test_invalid_pairs(run, pair: str, says: str) -> None:
     refused(run("eval", "sample", "--pairs", pair), 2, says)
     refused(run("eval", "sample", "--pairs", "de-zh"), 1, "its pairs are")
 
 
-def test_language_that_is_not_stored(run, sample_store) -> None:
+def test_language_without_titles(run, sample_store) -> None:
     refused(run("search", "cook", "--to", "fr", "--store", sample_store), 1, "no titles in fr")
     refused(run("search", "cook", "--to", "en"), 1, "jobsearch ingest sample")
     refused(run("ingest", "sample", "--languages", "fr"), 2, "only in")
 
 
 def test_store_of_another_model(run, sample_store, builtin, tmp_path: Path) -> None:
-    """The same name and dimension, other weights."""
+    """Same name and dimension, different weights."""
     import torch
 
     network = deepcopy(builtin.network)
@@ -170,7 +170,7 @@ def test_damaged_store(run, sample_store, tmp_path: Path) -> None:
     refused(run(*search), 1, "manifest.json")
 
 
-def test_folder_that_is_no_store(run, tmp_path: Path) -> None:
+def test_folder_with_other_files(run, tmp_path: Path) -> None:
     (tmp_path / "documents").mkdir()
     (tmp_path / "documents" / "letter.txt").write_text("dear")
     result = run("ingest", "sample", "--languages", "zh", "--store", "documents")
@@ -178,21 +178,21 @@ def test_folder_that_is_no_store(run, tmp_path: Path) -> None:
     assert [p.name for p in (tmp_path / "documents").iterdir()] == ["letter.txt"]
 
 
-def test_store_held_by_another_process(run, tmp_path: Path) -> None:
-    held = subprocess.Popen(
+def test_store_locked_by_another_process(run, tmp_path: Path) -> None:
+    other = subprocess.Popen(
         [sys.executable, "-c",
          "import sys; from jobsearch.store import open_store\n"
          "with open_store(sys.argv[1]).build_lock('jobs__zh__builtin__pretrained'):\n"
-         "    print('held', flush=True); sys.stdin.read()",
+         "    print('locked', flush=True); sys.stdin.read()",
          str(tmp_path / "store")],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
     try:
-        assert held.stdout.readline() == "held\n"
+        assert other.stdout.readline() == "locked\n"
         result = run("ingest", "sample", "--languages", "zh", "--store", "store")
-        refused(result, 1, str(held.pid))
+        refused(result, 1, str(other.pid))
     finally:
-        held.communicate("")
+        other.communicate("")
     assert run("ingest", "sample", "--languages", "zh", "--store", "store").exit_code == 0
 
 
@@ -208,7 +208,7 @@ def test_key_over_plain_http(run, monkeypatch) -> None:
     assert "secret-key" not in result.output
 
 
-def test_unexpected_errors_keep_their_traceback_for_debug(run, monkeypatch) -> None:
+def test_debug_shows_the_traceback_of_unexpected_errors(run, monkeypatch) -> None:
     def broken(*_args):
         raise RuntimeError("broken on purpose")
 
@@ -221,19 +221,19 @@ def test_unexpected_errors_keep_their_traceback_for_debug(run, monkeypatch) -> N
 
 
 @pytest.mark.parametrize(
-    ("reason", "said"),
+    ("reason", "message"),
     [("", "not enough memory: end"), ("Unable to allocate 9 GiB", "(Unable to allocate 9 GiB)")],
 )
-def test_memory_that_runs_out_is_told(run, monkeypatch, reason: str, said: str) -> None:
+def test_out_of_memory(run, monkeypatch, reason: str, message: str) -> None:
     def greedy(*_args):
         raise MemoryError(reason)
 
     monkeypatch.setattr("jobsearch.models.known_models", greedy)
-    refused(run("models", "list"), 1, said, "fewer titles at a time")
+    refused(run("models", "list"), 1, message, "fewer titles at a time")
 
 
-def test_a_working_directory_that_was_deleted_is_told(run, tmp_path: Path, monkeypatch) -> None:
-    # As transformers does when it is imported.
+def test_deleted_working_directory(run, tmp_path: Path, monkeypatch) -> None:
+    # transformers resolves a relative path when it is imported.
     monkeypatch.setattr("jobsearch.models.known_models", lambda _: Path("src").resolve())
     gone = tmp_path / "gone"
     gone.mkdir()
@@ -242,7 +242,7 @@ def test_a_working_directory_that_was_deleted_is_told(run, tmp_path: Path, monke
     refused(run("models", "list"), 1, "the working directory was deleted: change to one that")
 
 
-def test_a_failed_ingest_leaves_what_was_there(run, tmp_path: Path) -> None:
+def test_a_failed_ingest_changes_nothing(run, tmp_path: Path) -> None:
     titles = tmp_path / "jobs.csv"
     titles.write_text("title\ncook\nwaiter\n")
     command = ("ingest", "table", titles, "--title", "title", "--language", "en", "--json")
@@ -255,27 +255,27 @@ def test_a_failed_ingest_leaves_what_was_there(run, tmp_path: Path) -> None:
     assert len(json.loads(run("collections", "list", "--json").stdout)["collections"]) == 2
 
 
-def test_titles_do_not_steer_the_terminal(run, tmp_path: Path) -> None:
+def test_control_characters_in_titles_are_escaped(run, tmp_path: Path) -> None:
     title = "waiter\x1b]0;owned\x07\x1b[2J\x9b31m \u202erevo"
     (tmp_path / "jobs.jsonl").write_text(json.dumps({"title": title}) + "\n")
     table = ("ingest", "table", "jobs.jsonl", "--title", "title", "--language", "en")
     assert run(*table, "--variant", "pretrained", "--language-check", "off").exit_code == 0
-    asked = ("search", "waiter", "--to", "en", "--variant", "pretrained")
-    shown = run(*asked).output
+    search = ("search", "waiter", "--to", "en", "--variant", "pretrained")
+    shown = run(*search).output
     assert "waiter\\u001b]0;owned\\u0007\\u001b[2J\\u009b31m \\u202erevo" in shown
     assert not set(shown) & set("\x1b\x07\x9b\u202e")
-    # For machines it is as it was stored.
-    assert json.loads(run(*asked, "--json").stdout)["hits"][0]["title"] == title
+    # JSON has the title as it was stored.
+    assert json.loads(run(*search, "--json").stdout)["hits"][0]["title"] == title
 
 
-def test_messages_do_not_steer_the_terminal(run) -> None:
+def test_control_characters_in_messages_are_escaped(run) -> None:
     name = "no\x1b]0;owned\x07 \u202emodel"
     refused(
         run("models", "plot", f"{name}.zip", "--output", "a.png"), 1, "no\\u001b]0;owned\\u0007"
     )
 
 
-def test_filters_that_are_not_unicode(run, sample_store) -> None:
+def test_filters_with_invalid_unicode(run, sample_store) -> None:
     for option in ("--concept", "--source", "--split"):
         options = ("--to", "en", "--variant", "pretrained", "--store", sample_store)
         refused(run("search", "cook", option, "\udcff", *options), 2, r"'\udcff' is not valid")
@@ -291,7 +291,7 @@ def test_broken_pipe_is_silent(sample_store) -> None:
 
 
 def places() -> list[tuple[list[str], click.Parameter]]:
-    """Every parameter that takes a path, and the words of its command."""
+    """Every parameter that takes a path, with the words of its command."""
     return [
         (name.split(), param)
         for name, command in leaves(main)
@@ -316,23 +316,23 @@ def test_an_empty_variable_counts_as_not_set(
     ("words", "param"), places(), ids=lambda v: " ".join(v) if isinstance(v, list) else v.name
 )
 def test_an_empty_path_is_not_the_working_directory(run, words, param) -> None:
-    """As of a shell variable that is not set."""
+    """A shell variable that is not set becomes an empty path."""
     command = main
     for word in words:
         command = command.commands[word]
     given: list[object] = []
     for each in command.params:
         if each is param or each.required:
-            # Paths are checked in turn: those before it should be in order.
+            # Paths are checked in order, so the paths before the empty one must be valid.
             is_folder = not getattr(each.type, "file_okay", False)
-            there = Path(__file__).parent if is_folder else Path(__file__)
-            value = "" if each is param else there
+            valid = Path(__file__).parent if is_folder else Path(__file__)
+            value = "" if each is param else valid
             given += [each.opts[0], value] if isinstance(each, click.Option) else [value]
     result = run(*words, *given)
     refused(result, 2, "it is empty")
 
 
-def test_every_place_is_known() -> None:
+def test_every_path_parameter_is_a_place() -> None:
     assert {type(param.type) for _, param in places()} == {Place}
     assert {param.name for _, param in places()} >= {
         "store", "to", "model", "models_dir", "cache_dir", "embed_to", "results", "runs",

@@ -1,4 +1,4 @@
-"""Evaluation on files of one's own."""
+"""Evaluation on the user's own files."""
 
 import json
 import shutil
@@ -15,7 +15,7 @@ FILES = (
 LANGUAGES = ("--query-language", "en", "--corpus-language", "en")
 
 
-def test_a_trec_triple_and_the_same_as_a_melo_set(run, tmp_path: Path) -> None:
+def test_equal_figures_from_trec_files_a_melo_set_and_the_sample(run, tmp_path: Path) -> None:
     """The sample's files in all three layouts give the same figures."""
     measure = ("--variant", "pretrained", "--runs", "runs", "--json")
     own = run("eval", "trec", *FILES, *LANGUAGES, "--name", "my-jobs", *measure)
@@ -50,7 +50,7 @@ def test_a_trec_triple_and_the_same_as_a_melo_set(run, tmp_path: Path) -> None:
     )
 
 
-def test_a_triple_that_cannot_be_used(run) -> None:
+def test_invalid_trec_files(run) -> None:
     wrong = run("eval", "trec", *FILES, *LANGUAGES, "--name", "melo")
     assert (wrong.exit_code, wrong.stdout) == (2, "")
     assert wrong.stderr.startswith("error: 'melo' cannot name a benchmark")

@@ -1,4 +1,4 @@
-"""Ingests share their embeddings, and the cache can be looked at."""
+"""Ingests share a cache of embeddings; ``jobsearch cache`` shows and prunes it."""
 
 import json
 from pathlib import Path
@@ -17,16 +17,17 @@ def test_a_second_store_embeds_nothing(run, tmp_path: Path) -> None:
     assert again["points"] == made["points"]
     assert f"{made['distinct_texts']:,} embeddings came from the cache" in second.stderr
 
-    held = json.loads(run("cache", "info", "--json").stdout)
-    assert held["vectors"] == made["distinct_texts"]
-    assert Path(held["path"]).stat().st_size >= held["size_bytes"] > held["vectors"] * 2048
+    contents = json.loads(run("cache", "info", "--json").stdout)
+    assert contents["vectors"] == made["distinct_texts"]
+    size = Path(contents["path"]).stat().st_size
+    assert size >= contents["size_bytes"] > contents["vectors"] * 2048
     assert "embeddings, " in run("cache", "info").stdout
     assert json.loads(run("cache", "prune", "--json").stdout)["vectors"] == 0
     assert run("cache", "prune", "--size", "1").stdout.split(": ")[1].startswith("0 embeddings")
 
 
 @pytest.mark.parametrize("size", ["0", "1"])
-def test_its_size_is_kept(run, tmp_path: Path, size: str) -> None:
+def test_a_cache_size_of_zero_uses_no_cache(run, tmp_path: Path, size: str) -> None:
     folder = tmp_path / "own"
     run(*SAMPLE, "--cache-dir", folder, "--cache-size", size)
     assert folder.exists() is (size != "0")

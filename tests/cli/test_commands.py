@@ -1,4 +1,4 @@
-"""Commands that do what they should, over the sample."""
+"""Commands on the sample, and the documentation of all commands."""
 
 import json
 import re
@@ -49,7 +49,7 @@ def test_search_prints_a_table(run, sample_store) -> None:
     assert "builtin pretrained; scores are cosines" in done.stderr
 
 
-def test_search_without_hits_is_no_failure(run, sample_store) -> None:
+def test_search_without_hits_succeeds(run, sample_store) -> None:
     done = run("search", "cook", "--source", "esco", "--store", sample_store,
                "--variant", "pretrained")  # fmt: skip
     assert (done.exit_code, done.stdout) == (0, "")
@@ -63,7 +63,7 @@ def test_options_come_from_the_environment(run, sample_store, monkeypatch) -> No
     assert len(json.loads(done.stdout)["hits"]) == 10
 
 
-def test_ingest_table_then_search_it_then_go_back(run, tmp_path: Path) -> None:
+def test_ingest_search_and_rollback_of_a_table(run, tmp_path: Path) -> None:
     titles = tmp_path / "jobs.csv"
     titles.write_text("job,lang,code\nHeadhunter,de,2423\nKüchenchef,de,3434\nBäcker,de,7512\n")
     ingest = ("ingest", "table", titles, "--title", "job", "--language-column", "lang",
@@ -94,7 +94,7 @@ def test_ingest_table_then_search_it_then_go_back(run, tmp_path: Path) -> None:
     assert len(json.loads(run("collections", "list", "--json").stdout)["collections"]) == 1
 
 
-def test_questions_are_no_data(run, sample_store) -> None:
+def test_questions_go_to_stderr(run, sample_store) -> None:
     prune = ("collections", "prune", "--store", sample_store, "--json")
     done = run(*prune, answer="y\n")
     assert json.loads(done.stdout) == {"deleted": []}
@@ -169,7 +169,7 @@ def test_eval_sample_in_both_variants(run, models_dir, tmp_path: Path) -> None:
     assert "sample" in table and "MAP" in table
 
 
-def test_eval_does_not_touch_what_is_searched(run) -> None:
+def test_eval_does_not_change_searches(run) -> None:
     assert run("ingest", "sample", "--languages", "en").exit_code == 0
     before = run("search", "nurse", "--to", "en", "--json").stdout
     assert len(json.loads(before)["hits"]) == 10
@@ -205,7 +205,7 @@ def test_every_command_is_documented(run, name: str, command: click.Command) -> 
     assert run(*name.split(), "--help").exit_code == 0
 
 
-WATCHED = """
+REPORT_IMPORTS = """
 import sys
 from jobsearch.cli import main
 main(sys.argv[1:], standalone_mode=False)
@@ -216,28 +216,28 @@ print("engine", EngineProcess._shared, file=sys.stderr)
 """
 
 
-def watched(*words: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", WATCHED, *map(str, words)]
+def run_and_report_imports(*words: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", REPORT_IMPORTS, *map(str, words)]
     return subprocess.run(command, capture_output=True, text=True, check=True)
 
 
-def test_what_is_not_needed_is_not_loaded(run, tmp_path: Path) -> None:
+def test_heavy_libraries_are_loaded_only_when_needed(run, tmp_path: Path) -> None:
     store = ("--store", tmp_path / "store")
     ingest = ("ingest", "sample", "--languages", "en", *store, "--cache-dir", tmp_path / "cache")
-    first, second = run(*ingest), watched(*ingest)
+    first, second = run(*ingest), run_and_report_imports(*ingest)
     assert "loading builtin finetuned" in first.stderr
     assert "unchanged" not in first.stdout
     assert "loading" not in second.stderr
     assert "loaded []" in second.stderr
     assert "engine None" in second.stderr
     assert second.stdout.count("unchanged") == 2
-    search = watched("search", "nurse", "--to", "en", *store)
+    search = run_and_report_imports("search", "nurse", "--to", "en", *store)
     assert "hospital nurse" in search.stdout
     assert "loaded ['torch']" in search.stderr
 
 
 @pytest.mark.slow
-def test_two_processes_embed(run, tmp_path: Path) -> None:
+def test_two_processes_embed_the_same_vectors(run, tmp_path: Path) -> None:
     options = ("--languages", "en", "--variant", "pretrained", "--json")
     one, two = tmp_path / "one", tmp_path / "two"
     caches = ("--cache-size", "0")
@@ -250,7 +250,7 @@ def test_two_processes_embed(run, tmp_path: Path) -> None:
     alone = data("ingest", "sample", *options, *caches, "--store", str(one))
     shared = data("ingest", "sample", *options, *caches, "--workers", "2", "--store", str(two))
     assert alone["ingested"][0]["points"] == shared["ingested"][0]["points"] > 400
-    asked = ("search", "nurse", "--to", "en", "--variant", "pretrained", "--json")
-    found = [data(*asked, "--store", str(store))["hits"] for store in (one, two)]
+    search = ("search", "nurse", "--to", "en", "--variant", "pretrained", "--json")
+    found = [data(*search, "--store", str(store))["hits"] for store in (one, two)]
     titles = [[(hit["title"], round(hit["score"], 4)) for hit in hits] for hits in found]
     assert titles[0] == titles[1]

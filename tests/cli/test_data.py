@@ -1,4 +1,4 @@
-"""Fetching data sets, from a server on this machine."""
+"""``jobsearch data``, with a stand-in for Zenodo on this machine."""
 
 import hashlib
 import io
@@ -15,7 +15,7 @@ from ingest.sources.esco import SAMPLE_FOLDER
 
 
 def task_a() -> bytes:
-    """The sample's benchmark, zipped as TalentCLEF's task A is."""
+    """The sample's benchmark as a zip file with the layout of TalentCLEF task A."""
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w") as archive:
         for path in sorted((SAMPLE_FOLDER / "benchmark").rglob("*")):
@@ -35,13 +35,13 @@ def test_fetch_then_evaluate(run, zenodo: Zenodo) -> None:
     done = run("data", "talentclef-2025")
     assert done.exit_code == 0, done.output
     assert done.stdout == f"data/{NAME}\n"
-    said = done.stderr.splitlines()
-    assert said[-1] == f"next: jobsearch eval talentclef data/{NAME}"
-    assert f"downloaded {len(zenodo.content):,} bytes" in said[-2]
-    assert "%" not in done.stderr  # no bar where there is no terminal
+    messages = done.stderr.splitlines()
+    assert messages[-1] == f"next: jobsearch eval talentclef data/{NAME}"
+    assert f"downloaded {len(zenodo.content):,} bytes" in messages[-2]
+    assert "%" not in done.stderr  # no progress bar without a terminal
     assert Path("data", NAME).read_bytes() == zenodo.content
 
-    command = said[-1].removeprefix("next: jobsearch ").split()
+    command = messages[-1].removeprefix("next: jobsearch ").split()
     measured = run(*command, "--pairs", "en-en", "--variant", "pretrained", "--json")
     assert measured.exit_code == 0, measured.output
     (cell,) = json.loads(measured.stdout)["cells"]
@@ -67,7 +67,7 @@ def test_one_json_document(run, zenodo: Zenodo) -> None:
     assert len(zenodo.asked) == 1
 
 
-def test_a_damaged_file_is_said(run, zenodo: Zenodo) -> None:
+def test_a_damaged_file_is_downloaded_again(run, zenodo: Zenodo) -> None:
     run("data", "talentclef-2025")
     Path("data", NAME).write_bytes(b"PK")
     done = run("data", "talentclef-2025")
@@ -79,8 +79,8 @@ def test_a_damaged_file_is_said(run, zenodo: Zenodo) -> None:
 def test_no_network(run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_PROXY", "*")
     monkeypatch.setattr("time.sleep", lambda _: None)
-    nobody = ZenodoFile(RECORD, NAME, "jobsearch eval talentclef", "http://127.0.0.1:9")
-    monkeypatch.setattr("ingest.download.TALENTCLEF_2025", nobody)
+    unreachable = ZenodoFile(RECORD, NAME, "jobsearch eval talentclef", "http://127.0.0.1:9")
+    monkeypatch.setattr("ingest.download.TALENTCLEF_2025", unreachable)
     done = run("data", "talentclef-2025")
     assert (done.exit_code, done.stdout) == (1, "")
     (line,) = done.stderr.splitlines()

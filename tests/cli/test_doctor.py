@@ -1,4 +1,4 @@
-"""What doctor finds, and what logs look like to a machine."""
+"""``jobsearch doctor``, and logs as text and as JSON."""
 
 import json
 import logging
@@ -27,8 +27,8 @@ ALIAS = "jobs__en__builtin__pretrained"
 
 
 @pytest.fixture(autouse=True)
-def handlers() -> Iterator[None]:
-    """Loggers are left as they were."""
+def restored_loggers() -> Iterator[None]:
+    """Restores the loggers after each test."""
     yield
     for package in ("jobsearch", "ingest", "eval", "jobsearch.timing"):
         logger = logging.getLogger(package)
@@ -38,7 +38,7 @@ def handlers() -> Iterator[None]:
 
 @pytest.fixture
 def store(tmp_path: Path, sample_store: Path) -> Path:
-    """A store in the working directory with the sample in it."""
+    """A store with the sample, in the working directory."""
     return Path(shutil.copytree(sample_store, tmp_path / ".jobsearch"))
 
 
@@ -48,7 +48,7 @@ def findings(run, *words: object, exit_code: int) -> dict[str, dict[str, str]]:
     return {found["check"]: found for found in json.loads(result.stdout)["checks"]}
 
 
-def test_all_is_well(run, store: Path) -> None:
+def test_healthy_store(run, store: Path) -> None:
     found = findings(run, exit_code=0)
     assert {each["status"] for each in found.values()} <= {"ok", "warning"}
     assert found[ALIAS]["status"] == "ok"
@@ -60,7 +60,7 @@ def test_all_is_well(run, store: Path) -> None:
     assert ALIAS in text.stdout
 
 
-def test_nothing_is_there_yet(run, tmp_path: Path) -> None:
+def test_empty_store(run, tmp_path: Path) -> None:
     found = findings(run, exit_code=0)
     assert found["store"]["status"] == "warning"
     assert "jobsearch ingest sample" in found["store"]["advice"]
@@ -68,8 +68,8 @@ def test_nothing_is_there_yet(run, tmp_path: Path) -> None:
 
 
 def test_a_damaged_collection(run, store: Path) -> None:
-    victim = next(store.glob(f"collections/{ALIAS}__*/0/segments/*/vector_storage/**/chunk*"))
-    victim.write_bytes(b"")
+    chunk = next(store.glob(f"collections/{ALIAS}__*/0/segments/*/vector_storage/**/chunk*"))
+    chunk.write_bytes(b"")
     found = findings(run, exit_code=1)
     assert found[ALIAS]["status"] == "failed"
     assert "is damaged" in found[ALIAS]["found"]
@@ -95,12 +95,12 @@ def test_a_collection_of_another_model(run, store: Path) -> None:
     assert "weights_sha256" in found[f"builtin pretrained and {ALIAS}"]["found"]
 
 
-def test_points_that_are_missing(run, store: Path) -> None:
+def test_missing_points(run, store: Path) -> None:
     change_metadata(store, expected_points=7)
     assert "7 expected" in findings(run, exit_code=1)[ALIAS]["found"]
 
 
-def test_a_clock_that_went_back(run, store: Path) -> None:
+def test_a_build_from_the_future(run, store: Path) -> None:
     change_metadata(store, created_at="2999-01-01T00:00:00+00:00")
     assert findings(run, exit_code=0)[ALIAS]["status"] == "warning"
 
@@ -121,13 +121,15 @@ def test_a_server_that_does_not_answer(run) -> None:
     assert "docker compose up -d" in found["store"]["found"]
 
 
-def test_a_model_that_is_not_there(run, store: Path) -> None:
+def test_a_missing_model(run, store: Path) -> None:
     found = findings(run, "--model", "./nothing", exit_code=1)
     assert found["model"]["status"] == "failed"
     assert found["store"]["status"] == "ok"
 
 
-def test_a_full_disk_and_few_files(run, store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_and_a_low_limit_of_open_files(
+    run, store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     usage = shutil.disk_usage(store)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=1 << 20))
     monkeypatch.setattr("resource.getrlimit", lambda which: (256, 256))
@@ -135,7 +137,7 @@ def test_a_full_disk_and_few_files(run, store: Path, monkeypatch: pytest.MonkeyP
     assert (found["disk"]["status"], found["open files"]["status"]) == ("warning", "warning")
 
 
-def test_a_check_that_breaks(run, store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_check_that_raises(run, store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("resource.getrlimit", lambda which: 1 / 0)
     assert findings(run, exit_code=1)["open files"]["found"].startswith("ZeroDivisionError")
 
@@ -143,7 +145,7 @@ def test_a_check_that_breaks(run, store: Path, monkeypatch: pytest.MonkeyPatch) 
 # Logs
 
 
-def test_logs_for_machines(run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_json_logs(run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("JOBSEARCH_API_KEY", "s3cr3t")
     result = run("--log-format", "json", *SAMPLE)
     assert result.exit_code == 0
@@ -165,32 +167,32 @@ def test_logs_for_machines(run, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_bars_on_a_terminal(
     log_format: str, bars: bool, tmp_path: Path, sample_cache: Path
 ) -> None:
-    """A container's log is often a terminal."""
-    ours, theirs = pty.openpty()
-    termios.tcsetwinsize(theirs, (24, 80))
+    """The stderr of a container is often a terminal."""
+    reader, terminal = pty.openpty()
+    termios.tcsetwinsize(terminal, (24, 80))
     words = ("--log-format", log_format, *SAMPLE, "--store", str(tmp_path / "store"))
     words += ("--cache-dir", str(shutil.copytree(sample_cache, tmp_path / "cache")))
     done = subprocess.run(
         [sys.executable, "-c", "from jobsearch.cli import main; main()", *words],
-        stderr=theirs,
+        stderr=terminal,
         stdout=subprocess.PIPE,
         check=True,
     )
-    os.close(theirs)
-    told = os.read(ours, 1 << 20).decode()
-    os.close(ours)
+    os.close(terminal)
+    written = os.read(reader, 1 << 20).decode()
+    os.close(reader)
     assert done.stdout
-    assert ("100%" in told) == bars
-    assert bars or all(json.loads(line) for line in told.splitlines())
+    assert ("100%" in written) == bars
+    assert bars or all(json.loads(line) for line in written.splitlines())
 
 
-def test_errors_for_machines(run) -> None:
+def test_an_error_as_json(run) -> None:
     result = run("--log-format", "json", "search", "???", "--to", "en")
     [line] = [json.loads(line) for line in result.stderr.splitlines()]
     assert (result.exit_code, line["level"], line["error"]) == (2, "error", "InvalidInput")
 
 
-def test_text_is_for_people(run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_text_logs_have_timings_only_with_debug(run, monkeypatch: pytest.MonkeyPatch) -> None:
     plain = run(*SAMPLE)
     assert plain.stderr.splitlines()[0] == "loading builtin pretrained"
     assert "took" not in plain.stderr
@@ -199,12 +201,12 @@ def test_text_is_for_people(run, monkeypatch: pytest.MonkeyPatch) -> None:
     assert json.loads(run(*SAMPLE, "--force").stderr.splitlines()[0])["level"] == "info"
 
 
-def test_a_warning_says_that_it_is_one(capsys: pytest.CaptureFixture[str]) -> None:
+def test_warnings_are_labelled(capsys: pytest.CaptureFixture[str]) -> None:
     set_up("text", debug=False)
     logging.getLogger("jobsearch.store.server.errors").warning("the server failed")
     assert capsys.readouterr().err == "warning: the server failed\n"
 
 
-def test_a_library_prints_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_library_alone_prints_no_logs(capsys: pytest.CaptureFixture[str]) -> None:
     logging.getLogger("jobsearch.timing").info("read took 1 s")
     assert capsys.readouterr().err == ""

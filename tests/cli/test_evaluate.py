@@ -1,3 +1,5 @@
+"""``jobsearch eval``: kept results, tables, reports and comparisons."""
+
 import json
 import shutil
 import signal
@@ -19,7 +21,7 @@ def results(run, tmp_path: Path) -> Path:
     return tmp_path / "res"
 
 
-def test_results_are_kept_and_laid_out(run, results: Path, tmp_path: Path) -> None:
+def test_results_are_kept_and_shown(run, results: Path, tmp_path: Path) -> None:
     systems = ["builtin-finetuned", "builtin-pretrained", "random", "tfidf"]
     assert sorted(path.name for path in results.iterdir()) == systems
     again = run("eval", "sample", *PAIRS, "--results", "res", "--variant", "pretrained", "--json")
@@ -56,9 +58,9 @@ def test_results_are_kept_and_laid_out(run, results: Path, tmp_path: Path) -> No
     assert not any("MAP" in title for title in titles)
 
 
-def test_what_the_index_loses_is_added_to_what_is_there(run, results: Path) -> None:
+def test_index_loss_is_added_to_kept_results(run, results: Path) -> None:
     words = ("eval", "sample", *PAIRS, "--results", "res", "--variant", "pretrained")
-    # The collection that was measured may be gone, or be replaced by another build.
+    # The measured collection may have been deleted or replaced by another build.
     shutil.rmtree(".jobsearch")
     done = run(*words, "--index-loss")
     assert done.exit_code == 0, done.output
@@ -88,22 +90,22 @@ def test_two_variants_are_compared(run, results: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "code", "said"),
+    ("words", "code", "message"),
     [
         (("eval", "leaderboard", "none"), 2, "Directory 'none' does not exist"),
         (("eval", "leaderboard", "."), 1, "holds no results: write some with"),
         (("eval", "compare", ".", "."), 1, "holds no results"),
-        (("eval", "sample", "--baselines", "bm26"), 2, "'bm26' is none of random, bm25, tfidf"),
-        (("eval", "leaderboard", ".", "--metrics", "F1"), 2, "'F1' is none of MAP, MRR"),
+        (("eval", "sample", "--baselines", "bm26"), 2, "'bm26' is not one of random, bm25, tfidf"),
+        (("eval", "leaderboard", ".", "--metrics", "F1"), 2, "'F1' is not one of MAP, MRR"),
     ],
 )
-def test_bad_input(run, words: tuple[str, ...], code: int, said: str) -> None:
+def test_bad_input(run, words: tuple[str, ...], code: int, message: str) -> None:
     done = run(*words)
     assert done.exit_code == code, done.output
-    assert said in done.stderr
+    assert message in done.stderr
 
 
-def test_figures_that_cannot_be_right_fail(run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_implausible_figures_fail(run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("eval.diagnostics.plausibility.TIMES_CHANCE", 1000)
     done = run("eval", "sample", "--pairs", "en-en", "--variant", "pretrained", "--json")
     assert done.exit_code == 1
@@ -115,7 +117,7 @@ def test_figures_that_cannot_be_right_fail(run, monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.slow
-def test_a_killed_evaluation_goes_on_where_it_was(run, tmp_path: Path) -> None:
+def test_a_killed_evaluation_resumes(run, tmp_path: Path) -> None:
     words = ["eval", "sample", "--variant", "pretrained", "--results", "res"]
     main = "from jobsearch.cli import main; main()"
     killed = subprocess.Popen([sys.executable, "-c", main, *words], stderr=subprocess.PIPE)
@@ -125,13 +127,13 @@ def test_a_killed_evaluation_goes_on_where_it_was(run, tmp_path: Path) -> None:
     killed.kill()
     killed.communicate()
     assert killed.returncode == -signal.SIGKILL
-    there = {path: path.read_bytes() for path in folder.rglob("*.json")}
-    assert there
-    assert all(json.loads(content) for content in there.values())
+    written = {path: path.read_bytes() for path in folder.rglob("*.json")}
+    assert written
+    assert all(json.loads(content) for content in written.values())
 
     done = run(*words, "--json")
     assert done.exit_code == 0, done.output
-    assert done.stderr.count("as measured before") == len(there)
-    assert len(json.loads(done.stdout)["cells"]) > len(there)
-    assert all(path.read_bytes() == content for path, content in there.items())
+    assert done.stderr.count("as measured before") == len(written)
+    assert len(json.loads(done.stdout)["cells"]) > len(written)
+    assert all(path.read_bytes() == content for path, content in written.items())
     assert not list(folder.rglob(".*.partial"))

@@ -18,7 +18,7 @@ def origin(run: Run) -> str:
     return next(entry for entry in listed if entry["name"] == "builtin")["finetuned"]
 
 
-def test_add_remove_and_back(run: Run, models_dir: Path) -> None:
+def test_add_remove_and_add_again(run: Run, models_dir: Path) -> None:
     assert origin(run) == str(SHIPPED / "builtin" / "finetuned")
     source = models_dir / "builtin" / "finetuned"
     assert "--of MODEL" in run("models", "add", source).stderr
@@ -34,20 +34,20 @@ def test_add_remove_and_back(run: Run, models_dir: Path) -> None:
     removed = run("models", "remove", "builtin")
     assert removed.exit_code == 0
     assert origin(run) == str(SHIPPED / "builtin" / "finetuned")
-    # What it says brings the variant back.
+    # The printed command restores the variant.
     command = removed.stderr.split("jobsearch ")[1].split()
     assert run(*command).exit_code == 0
     assert origin(run) == str(FINETUNED)
 
 
-def test_what_is_not_in_the_folder_cannot_be_removed(run: Run) -> None:
+def test_a_missing_variant_cannot_be_removed(run: Run) -> None:
     result = run("models", "remove", "builtin")
     assert result.exit_code == 1
     assert "models holds no finetuned variant of builtin" in result.stderr
     assert origin(run)
 
 
-def test_what_is_no_model_is_not_added(run: Run, tmp_path: Path) -> None:
+def test_only_models_without_code_can_be_added(run: Run, tmp_path: Path) -> None:
     (tmp_path / "other").mkdir()
     result = run("models", "add", tmp_path / "other", "--of", "builtin")
     assert result.exit_code == 1
@@ -62,7 +62,7 @@ def test_what_is_no_model_is_not_added(run: Run, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", ["{", "[]"])
-def test_a_damaged_card_is_told(run: Run, models_dir: Path, tmp_path: Path, content: str) -> None:
+def test_a_damaged_card(run: Run, models_dir: Path, tmp_path: Path, content: str) -> None:
     added = run("models", "add", models_dir / "builtin" / "finetuned", "--of", "builtin")
     assert added.exit_code == 0
     (tmp_path / FINETUNED / "training.json").write_text(content)
@@ -83,7 +83,7 @@ def test_show_the_variant_that_ships(run: Run) -> None:
     assert "## Limits" in text
 
 
-def test_the_readme_of_a_model_does_not_steer_the_terminal(
+def test_control_characters_in_the_readme_of_a_model_are_escaped(
     run: Run, models_dir: Path, tmp_path: Path
 ) -> None:
     run("models", "add", models_dir / "builtin" / "finetuned", "--of", "builtin")

@@ -1,4 +1,4 @@
-"""``jobsearch models plot`` over the sample, with the real model."""
+"""``jobsearch models plot`` on the sample, with the real model."""
 
 import json
 from pathlib import Path
@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 
-def test_both_variants_both_formats(run, models_dir: Path, builtin, finetuned) -> None:
+def test_both_variants_and_both_formats(run, models_dir: Path, builtin, finetuned) -> None:
     done = run(
         "models", "plot", "--output", "out/a.png", "--output", "out/a.svg", "--languages", "en,de",
         "--concepts", 5, "--models-dir", models_dir, "--json",
@@ -55,7 +55,7 @@ def test_the_table(run) -> None:
     ]
     for *_, translations, others, difference in rows:
         assert float(difference) == pytest.approx(float(translations) - float(others), abs=0.0011)
-        # A model of many languages knows a translation from another title.
+        # A multilingual model places translations closer than random pairs.
         assert float(difference) > 0.2
     assert "the figure is in a.svg" in done.stderr
     assert Path("a.svg").stat().st_size > 1000
@@ -69,6 +69,7 @@ def test_the_table(run) -> None:
         (("--output", "a.png", "--languages", "en,fr"), 2, "sample has no titles in fr"),
         (("nowhere", "--output", "a.png"), 1, "nowhere"),
         (("--output", "a.png", "--model", "no such"), 1, "no model 'no such'"),
+        (("--output", "/dev/null/a.png", "--concepts", 2), 1, "give another `--output`"),
     ],
 )
 def test_bad_input_is_one_line(run, words, exit_code: int, message: str) -> None:

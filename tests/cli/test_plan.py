@@ -1,4 +1,4 @@
-"""`jobsearch plan`: a table, one JSON document, and what it refuses."""
+"""``jobsearch plan``: the table, the JSON document, and invalid input."""
 
 import json
 import re
@@ -37,7 +37,7 @@ def test_table(run) -> None:
     assert "for one build" in done.stderr
 
 
-def test_what_was_not_asked_for_is_left_out(run) -> None:
+def test_optional_rows_are_left_out(run) -> None:
     done = run("plan", "--titles", "33606")
     assert not any(word in done.stdout for word in ("quantised", "workers", "cost", "copies"))
     assert "103.2 MB" in done.stdout
@@ -55,17 +55,17 @@ def test_json(run) -> None:
     assert data["cost"] is data["cost_per_million"] is None
 
 
-def test_the_measured_rate_is_of_one_model(run) -> None:
-    said = "3,673 titles a second are the built-in model's, which has 512 dimensions"
-    assert said in run("plan", "--titles", "1M", "--dim", 768).stderr
-    assert said not in run("plan", "--titles", "1M").stderr
-    assert said not in run(
+def test_a_note_says_that_the_default_rate_is_of_the_builtin_model(run) -> None:
+    message = "3,673 titles per second is the rate of the built-in model, which has 512 dimensions"
+    assert message in run("plan", "--titles", "1M", "--dim", 768).stderr
+    assert message not in run("plan", "--titles", "1M").stderr
+    assert message not in run(
         "plan", "--titles", "1M", "--dim", 768, "--titles-per-second", 99
     ).stderr  # fmt: skip
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (("--titles", "12x"), "`--titles` is '12x': write it as"),
         (("--titles", "0"), "`--titles` is 0: give a value from 1 to"),
@@ -76,17 +76,17 @@ def test_the_measured_rate_is_of_one_model(run) -> None:
         ((), "Missing option '--titles'"),
     ],
 )
-def test_bad_input(run, words: tuple[str, ...], said: str) -> None:
+def test_bad_input(run, words: tuple[str, ...], message: str) -> None:
     done = run("plan", *words)
     assert (done.exit_code, done.stdout) == (2, "")
-    assert said in done.stderr
+    assert message in done.stderr
 
 
 @pytest.mark.parametrize(("words", "quoted"), QUOTED, ids=[words for words, _ in QUOTED])
-def test_the_documentation_quotes_what_is_printed(run, words: str, quoted: str) -> None:
+def test_the_documentation_shows_the_printed_tables(run, words: str, quoted: str) -> None:
     printed = run(*words.split()).stdout.splitlines()
     assert [line[4:] for line in quoted.splitlines()] == [line.rstrip() for line in printed]
 
 
-def test_there_is_something_quoted() -> None:
+def test_the_documentation_has_four_examples() -> None:
     assert len(QUOTED) == 4

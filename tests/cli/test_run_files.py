@@ -1,3 +1,5 @@
+"""``jobsearch eval validate``, ``package`` and ``score``."""
+
 import json
 from pathlib import Path
 
@@ -30,7 +32,7 @@ def task(tmp_path: Path) -> Path:
     return tmp_path / "TaskA"
 
 
-def test_commands(run, run_file, task: Path) -> None:
+def test_validate_and_package(run, run_file, task: Path) -> None:
     paths = list(three(run_file).values())
     done = run("eval", "validate", *paths, "--against", task)
     assert (done.exit_code, done.stdout.count("nothing found")) == (0, 3), done.output
@@ -56,7 +58,7 @@ def test_commands(run, run_file, task: Path) -> None:
     assert not Path("u.zip").exists()
 
 
-def test_a_package_of_distances_is_refused(run, run_file) -> None:
+def test_package_refuses_distances(run, run_file) -> None:
     paths = three(run_file)
     paths["es-es"] = run_file("1 Q0 a 1 0.1 me\n1 Q0 b 2 0.2 me\n", "run_es-es_x.trec")
     done = run("eval", "package", *paths.values(), "--team", "T", "--out", "t.zip")
@@ -65,10 +67,10 @@ def test_a_package_of_distances_is_refused(run, run_file) -> None:
     assert not Path("t.zip").exists()
 
 
-def test_pairs_by_hand(run, run_file, task: Path) -> None:
-    plain = run_file(GOOD, "mine.trec")
+def test_pairs_given_as_an_option(run, run_file, task: Path) -> None:
+    plain = run_file(GOOD, "plain.trec")
     done = run("eval", "validate", plain, "--against", task)
-    assert "the name does not tell the languages" in done.stderr
+    assert "the file name has no pair of languages" in done.stderr
     assert run("eval", "validate", plain, "--against", task, "--pairs", "en-es").exit_code == 0
     done = run("eval", "validate", plain, "--against", task, "--pairs", "en-es,es-en")
     assert "2 --pairs for 1 runs" in done.stderr
@@ -80,12 +82,12 @@ def test_pairs_by_hand(run, run_file, task: Path) -> None:
     assert "its splits are test" in done.stderr
 
 
-def test_scores_of_a_run_by_hand(run, run_file) -> None:
+def test_score(run, run_file) -> None:
     path = run_file(GOOD)
     qrels = run_file("1 0 b 1\n2 0 b 1\n3 0 a 1\n", "qrels.tsv")
     done = run("eval", "score", path, qrels, "--json", "--per-query")
     data = json.loads(done.stdout)
-    # 1/2, 1 and a query without a ranking
+    # The mean of 1/2, 1, and 0 for the query without a ranking.
     assert data["metrics"]["MRR"] == pytest.approx(0.5)
     assert data["missing_queries"] == ["3"]
     assert data["per_query"]["1"]["MRR"] == 0.5
@@ -95,7 +97,7 @@ def test_scores_of_a_run_by_hand(run, run_file) -> None:
 
 
 @pytest.mark.parametrize(
-    ("run_text", "qrels_text", "said"),
+    ("run_text", "qrels_text", "message"),
     [
         (GOOD, "1 0 a 1\n2 0 b", "qrels.tsv, line 2: not 'q_id 0 doc_id relevance'"),
         (GOOD, "8 0 a 1\n", "no query of"),
@@ -106,7 +108,9 @@ def test_scores_of_a_run_by_hand(run, run_file) -> None:
         (GOOD, "1 0 a 1\n1 0 \udce9 1\n", "line 2: not UTF-8"),
     ],
 )
-def test_what_cannot_be_scored(run, run_file, run_text: str, qrels_text: str, said: str) -> None:
+def test_invalid_runs_and_judgements(
+    run, run_file, run_text: str, qrels_text: str, message: str
+) -> None:
     done = run("eval", "score", run_file(run_text), run_file(qrels_text, "qrels.tsv"))
     assert done.exit_code == 1
-    assert said in done.stderr
+    assert message in done.stderr

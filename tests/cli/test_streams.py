@@ -1,4 +1,4 @@
-"""Streams that cannot be written: progress is given up, data is an error."""
+"""Streams that cannot be written: messages are dropped, a failed stdout is an error."""
 
 import json
 import os
@@ -16,7 +16,7 @@ needs_full = pytest.mark.skipif(not FULL.exists(), reason=f"no {FULL} on this sy
 
 
 def shell(line: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    """Run ``jobsearch LINE``, as a shell does: the line may redirect."""
+    """Run ``jobsearch LINE`` in a shell, so that the line may redirect streams."""
     main = "from jobsearch.cli import main; main(prog_name='jobsearch')"
     return subprocess.run(
         f'"{sys.executable}" -c "{main}" {line}',
@@ -27,7 +27,7 @@ def shell(line: str, folder: Path) -> subprocess.CompletedProcess[str]:
 
 @needs_full
 @pytest.mark.parametrize("closed", ["2>/dev/full", "2>&-"])
-def test_an_ingest_outlives_its_stderr(tmp_path: Path, sample_cache: Path, closed: str) -> None:
+def test_an_ingest_succeeds_without_stderr(tmp_path: Path, sample_cache: Path, closed: str) -> None:
     shutil.copytree(sample_cache, tmp_path / "cache")
     done = shell(
         f"ingest sample --languages zh --variant pretrained --store store --json {closed}", tmp_path
@@ -41,10 +41,10 @@ def test_an_ingest_outlives_its_stderr(tmp_path: Path, sample_cache: Path, close
 @pytest.mark.parametrize(
     "command", ["models list", "models list --json", "--help", "--version", "models list --help"]
 )
-def test_a_stdout_that_is_full(tmp_path: Path, command: str) -> None:
+def test_a_full_stdout_is_an_error(tmp_path: Path, command: str) -> None:
     done = shell(f"{command} >/dev/full", tmp_path)
     assert done.returncode == 1
     assert done.stderr == (
-        "error: the output cannot be written (No space left on device): send it elsewhere. What "
-        "the command had to change has been changed\n"
+        "error: the output cannot be written (No space left on device): redirect it to "
+        "another place. The command's changes, if any, were made\n"
     )

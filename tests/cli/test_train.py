@@ -19,8 +19,8 @@ def load_once() -> None:
 
 
 @pytest.mark.slow
-def test_the_variant_is_there_afterwards(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    # A dozen held-out occupations are too few to tell; what is told apart is tested elsewhere.
+def test_training_publishes_the_variant(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    # A dozen held-out occupations are too few to decide; the decision is tested elsewhere.
     monkeypatch.setattr("jobsearch.models.training.choose.TOLERANCE", 1.0)
     result = run("train", "sample", *QUICK)
     assert result.exit_code == 0, result.output
@@ -40,7 +40,7 @@ def test_the_variant_is_there_afterwards(run: Run, monkeypatch: pytest.MonkeyPat
     assert "jobsearch ingest" in searched.stderr
 
 
-def test_what_helps_nobody_is_not_published(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_worse_weights_are_not_published(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("jobsearch.models.training.choose.ALPHAS", (1.0,))
     result = run(
         "train", "sample", "--epochs", 1, "--batch-size", 64, "--learning-rate", 3, "--json"
@@ -53,7 +53,7 @@ def test_what_helps_nobody_is_not_published(run: Run, monkeypatch: pytest.Monkey
     assert not Path("models/builtin/finetuned").exists()
 
 
-def test_without_the_extra_the_command_says_what_to_install(
+def test_the_error_for_a_missing_extra_names_the_installation(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("jobsearch.api._TRAINING_PACKAGES", ("no_such_library",))
@@ -62,7 +62,7 @@ def test_without_the_extra_the_command_says_what_to_install(
     assert "pip install 'jobsearch[train]'" in result.stderr
 
 
-def test_a_path_that_is_no_export(run: Run, tmp_path: Path) -> None:
+def test_a_path_without_an_export(run: Run, tmp_path: Path) -> None:
     result = run("train", tmp_path)
     assert result.exit_code == 1
     assert "no ESCO export" in result.stderr

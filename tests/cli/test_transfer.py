@@ -1,4 +1,4 @@
-"""Copies of collections, parts that others embedded, and builds that were left behind."""
+"""Snapshots and copies of collections, removed sources, embedded parts, unfinished builds."""
 
 import json
 from contextlib import closing
@@ -29,6 +29,22 @@ def test_snapshot_and_restore(run, tmp_path: Path) -> None:
     assert (missing.exit_code, "does not exist" in missing.stderr) == (1, True)
 
 
+def test_remove_source_and_rollback(run, tmp_path: Path) -> None:
+    run(*SAMPLE)
+    (tmp_path / "jobs.csv").write_text("title\nturbine cleaner\n")
+    run("ingest", "table", "jobs.csv", "--title", "title", "--language", "en", *SAMPLE[4:])
+    [both] = [c["points"] for c in collections(run) if c["aliases"]]
+    refused = run("collections", "remove-source", ALIAS, "jobs", answer="n\n")
+    assert (refused.exit_code, refused.stdout) == (1, "")
+    done = run("collections", "remove-source", ALIAS, "jobs", "--yes")
+    assert done.stdout == f"{ALIAS}: {both - 1:,} points of sample\n"
+    assert done.stderr == f"to undo it: jobsearch collections rollback {ALIAS}\n"
+    assert run("collections", "rollback", ALIAS).exit_code == 0
+    assert [c["points"] for c in collections(run) if c["aliases"]] == [both]
+    unknown = run("collections", "remove-source", ALIAS, "other", "--yes")
+    assert (unknown.exit_code, unknown.stdout) == (1, "")
+
+
 @pytest.mark.parametrize("aliases", [(), (ALIAS,)])
 def test_migrate(run, tmp_path: Path, aliases: tuple[str, ...]) -> None:
     run(*SAMPLE)
@@ -54,14 +70,14 @@ def test_migrate(run, tmp_path: Path, aliases: tuple[str, ...]) -> None:
         ("https://a", "http://a", None, None),
         ("https://a:1", "https://a:2", None, None),
         ("https://a", "https://[", None, None),
-        ("https://a", "https://b", "theirs", "theirs"),
+        ("https://a", "https://b", "other-key", "other-key"),
         ("https://a", "https://A:6333/other", None, "secret"),
-        ("https://a", "https://a/other", "theirs", "theirs"),
+        ("https://a", "https://a/other", "other-key", "other-key"),
         (".jobsearch", "https://b", None, "secret"),
-        (".jobsearch", "https://b", "theirs", "theirs"),
+        (".jobsearch", "https://b", "other-key", "other-key"),
     ],
 )
-def test_which_api_key_the_other_store_is_given(
+def test_the_api_key_of_the_other_store(
     run, monkeypatch: pytest.MonkeyPatch, source: str, to: str, own: str | None, given: str | None
 ) -> None:
     opened = {}
@@ -79,7 +95,7 @@ def test_which_api_key_the_other_store_is_given(
     assert opened == {source: "secret", to: given}
 
 
-def test_embedded_by_parts_and_loaded(run, tmp_path: Path) -> None:
+def test_embed_in_parts_and_load(run, tmp_path: Path) -> None:
     for part in ("1/2", "2/2"):
         made = run(*SAMPLE, "--embed-to", "parts", "--part", part)
         assert made.exit_code == 0, made.stderr
@@ -94,7 +110,7 @@ def test_embedded_by_parts_and_loaded(run, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("part", ["0/2", "3/2", "1", "a/b", "1/0", "-1/2", "1/2/3"])
-def test_parts_that_there_are_not(run, part: str) -> None:
+def test_invalid_parts(run, part: str) -> None:
     result = run(*SAMPLE, "--embed-to", "parts", "--part", part)
     assert result.exit_code == 2
     assert "write the second of four as 2/4" in result.stderr
@@ -106,31 +122,31 @@ def test_prune(run, tmp_path: Path) -> None:
     run(*SAMPLE, "--force")
     with closing(open_store(str(tmp_path / ".jobsearch"))) as store:
         encoder = store.describe(ALIAS).metadata.encoder
-        left = build_name("jobs__de__builtin__pretrained", encoder)
-        store.create(left, new_metadata("de", encoder, ()))
+        unfinished = build_name("jobs__de__builtin__pretrained", encoder)
+        store.create(unfinished, new_metadata("de", encoder, ()))
     assert run("collections", "prune", "--yes").stdout == "nothing to delete\n"
     assert run("collections", "prune", "--hours", "0", answer="n\n").exit_code == 1
     pruned = run("collections", "prune", "--hours", "0", "--yes", "--json")
-    assert json.loads(pruned.stdout) == {"deleted": [left]}
+    assert json.loads(pruned.stdout) == {"deleted": [unfinished]}
     assert len(collections(run)) == 2
     assert run("collections", "prune", "--previous", "--yes").stdout == f"deleted {first}\n"
     assert [c["aliases"] for c in collections(run)] == [[ALIAS]]
 
 
-def test_prune_leaves_a_build_under_way_alone(run, tmp_path: Path) -> None:
+def test_prune_keeps_a_running_build(run, tmp_path: Path) -> None:
     run(*SAMPLE)
     [live] = [c["name"] for c in collections(run)]
     with closing(open_store(str(tmp_path / ".jobsearch"))) as store, store.build_lock(ALIAS):
         encoder = store.describe(ALIAS).metadata.encoder
-        begun = build_name(ALIAS, encoder)
-        store.create(begun, new_metadata("en", encoder, ()))
+        running = build_name(ALIAS, encoder)
+        store.create(running, new_metadata("en", encoder, ()))
         done = run("collections", "prune", "--hours", "0", "--yes")
         assert done.stdout == "nothing to delete\n"
         assert f"left alone: the build of {ALIAS} is locked by process" in done.stderr
-        refused = run("collections", "drop", begun, "--yes")
+        refused = run("collections", "drop", running, "--yes")
         assert refused.exit_code == 1
         assert f"the build of {ALIAS} is locked by process" in refused.stderr
-        assert [c["name"] for c in collections(run)] == [live, begun]
+        assert [c["name"] for c in collections(run)] == [live, running]
 
 
 def collections(run) -> list[dict[str, object]]:
