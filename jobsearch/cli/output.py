@@ -189,4 +189,4 @@ def bars_wanted() -> bool:
 
 def note(message: str) -> None:
     """Print a message for the user on stderr."""
-    _logger.info(message)
+    _logger.info(with_flags(message))
