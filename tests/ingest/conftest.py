@@ -1,4 +1,4 @@
-"""Small files in the layouts of the sources, and an encoder that counts what it is given."""
+"""Small files in the layouts of the sources, and an encoder that records its texts."""
 
 import csv
 import hashlib
@@ -19,7 +19,7 @@ from jobsearch.vectors import Vectors
 
 COLUMNS = ("conceptType", "conceptUri", "iscoGroup", "preferredLabel", "altLabels", "hiddenLabels")
 
-#: Nurse, teacher, waiter and cook, each in the languages of the tests.
+#: Nurse, teacher, waiter and cook in both languages: ISCO code, preferred label, other labels.
 OCCUPATIONS = {
     "en": [
         ("2221", "general nurse", ["registered nurse", "staff nurse"]),
@@ -37,7 +37,7 @@ OCCUPATIONS = {
 
 
 class CountingEncoder:
-    """Deterministic unit vectors from a hash of the text; remembers the texts it was given."""
+    """Deterministic unit vectors from a hash of the text; records the texts in ``encoded``."""
 
     def __init__(self, weights: str = "a", variant: Variant = "pretrained", dim: int = 32) -> None:
         self.info = EncoderInfo("fake", variant, "fake", "", weights, "t", dim, "mean")
@@ -60,7 +60,7 @@ class CountingEncoder:
 
 
 def esco_csv(rows: Sequence[tuple[str, str, Sequence[str]]], hidden: Sequence[str] = ()) -> str:
-    """An ESCO export with concepts urn:0, urn:1 and so on."""
+    """CSV text of an ESCO export with concepts urn:0, urn:1 and so on."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(COLUMNS)
@@ -93,15 +93,15 @@ def encoder() -> CountingEncoder:
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
-    """The embedded engine."""
-    found = open_store(str(tmp_path / "store"))
-    yield found
-    found.close()
+    """An empty embedded store."""
+    opened = open_store(str(tmp_path / "store"))
+    yield opened
+    opened.close()
 
 
 @pytest.fixture
 def write(tmp_path: Path) -> Callable[..., Path]:
-    """Write a file and return its path."""
+    """A function that writes a file and returns its path."""
 
     def write_file(name: str, content: str | bytes) -> Path:
         path = tmp_path / name
@@ -114,7 +114,7 @@ def write(tmp_path: Path) -> Callable[..., Path]:
 
 @pytest.fixture
 def little_memory() -> Callable[[], AbstractContextManager[None]]:
-    """Sees to it that neither Arrow nor Python takes 40 MB at a time."""
+    """A context in which neither Arrow nor Python may have 40 MB allocated at once."""
 
     @contextmanager
     def measured() -> Iterator[None]:
@@ -136,13 +136,13 @@ def little_memory() -> Callable[[], AbstractContextManager[None]]:
 
 @pytest.fixture
 def make_encoder() -> type[CountingEncoder]:
-    """Encoders of other weights or variants."""
+    """The class of ``encoder``, for encoders with other weights or variants."""
     return CountingEncoder
 
 
 @pytest.fixture
 def sample_as(tmp_path: Path) -> Callable[[str, str], EscoSource]:
-    """The sample's titles in one language, given out as those of another."""
+    """An ESCO export with the sample's titles in one language, labelled as another language."""
 
     def make(language: str, claimed: str) -> EscoSource:
         content = (SAMPLE_FOLDER / f"occupations_{language}.csv").read_bytes()
