@@ -16,7 +16,7 @@ from jobsearch.store import Store, open_store
 
 COLUMNS = ("conceptType", "conceptUri", "iscoGroup", "preferredLabel", "altLabels", "hiddenLabels")
 
-#: Nurse, teacher, waiter and cook, each in the languages of the tests.
+#: Nurse, teacher, waiter and cook in both languages: ISCO code, preferred label, other labels.
 OCCUPATIONS = {
     "en": [
         ("2221", "general nurse", ["registered nurse", "staff nurse"]),
@@ -34,7 +34,7 @@ OCCUPATIONS = {
 
 
 def esco_csv(rows: Sequence[tuple[str, str, Sequence[str]]], hidden: Sequence[str] = ()) -> str:
-    """An ESCO export with concepts urn:0, urn:1 and so on."""
+    """CSV text of an ESCO export with concepts urn:0, urn:1 and so on."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(COLUMNS)
@@ -67,15 +67,15 @@ def encoder() -> FakeEncoder:
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
-    """The embedded engine."""
-    found = open_store(str(tmp_path / "store"))
-    yield found
-    found.close()
+    """An empty embedded store."""
+    opened = open_store(str(tmp_path / "store"))
+    yield opened
+    opened.close()
 
 
 @pytest.fixture
 def write(tmp_path: Path) -> Callable[..., Path]:
-    """Write a file and return its path."""
+    """A function that writes a file and returns its path."""
 
     def write_file(name: str, content: str | bytes) -> Path:
         path = tmp_path / name
@@ -88,7 +88,7 @@ def write(tmp_path: Path) -> Callable[..., Path]:
 
 @pytest.fixture
 def little_memory() -> Callable[[], AbstractContextManager[None]]:
-    """Sees to it that neither Arrow nor Python takes 40 MB at a time."""
+    """A context in which neither Arrow nor Python may have 40 MB allocated at once."""
 
     @contextmanager
     def measured() -> Iterator[None]:
@@ -116,7 +116,7 @@ def make_encoder() -> type[FakeEncoder]:
 
 @pytest.fixture
 def sample_as(tmp_path: Path) -> Callable[[str, str], EscoSource]:
-    """The sample's titles in one language, given out as those of another."""
+    """An ESCO export with the sample's titles in one language, labelled as another language."""
 
     def make(language: str, claimed: str) -> EscoSource:
         content = (SAMPLE_FOLDER / f"occupations_{language}.csv").read_bytes()

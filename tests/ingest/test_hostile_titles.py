@@ -1,4 +1,4 @@
-"""Whatever a file holds ends as a stored title, a counted duplicate or a listed reject."""
+"""Hostile text: every row becomes a stored title, a counted duplicate or a listed reject."""
 
 import csv
 import json
@@ -58,7 +58,7 @@ HOSTILE = [
 
 
 def table(path: Path, titles: list[str]) -> TableSource:
-    """A table of titles, a concept each, so that none is a duplicate of another."""
+    """A table of titles with one concept each, so that none is a duplicate of another."""
     if path.suffix == ".jsonl":
         lines = [json.dumps({"id": f"c{i}", "title": title}) for i, title in enumerate(titles)]
         path.write_text("\n".join(lines), encoding="utf-8")
@@ -70,7 +70,9 @@ def table(path: Path, titles: list[str]) -> TableSource:
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".jsonl"])
-def test_nothing_is_lost_silently(tmp_path: Path, suffix: str, builtin: Encoder) -> None:
+def test_every_hostile_title_is_stored_or_rejected(
+    tmp_path: Path, suffix: str, builtin: Encoder
+) -> None:
     source = table(tmp_path / f"hostile{suffix}", HOSTILE)
     with closing(open_store(str(tmp_path / "store"))) as store:
         summary = ingest(
@@ -81,10 +83,10 @@ def test_nothing_is_lost_silently(tmp_path: Path, suffix: str, builtin: Encoder)
         assert summary.rows_read == len(HOSTILE)
         assert summary.points + len(rejected) == len(HOSTILE)
         assert summary.duplicates == 0
-        # A megabyte in one field of a CSV file is taken for a quotation that was never closed.
-        long = "broken quoting" if suffix == ".csv" else "title longer than 500 characters"
+        # A megabyte in one field of a CSV file counts as an unclosed quotation mark.
+        too_long = "broken quoting" if suffix == ".csv" else "title longer than 500 characters"
         reasons = {json.loads(line)["reason"].partition(" (")[0] for line in rejected}
-        assert reasons == {long, "empty title", "title without letter or digit"}
+        assert reasons == {too_long, "empty title", "title without letter or digit"}
         assert store.verify(summary.alias) == []
 
         engine = SearchEngine(store, "builtin", lambda variant: builtin)
@@ -93,28 +95,28 @@ def test_nothing_is_lost_silently(tmp_path: Path, suffix: str, builtin: Encoder)
                 hits = engine.search(title, to=["en"], variant="pretrained").hits
             except InvalidInput:
                 continue
-            best = normalize_title(title)
-            assert best in [normalize_title(hit.title) for hit in hits if hit.score > 0.999]
+            text = normalize_title(title)
+            assert text in [normalize_title(hit.title) for hit in hits if hit.score > 0.999]
 
 
-def test_twins_find_each_other(tmp_path: Path, builtin: Encoder) -> None:
+def test_composed_and_decomposed_titles_find_each_other(tmp_path: Path, builtin: Encoder) -> None:
     composed = "Pflegefachkräfte für Ältere"
-    twin = unicodedata.normalize("NFD", composed)
-    assert twin != composed
-    source = table(tmp_path / "twins.csv", [composed, twin, "bus driver"])
+    decomposed = unicodedata.normalize("NFD", composed)
+    assert decomposed != composed
+    source = table(tmp_path / "twins.csv", [composed, decomposed, "bus driver"])
     with closing(open_store(":memory:")) as store:
         ingest(source, "en", store, builtin, language_check=False)
         engine = SearchEngine(store, "builtin", lambda variant: builtin)
-        for query in (composed, twin):
+        for query in (composed, decomposed):
             hits = engine.search(query, to=["en"], variant="pretrained", top=2).hits
             assert {hit.concept_id for hit in hits} == {"c0", "c1"}
             assert [hit.score for hit in hits] == pytest.approx([1, 1], abs=1e-5)
 
 
-def test_twins_with_something_invisible_inside(tmp_path: Path, builtin: Encoder) -> None:
-    """A soft hyphen before a combining mark, as texts set for print have it."""
-    split = "Krankenpfleger fu\u00ad\u0308r A\u200b\u0308ltere"
-    source = table(tmp_path / "twins.jsonl", [split, "bus driver"])
+def test_titles_with_invisible_characters_are_found(tmp_path: Path, builtin: Encoder) -> None:
+    """Texts set for print have soft hyphens, here one before a combining mark."""
+    title = "Krankenpfleger fu\u00ad\u0308r A\u200b\u0308ltere"
+    source = table(tmp_path / "twins.jsonl", [title, "bus driver"])
     with closing(open_store(":memory:")) as store:
         ingest(source, "en", store, builtin, language_check=False)
         engine = SearchEngine(store, "builtin", lambda variant: builtin)
@@ -155,7 +157,7 @@ def test_any_table_of_text(titles: list[str], tmp_path_factory, make_encoder) ->
                 rejects_path=folder / "rejects.jsonl",
             )  # fmt: skip
         except JobSearchError as error:
-            # All of them were rejected.
+            # Every title was rejected.
             assert "has no titles" in str(error)
             assert not any(any(map(str.isalnum, normalize_title(title))) for title in titles)
             return
@@ -167,16 +169,16 @@ def test_any_table_of_text(titles: list[str], tmp_path_factory, make_encoder) ->
 
 @given(query=st.text(st.characters(), max_size=600))
 @settings(max_examples=300, deadline=None)
-def test_any_query_is_searched_for_or_refused(query: str) -> None:
+def test_any_query_is_normalised_or_refused(query: str) -> None:
     from jobsearch.text import check_query
 
     try:
-        found = check_query(query)
+        checked = check_query(query)
     except InvalidInput as error:
         assert "\n" not in str(error)
     else:
-        assert found == normalize_title(found) == normalize_title(query)
-        found.encode()
+        assert checked == normalize_title(checked) == normalize_title(query)
+        checked.encode()
 
 
 def test_scores_of_hostile_ids() -> None:

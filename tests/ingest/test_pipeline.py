@@ -1,4 +1,4 @@
-"""The whole path: what is stored, what is kept, and that a failure changes nothing."""
+"""Ingests: stored points, kept sources, and failures that leave the live collection unchanged."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -40,7 +40,9 @@ def titles(store: Store, name: str = ALIAS) -> list[str]:
     return sorted(p["title"] for batch in store.scroll(name) for p in batch.payloads)
 
 
-def test_what_is_stored(store: Store, encoder: Any, esco_source: EscoSource) -> None:
+def test_stored_points_metadata_and_summary(
+    store: Store, encoder: Any, esco_source: EscoSource
+) -> None:
     summary = ingest(esco_source, "en", store, encoder)
     assert summary.as_dict() == {
         "source": "esco", "split": "", "language": "en",
@@ -73,7 +75,9 @@ def test_memory_engine(encoder: Any, esco_source: EscoSource) -> None:
     assert (summary.points, summary.language_checked) == (16, True)
 
 
-def test_the_second_run_does_nothing(store: Store, encoder: Any, esco_source: EscoSource) -> None:
+def test_a_second_ingest_of_the_same_titles_does_nothing(
+    store: Store, encoder: Any, esco_source: EscoSource
+) -> None:
     first = ingest(esco_source, "en", store, encoder)
     encoder.documents.clear()
     second = ingest(esco_source, "en", store, encoder)
@@ -86,7 +90,7 @@ def test_the_second_run_does_nothing(store: Store, encoder: Any, esco_source: Es
     assert store.rollback(ALIAS) == first.collection
 
 
-def test_another_storage_of_the_vectors_is_a_new_build(
+def test_another_vector_storage_makes_a_new_build(
     store: Store, encoder: Any, esco_source: EscoSource
 ) -> None:
     first = ingest(esco_source, "en", store, encoder)
@@ -107,7 +111,7 @@ def test_other_sources_are_kept(
     assert (summary.points, summary.total_points, summary.kept_sources) == (3, 16, ("esco",))
     assert sorted(encoder.documents) == ["head of logistics", "school teacher", "warehouse clerk"]
     assert store.count(ALIAS, Filters(sources=("esco",))) == 13
-    # a table that changed takes the place of its old self only
+    # A changed table replaces only its own titles.
     write("ours.csv", "job\nwarehouse clerk\n")
     summary = ingest(table, "en", store, encoder)
     assert (summary.points, summary.total_points, summary.kept_sources) == (1, 14, ("esco",))
@@ -117,24 +121,24 @@ def test_other_sources_are_kept(
 
 
 def rebuild_without(store: Store, field: str, value: str) -> None:
-    """Replace the live collection by one that lacks points which its sources still count."""
+    """Replace the live collection by a copy without some points, but with the same sources."""
     live = store.describe(ALIAS)
     [points] = store.scroll(ALIAS)
     rows = [row for row, payload in enumerate(points.payloads) if payload[field] != value]
-    left = PointBatch(
+    remaining = PointBatch(
         [points.ids[row] for row in rows],
         points.vectors[rows],
         [points.payloads[row] for row in rows],
     )
     name = build_name(ALIAS, live.metadata.encoder)
-    metadata = replace(live.metadata, expected_points=len(left))
+    metadata = replace(live.metadata, expected_points=len(remaining))
     store.create(name, metadata)
-    store.upsert(name, left)
+    store.upsert(name, remaining)
     store.finish(name, metadata)
     store.swap_alias(ALIAS, name, expected=live.name)
 
 
-def test_kept_sources_are_counted_anew(
+def test_kept_sources_are_counted_again(
     store: Store, encoder: Any, esco_source: EscoSource, table: TableSource
 ) -> None:
     ingest(esco_source, "en", store, encoder)
@@ -145,7 +149,7 @@ def test_kept_sources_are_counted_anew(
     assert (summary.total_points, summary.kept_sources) == (3, ())
 
 
-def test_namespaces_languages_and_variants_are_apart(
+def test_each_namespace_language_and_variant_has_a_collection(
     store: Store, make_encoder: Callable[..., Any], esco_source: EscoSource
 ) -> None:
     for namespace, language, variant in (
@@ -165,7 +169,7 @@ def test_namespaces_languages_and_variants_are_apart(
     assert ids[0] == ids[1]
 
 
-def test_another_encoder_may_replace_but_not_mix(
+def test_another_encoder_replaces_its_source_but_keeps_no_others(
     store: Store,
     make_encoder: Callable[..., Any],
     esco_source: EscoSource,
@@ -173,7 +177,7 @@ def test_another_encoder_may_replace_but_not_mix(
 ) -> None:
     old, new = make_encoder(weights="old"), make_encoder(weights="new")
     ingest(esco_source, "en", store, old)
-    # nothing but the source itself is there: it is replaced
+    # The collection has only this source, so it is replaced.
     assert not ingest(esco_source, "en", store, new).unchanged
     live = store.aliases()
     with pytest.raises(
@@ -186,7 +190,7 @@ def test_another_encoder_may_replace_but_not_mix(
     assert (summary.total_points, summary.kept_sources) == (3, ())
 
 
-def test_a_damaged_collection_is_replaced_only_if_nothing_else_is_lost(
+def test_a_damaged_collection_with_other_sources_needs_force(
     tmp_path: Path, encoder: Any, esco_source: EscoSource, table: TableSource
 ) -> None:
     location = tmp_path / "damaged"
@@ -204,7 +208,7 @@ def test_a_damaged_collection_is_replaced_only_if_nothing_else_is_lost(
     store.close()
 
 
-def test_wrong_language_stores_nothing(
+def test_titles_in_another_language_are_not_stored(
     store: Store, encoder: Any, sample_as: Callable[[str, str], EscoSource]
 ) -> None:
     english_as_spanish = sample_as("en", "es")
@@ -215,7 +219,7 @@ def test_wrong_language_stores_nothing(
     assert (summary.language_checked, summary.unchanged) == (False, False)
 
 
-def test_too_many_rejects_store_nothing(
+def test_nothing_is_stored_after_too_many_rejects(
     store: Store, encoder: Any, esco_source: EscoSource, write: Write, tmp_path: Path
 ) -> None:
     before = ingest(esco_source, "en", store, encoder)
@@ -230,7 +234,7 @@ def test_too_many_rejects_store_nothing(
     assert (summary.rows_rejected, summary.rejects_file) == (1, str(rejects))
 
 
-def test_a_language_that_the_source_lacks(
+def test_a_language_missing_in_the_source(
     store: Store, encoder: Any, esco_source: EscoSource
 ) -> None:
     with pytest.raises(InvalidInput, match="esco has no titles in fr, only in de, en"):
@@ -290,13 +294,13 @@ def test_batches_are_uploaded_while_the_next_is_encoded(
 
     monkeypatch.setattr(store, "upsert", counting)
     assert ingest(esco_source, "en", store, encoder).points == 13
-    # 5 + 5 + 2 texts; "school teacher" belongs to two concepts
+    # 5 + 5 + 2 texts; "school teacher" belongs to two concepts.
     assert uploaded == [5, 6, 2]
     lengths = [len(text) for text in encoder.documents]
     assert lengths == sorted(lengths, reverse=True)
 
 
-def test_an_encoder_that_mixes_up_rows_is_found_out(
+def test_vectors_of_other_rows_are_detected(
     store: Store, encoder: Any, esco_source: EscoSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     upsert = store.upsert
@@ -310,7 +314,7 @@ def test_an_encoder_that_mixes_up_rows_is_found_out(
     assert (store.aliases(), store.collections()) == ({}, [])
 
 
-def test_titles_that_no_encoder_can_tell_apart(
+def test_titles_with_equal_vectors_pass_the_check(
     store: Store, make_encoder: Callable[..., Any], write: Write
 ) -> None:
     def same(texts: Sequence[str]) -> Vectors:
@@ -322,7 +326,7 @@ def test_titles_that_no_encoder_can_tell_apart(
     assert ingest(source, "en", store, encoder).points == 40
 
 
-def test_a_faster_writer_wins(
+def test_a_concurrent_ingest_that_ends_first_wins(
     store: Store, encoder: Any, esco_source: EscoSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ingest(esco_source, "en", store, encoder)
@@ -343,7 +347,7 @@ def test_a_faster_writer_wins(
     assert store.aliases()[ALIAS].endswith("_00000000")
 
 
-def test_nothing_is_printed(
+def test_nothing_is_printed_without_a_terminal(
     store: Store, encoder: Any, esco_source: EscoSource, capfd: pytest.CaptureFixture[str]
 ) -> None:
     ingest(esco_source, "en", store, encoder, progress=True)

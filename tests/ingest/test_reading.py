@@ -1,4 +1,4 @@
-"""Rows to titles: duplicates, bad ones, and the file that lists them."""
+"""From rows to titles: duplicates, rejected rows, and the file of rejects."""
 
 import json
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from jobsearch.types import Kind, TitleRecord
 
 @dataclass
 class ListSource:
-    """Rows from memory."""
+    """A source whose rows are in memory."""
 
     all_rows: list[Row]
     name: str = "list"
@@ -42,8 +42,8 @@ def read(rows: list[Row], max_rejects: float = 1.0, rejects_path: Path | None = 
     return read_source(ListSource(rows), "en", max_rejects=max_rejects, rejects_path=rejects_path)
 
 
-def test_the_best_kind_of_a_title_wins_within_a_concept() -> None:
-    found = read(
+def test_a_title_is_kept_once_per_concept_as_its_best_kind() -> None:
+    reading = read(
         rows_of(
             record("Nurse ", "a", "hidden"),
             record("Nurse", "a", "alternative"),
@@ -54,28 +54,28 @@ def test_the_best_kind_of_a_title_wins_within_a_concept() -> None:
             record("Nurse"),
         )
     )
-    assert [(r.title, r.concept_id, r.kind) for r in found.records] == [
+    assert [(r.title, r.concept_id, r.kind) for r in reading.records] == [
         ("Nurse", "a", "alternative"),
         ("NURSE", "a", "preferred"),
         ("Nurse", "b", "alternative"),
         ("Nurse", None, "preferred"),
     ]
-    assert found.texts == ["Nurse", "nurse", "Nurse", "Nurse"]
-    assert (found.titles, found.duplicates, found.distinct_texts) == (7, 3, 2)
+    assert reading.texts == ["Nurse", "nurse", "Nurse", "Nurse"]
+    assert (reading.titles, reading.duplicates, reading.distinct_texts) == (7, 3, 2)
 
 
 def test_documents_are_never_merged() -> None:
     documents = [
         TitleRecord("cook", "en", "list", "corpus", split="test", doc_id=str(n)) for n in range(3)
     ]
-    found = read(rows_of(*documents))
-    assert len(found.records) == 3
-    assert found.distinct_texts == 1
+    reading = read(rows_of(*documents))
+    assert len(reading.records) == 3
+    assert reading.distinct_texts == 1
 
 
-def test_each_sort_of_bad_title(tmp_path: Path) -> None:
+def test_each_reason_for_a_rejected_title(tmp_path: Path) -> None:
     path = tmp_path / "new" / "rejects.jsonl"
-    found = read(
+    reading = read(
         rows_of(
             record("nurse\n  aide"),
             record(" \u200b "),
@@ -86,8 +86,8 @@ def test_each_sort_of_bad_title(tmp_path: Path) -> None:
         ),
         rejects_path=path,
     )
-    assert [r.title for r in found.records] == ["nurse aide"]
-    assert (found.rows_read, found.rows_rejected, found.rejects_file) == (6, 5, path)
+    assert [r.title for r in reading.records] == ["nurse aide"]
+    assert (reading.rows_read, reading.rows_rejected, reading.rejects_file) == (6, 5, path)
     listed = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     assert [(r["line"], r["reason"]) for r in listed] == [
         (3, "empty title"),
@@ -101,13 +101,13 @@ def test_each_sort_of_bad_title(tmp_path: Path) -> None:
     assert [p.name for p in path.parent.iterdir()] == ["rejects.jsonl"]
 
 
-def test_one_bad_label_of_many_rejects_the_row_but_keeps_the_others() -> None:
+def test_a_row_with_one_bad_label_is_rejected_but_keeps_the_others() -> None:
     row = Row(2, (record("nurse", "a"), record("?", "a"), record("aide", "a")), (), "list.csv")
-    found = read([row])
-    assert (found.rows_read, found.rows_rejected, found.titles) == (1, 1, 2)
+    reading = read([row])
+    assert (reading.rows_read, reading.rows_rejected, reading.titles) == (1, 1, 2)
 
 
-def test_too_many_rejects_say_why(tmp_path: Path) -> None:
+def test_too_many_rejects_list_the_reasons(tmp_path: Path) -> None:
     path = tmp_path / "rejects.jsonl"
     rows = rows_of(*[record(f"cook {n}") for n in range(97)], *[record("?")] * 2, record(""))
     assert read(rows, max_rejects=0.03).rows_rejected == 3
@@ -121,14 +121,14 @@ def test_too_many_rejects_say_why(tmp_path: Path) -> None:
     assert len(path.read_text().splitlines()) == 3
 
 
-def test_the_list_of_an_earlier_run_does_not_stay(tmp_path: Path) -> None:
+def test_rejects_of_an_earlier_run_are_deleted(tmp_path: Path) -> None:
     path = tmp_path / "rejects.jsonl"
     path.write_text("{}\n")
     assert read(rows_of(record("cook")), rejects_path=path).rejects_file is None
     assert not path.exists()
 
 
-def test_a_source_that_breaks_leaves_no_list(tmp_path: Path) -> None:
+def test_a_source_that_fails_leaves_no_rejects_file(tmp_path: Path) -> None:
     class Breaking(ListSource):
         def rows(self, language: str) -> Iterator[Row]:
             yield Row.rejected("list.csv", 2, "bad", "text")
@@ -140,7 +140,7 @@ def test_a_source_that_breaks_leaves_no_list(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_rejects_that_cannot_be_written(tmp_path: Path) -> None:
+def test_an_unwritable_rejects_file(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(SourceError, match=r"cannot write the rejects to .*`rejects`"):
         read(rows_of(record("")), rejects_path=tmp_path / "file" / "rejects.jsonl")
@@ -158,6 +158,6 @@ def test_a_planted_link_is_not_followed(tmp_path: Path) -> None:
     assert len(path.read_text().splitlines()) == 1
 
 
-def test_no_titles_at_all() -> None:
+def test_a_source_without_titles() -> None:
     with pytest.raises(SourceFormatError, match=r"list \(en\) has no titles in 0 rows"):
         read([])
