@@ -42,7 +42,8 @@ def test_remove_source_and_rollback(run, tmp_path: Path) -> None:
     assert run("collections", "rollback", ALIAS).exit_code == 0
     assert [c["points"] for c in collections(run) if c["aliases"]] == [both]
     unknown = run("collections", "remove-source", ALIAS, "other", "--yes")
-    assert (unknown.exit_code, unknown.stdout) == (1, "")
+    assert (unknown.exit_code, unknown.stdout) == (2, "")
+    assert "other" in unknown.stderr
 
 
 @pytest.mark.parametrize("aliases", [(), (ALIAS,)])
