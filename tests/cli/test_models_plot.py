@@ -81,7 +81,7 @@ def test_bad_input_is_one_line(run, words, exit_code: int, message: str) -> None
 
 
 def test_a_figure_that_cannot_be_written(run) -> None:
-    done = run("models", "plot", "--output", "/dev/null/a.png", "--concepts", 2)
+    Path("file").touch()
+    done = run("models", "plot", "--output", "file/a.svg", "--concepts", 2)
     assert (done.exit_code, done.stdout) == (1, "")
-    last = done.stderr.strip().splitlines()[-1]
-    assert last.startswith("error: /dev/null/a.png") and "give another `--output`" in last
+    assert done.stderr.strip().endswith("give another `--output`")

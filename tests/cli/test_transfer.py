@@ -43,6 +43,7 @@ def test_remove_source_and_rollback(run, tmp_path: Path) -> None:
     assert [c["points"] for c in collections(run) if c["aliases"]] == [both]
     unknown = run("collections", "remove-source", ALIAS, "other", "--yes")
     assert (unknown.exit_code, unknown.stdout) == (2, "")
+    assert "other" in unknown.stderr
 
 
 @pytest.mark.parametrize("aliases", [(), (ALIAS,)])
