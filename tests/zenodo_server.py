@@ -1,4 +1,4 @@
-"""Zenodo as far as a download needs it: a record and a file, and what can go wrong with them."""
+"""A local server that stands in for Zenodo: one record, one file, and faults on request."""
 
 import hashlib
 import re
@@ -15,21 +15,21 @@ NAME = "TaskA.zip"
 
 
 class Zenodo:
-    """What is served; tests change it as they go.
+    """The state of the server; tests change it.
 
-    ``ills`` are used up by requests of the file, one each: ``cut`` (the connection ends after half
-    of the body), ``hang`` (half of the body, then nothing until ``released``), ``no-range`` (all of
-    the file whatever was asked), ``moved`` (another range than was asked), ``other`` (as many other
-    bytes), ``endless`` (up to a thousand bodies, of which ``sent`` were taken) or a status code.
-    ``record_ills`` are status codes for requests of the record. ``requests`` lists path and Range
-    header.
+    Each request for the file takes one of ``faults``: ``cut`` (the connection ends after half of
+    the body), ``hang`` (half of the body, then nothing until ``released``), ``no-range`` (the whole
+    file, without regard to the Range header), ``moved`` (another range than requested), ``other``
+    (the same number of other bytes), ``endless`` (up to a thousand bodies; ``sent`` counts them) or
+    a status code. ``record_faults`` are status codes for requests for the record. ``requests``
+    lists the path and the Range header of each request.
     """
 
     def __init__(self, content: bytes) -> None:
         self.content = content
         self.md5 = hashlib.md5(content).hexdigest()
-        self.ills: list[str | int] = []
-        self.record_ills: list[int] = []
+        self.faults: list[str | int] = []
+        self.record_faults: list[int] = []
         self.record: object = None
         self.retry_after = ""
         self.requests: list[tuple[str, str | None]] = []
@@ -43,9 +43,9 @@ class Zenodo:
         return ZenodoFile(RECORD, NAME, "jobsearch eval talentclef", self.site)
 
     @property
-    def asked(self) -> list[str | None]:
-        """Range headers of the requests of the file."""
-        return [asked for path, asked in self.requests if path.endswith("/content")]
+    def ranges(self) -> list[str | None]:
+        """Range headers of the requests for the file."""
+        return [header for path, header in self.requests if path.endswith("/content")]
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -53,20 +53,20 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         z = self.zenodo
-        asked = self.headers.get("Range")
-        z.requests.append((self.path, asked))
+        range_header = self.headers.get("Range")
+        z.requests.append((self.path, range_header))
         z.user_agents.add(self.headers.get("User-Agent", ""))
         if self.path == f"/api/records/{RECORD}":
             self._record()
         elif self.path == f"/api/records/{RECORD}/files/{NAME}/content":
-            self._file(z.ills.pop(0) if z.ills else "", asked)
+            self._file(z.faults.pop(0) if z.faults else "", range_header)
         else:
             self._answer(404, b"not found")
 
     def _record(self) -> None:
         z = self.zenodo
-        if z.record_ills:
-            self._answer(z.record_ills.pop(0), b"")
+        if z.record_faults:
+            self._answer(z.record_faults.pop(0), b"")
             return
         url = f"{z.site}/api/records/{RECORD}/files/{NAME}/content"
         record = {
@@ -84,37 +84,37 @@ class _Handler(BaseHTTPRequestHandler):
         body = z.record if z.record is not None else record
         self._answer(200, body if isinstance(body, bytes) else dumps(body).encode())
 
-    def _file(self, ill: str | int, asked: str | None) -> None:
+    def _file(self, fault: str | int, range_header: str | None) -> None:
         z = self.zenodo
-        if isinstance(ill, int):
-            self._answer(ill, b"")
+        if isinstance(fault, int):
+            self._answer(fault, b"")
             return
-        content = z.content[::-1] if ill == "other" else z.content
+        content = z.content[::-1] if fault == "other" else z.content
         start = 0
-        if asked and ill != "no-range":
-            found = re.fullmatch(r"bytes=(\d+)-", asked)
-            assert found, asked
-            start = int(found[1])
+        if range_header and fault != "no-range":
+            match = re.fullmatch(r"bytes=(\d+)-", range_header)
+            assert match, range_header
+            start = int(match[1])
             if start >= len(content):
                 self._answer(416, b"")
                 return
-            if ill == "moved":
+            if fault == "moved":
                 start = 0
-        self.send_response(206 if asked and ill != "no-range" else 200)
-        if asked and ill != "no-range":
+        self.send_response(206 if range_header and fault != "no-range" else 200)
+        if range_header and fault != "no-range":
             end = len(content) - 1
             self.send_header("Content-Range", f"bytes {start}-{end}/{len(content)}")
         body = content[start:]
-        if ill != "endless":
+        if fault != "endless":
             self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        if ill in ("cut", "hang"):
+        if fault in ("cut", "hang"):
             self.wfile.write(body[: len(body) // 2])
             self.wfile.flush()
-            if ill == "hang":
+            if fault == "hang":
                 z.halfway.set()
                 z.released.wait(30)
-        elif ill == "endless":
+        elif fault == "endless":
             for z.sent in range(1000):
                 self.wfile.write(body)
         else:
@@ -136,7 +136,7 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """A client that has had enough is no failure of the server's."""
+        """Ignore clients that close the connection early."""
 
 
 @contextmanager

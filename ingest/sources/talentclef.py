@@ -80,8 +80,8 @@ class TaskFiles:
         if (split, language, part) not in self.files:
             available = sorted(f"{s}/{lang}" for s, lang, p in self.files if p == part)
             raise SourceFormatError(
-                f"{self.tree.root} has no {part} for {split}/{language}, "
-                f"only for {', '.join(available) or 'no split at all'}"
+                f"{self.tree.root} has no {part} for {split}/{language}: "
+                f"it has {part} for {', '.join(available) or 'no split'}"
             )
         return self.files[split, language, part]
 

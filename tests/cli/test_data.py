@@ -64,7 +64,7 @@ def test_one_json_document(run, zenodo: Zenodo) -> None:
     assert json.loads(again.stdout) == {**first, "downloaded": False}
     assert "nothing downloaded" in again.stderr
     assert f"next: jobsearch eval talentclef 'my data/{NAME}'" in again.stderr
-    assert len(zenodo.asked) == 1
+    assert len(zenodo.ranges) == 1
 
 
 def test_a_damaged_file_is_downloaded_again(run, zenodo: Zenodo) -> None:

@@ -92,7 +92,7 @@ def test_a_file_and_its_receipt(zenodo: Zenodo, folder: Path) -> None:
         "sha256": hashlib.sha256(CONTENT).hexdigest(),
     }
     assert zenodo.user_agents == {f"jobsearch/{version('jobsearch')}"}
-    assert zenodo.asked == [None]
+    assert zenodo.ranges == [None]
 
 
 def test_waiting_for_another_download_times_out(
@@ -122,7 +122,7 @@ def test_a_file_downloaded_by_hand_is_verified(zenodo: Zenodo, folder: Path) -> 
     fetched = fetch(zenodo.file, folder)
     assert is_complete(fetched, folder)
     assert not fetched.downloaded
-    assert zenodo.asked == []
+    assert zenodo.ranges == []
 
 
 @pytest.mark.parametrize("damaged", [CONTENT[:-1], CONTENT[::-1], b""])
@@ -148,18 +148,18 @@ def test_a_damaged_receipt_is_written_again(zenodo: Zenodo, folder: Path, receip
 
 
 def test_a_broken_connection_is_resumed(zenodo: Zenodo, folder: Path, pauses: list[float]) -> None:
-    zenodo.ills = ["cut", "cut"]
+    zenodo.faults = ["cut", "cut"]
     assert is_complete(fetch(zenodo.file, folder), folder)
     first = in_chunks(HALF)
     second = first + in_chunks((len(CONTENT) - first) // 2)
-    assert zenodo.asked == [None, f"bytes={first}-", f"bytes={second}-"]
+    assert zenodo.ranges == [None, f"bytes={first}-", f"bytes={second}-"]
     assert pauses == [1, 2]
 
 
 def test_a_download_interrupted_on_every_attempt_is_kept(
     zenodo: Zenodo, folder: Path, pauses: list[float]
 ) -> None:
-    zenodo.ills = ["cut"] * ATTEMPTS
+    zenodo.faults = ["cut"] * ATTEMPTS
     with pytest.raises(DownloadFailed, match=r"interrupted 5 times.*try again to resume.*by hand"):
         fetch(zenodo.file, folder)
     assert pauses == [1, 2, 3, 4]
@@ -167,23 +167,23 @@ def test_a_download_interrupted_on_every_attempt_is_kept(
     arrived = partial(zenodo, folder).stat().st_size
     assert HALF < arrived < len(CONTENT)
     assert is_complete(fetch(zenodo.file, folder), folder)
-    assert zenodo.asked[-1] == f"bytes={arrived}-"
+    assert zenodo.ranges[-1] == f"bytes={arrived}-"
 
 
 def test_a_server_that_ignores_ranges(zenodo: Zenodo, folder: Path, pauses: list[float]) -> None:
-    zenodo.ills = ["cut", "no-range"]
+    zenodo.faults = ["cut", "no-range"]
     assert is_complete(fetch(zenodo.file, folder), folder)
-    assert zenodo.asked == [None, f"bytes={in_chunks(HALF)}-"]
+    assert zenodo.ranges == [None, f"bytes={in_chunks(HALF)}-"]
 
 
-@pytest.mark.parametrize("ill", ["moved", 416])
+@pytest.mark.parametrize("fault", ["moved", 416])
 def test_a_refused_or_wrong_range_restarts_the_download(
-    zenodo: Zenodo, folder: Path, pauses: list[float], ill: str | int
+    zenodo: Zenodo, folder: Path, pauses: list[float], fault: str | int
 ) -> None:
     leave_partial(zenodo, folder, CONTENT[:1000])
-    zenodo.ills = [ill]
+    zenodo.faults = [fault]
     assert is_complete(fetch(zenodo.file, folder), folder)
-    assert zenodo.asked == ["bytes=1000-", None]
+    assert zenodo.ranges == ["bytes=1000-", None]
 
 
 def test_a_wrong_partial_file_restarts_the_download(
@@ -191,19 +191,19 @@ def test_a_wrong_partial_file_restarts_the_download(
 ) -> None:
     leave_partial(zenodo, folder, b"x" * 1000)
     assert is_complete(fetch(zenodo.file, folder), folder)
-    assert zenodo.asked == ["bytes=1000-", None]
+    assert zenodo.ranges == ["bytes=1000-", None]
 
 
 def test_a_complete_partial_file_is_not_downloaded(zenodo: Zenodo, folder: Path) -> None:
     leave_partial(zenodo, folder, CONTENT)
     assert is_complete(fetch(zenodo.file, folder), folder)
-    assert zenodo.asked == []
+    assert zenodo.ranges == []
 
 
 def test_an_overlong_partial_file_restarts_the_download(zenodo: Zenodo, folder: Path) -> None:
     leave_partial(zenodo, folder, CONTENT + b"x")
     assert is_complete(fetch(zenodo.file, folder), folder)
-    assert zenodo.asked == [None]
+    assert zenodo.ranges == [None]
 
 
 @pytest.mark.parametrize("content", [b"", CONTENT[:HALF], CONTENT], ids=["empty", "half", "whole"])
@@ -251,15 +251,15 @@ def test_a_partial_file_of_another_version_is_not_resumed(
     zenodo.md5 = hashlib.md5(zenodo.content).hexdigest()
     fetched = fetch(zenodo.file, folder)
     assert fetched.path.read_bytes() == zenodo.content
-    assert zenodo.asked == [None]
+    assert zenodo.ranges == [None]
 
 
 @pytest.mark.parametrize("status", [500, 503, 429])
 def test_a_request_to_a_busy_server_is_repeated(
     zenodo: Zenodo, folder: Path, pauses: list[float], status: int
 ) -> None:
-    zenodo.ills = [status] * (ATTEMPTS - 1)
-    zenodo.record_ills = [status] * (ATTEMPTS - 1)
+    zenodo.faults = [status] * (ATTEMPTS - 1)
+    zenodo.record_faults = [status] * (ATTEMPTS - 1)
     assert is_complete(fetch(zenodo.file, folder), folder)
     assert pauses == [1, 2, 4, 1, 2, 4]  # The first repetition is immediate.
 
@@ -267,11 +267,11 @@ def test_a_request_to_a_busy_server_is_repeated(
 def test_retry_after_is_followed_up_to_a_minute(
     zenodo: Zenodo, folder: Path, pauses: list[float]
 ) -> None:
-    zenodo.record_ills, zenodo.retry_after = [429], "17"
+    zenodo.record_faults, zenodo.retry_after = [429], "17"
     fetch(zenodo.file, folder)
     assert pauses == [17]
     (folder / NAME).unlink()
-    zenodo.record_ills, zenodo.retry_after = [429], "86400"
+    zenodo.record_faults, zenodo.retry_after = [429], "86400"
     fetch(zenodo.file, folder)
     assert pauses == [17, 60]
 
@@ -280,15 +280,15 @@ def test_retry_after_is_followed_up_to_a_minute(
 def test_an_error_status_for_the_file(
     zenodo: Zenodo, folder: Path, pauses: list[float], status: int, attempts: int
 ) -> None:
-    zenodo.ills = [status] * 100
+    zenodo.faults = [status] * 100
     with pytest.raises(DownloadFailed, match=rf"content answered {status} .*{BY_HAND}"):
         fetch(zenodo.file, folder)
-    assert len(zenodo.asked) == attempts
+    assert len(zenodo.ranges) == attempts
     assert not (folder / NAME).exists()
 
 
 def test_an_error_status_for_the_record(zenodo: Zenodo, folder: Path, pauses: list[float]) -> None:
-    zenodo.record_ills = [500] * 100
+    zenodo.record_faults = [500] * 100
     with pytest.raises(DownloadFailed, match=rf"records/15292308 answered 500 .*{BY_HAND}"):
         fetch(zenodo.file, folder)
     assert len(zenodo.requests) == ATTEMPTS
@@ -297,10 +297,10 @@ def test_an_error_status_for_the_record(zenodo: Zenodo, folder: Path, pauses: li
 def test_a_download_with_a_wrong_checksum_is_never_kept(
     zenodo: Zenodo, folder: Path, pauses: list[float]
 ) -> None:
-    zenodo.ills = ["other"]
+    zenodo.faults = ["other"]
     assert is_complete(fetch(zenodo.file, folder), folder)
     (folder / NAME).unlink()
-    zenodo.ills = ["other"] * 100
+    zenodo.faults = ["other"] * 100
     with pytest.raises(DownloadFailed, match=rf"a damaged file 5 times \(.* is {zenodo.md5}\)"):
         fetch(zenodo.file, folder)
     assert [p.name for p in folder.iterdir() if p.name[0] != "."] == [f"{NAME}.json"]
@@ -312,16 +312,16 @@ def test_a_download_with_a_wrong_checksum_replaces_nothing(
 ) -> None:
     folder.mkdir()
     (folder / NAME).write_bytes(b"of my own")
-    zenodo.ills = ["other"] * 100
+    zenodo.faults = ["other"] * 100
     with pytest.raises(DownloadFailed):
         fetch(zenodo.file, folder)
     assert (folder / NAME).read_bytes() == b"of my own"
 
 
 def test_an_endless_body_is_cut_off(zenodo: Zenodo, folder: Path, pauses: list[float]) -> None:
-    zenodo.ills = ["endless"]
+    zenodo.faults = ["endless"]
     assert is_complete(fetch(zenodo.file, folder), folder)
-    assert zenodo.asked == [None, None]
+    assert zenodo.ranges == [None, None]
     assert zenodo.sent < 100  # Only the data in the buffers of the connection was sent.
 
 
@@ -370,13 +370,13 @@ def test_a_full_disk(zenodo: Zenodo, folder: Path) -> None:
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert not (folder / NAME).exists()
-    assert len(zenodo.asked) == 1
+    assert len(zenodo.ranges) == 1
     assert is_complete(fetch(zenodo.file, folder), folder)
-    assert zenodo.asked[-1] == f"bytes={HALF}-"
+    assert zenodo.ranges[-1] == f"bytes={HALF}-"
 
 
 def test_two_concurrent_calls_download_once(zenodo: Zenodo, folder: Path) -> None:
-    zenodo.ills = ["hang"]
+    zenodo.faults = ["hang"]
     done: list[Fetched] = []
     threads = [
         threading.Thread(target=lambda: done.append(fetch(zenodo.file, folder))) for _ in range(2)
@@ -395,11 +395,11 @@ def test_two_concurrent_calls_download_once(zenodo: Zenodo, folder: Path) -> Non
     assert sorted(fetched.downloaded for fetched in done) == [False, True]
     assert is_complete(done[0], folder)
     # The download that hung was cut off, and the same thread resumed it.
-    assert len(zenodo.asked) == 2
+    assert len(zenodo.ranges) == 2
 
 
 def test_a_killed_download_is_resumed(zenodo: Zenodo, folder: Path) -> None:
-    zenodo.ills = ["hang"]
+    zenodo.faults = ["hang"]
     code = (
         "import sys; from ingest.download import ZenodoFile, fetch; "
         f"fetch(ZenodoFile(15292308, '{NAME}', '', sys.argv[1]), sys.argv[2])"
@@ -420,4 +420,4 @@ def test_a_killed_download_is_resumed(zenodo: Zenodo, folder: Path) -> None:
     assert 0 < arrived <= HALF
     assert [p.name for p in folder.iterdir() if p.name[0] != "."] == []
     assert is_complete(fetch(zenodo.file, folder), folder)
-    assert zenodo.asked == [None, f"bytes={arrived}-"]
+    assert zenodo.ranges == [None, f"bytes={arrived}-"]

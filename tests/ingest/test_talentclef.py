@@ -93,7 +93,9 @@ def test_wrong_header(task_a: Path, write: Write) -> None:
 def test_missing_parts(task_a: Path, write: Write) -> None:
     with pytest.raises(SourceFormatError, match="no corpus in split 'training': its splits are te"):
         TalentClefSource(task_a, "training")
-    with pytest.raises(SourceFormatError, match="no qrels for test/de, only for validation/es"):
+    with pytest.raises(
+        SourceFormatError, match="no qrels for test/de: it has qrels for validation/es"
+    ):
         find_task(task_a).find("test", "de", "qrels")
     with pytest.raises(SourceFormatError, match="is no TalentCLEF task A"):
         find_task(write("elsewhere/notes.txt", "x").parent)
