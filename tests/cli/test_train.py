@@ -10,6 +10,8 @@ from click.testing import Result
 
 pytest.importorskip("accelerate", reason="training is an extra: pip install 'jobsearch[train]'")
 
+pytestmark = pytest.mark.usefixtures("quick_loading")
+
 Run = Callable[..., Result]
 QUICK = ("--epochs", 1, "--batch-size", 64, "--learning-rate", 3e-4)
 
@@ -41,6 +43,7 @@ def test_the_variant_is_there_afterwards(run: Run, monkeypatch: pytest.MonkeyPat
     assert "jobsearch ingest" in searched.stderr
 
 
+@pytest.mark.slow
 def test_what_helps_nobody_is_not_published(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("jobsearch.models.training.choose.ALPHAS", (1.0,))
     result = run(

@@ -180,6 +180,7 @@ def test_a_mixed_corpus_of_several(tmp_path: Path) -> None:
     assert melo(tmp_path / "sets", "usa_q_en_c_en").pair == "en-en"
 
 
+@pytest.mark.slow
 def test_the_real_sets(shared_data: Path) -> None:
     german = melo(shared_data / "melo" / "deu_q_de_c_en")
     assert (len(german.queries), len(german.documents), german.relevant) == (1779, 33606, 19791)

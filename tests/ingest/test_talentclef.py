@@ -176,6 +176,7 @@ def test_the_kind_of_training_titles_is_told_by_the_folder(write: Write, tmp_pat
     assert titles.texts == ("ATS", "enfermera", "enfermero")
 
 
+@pytest.mark.slow
 def test_the_real_training_pairs(talentclef: Path) -> None:
     titles = read_training_titles([training_source(talentclef)])
     assert titles.languages == ("de", "es")
