@@ -41,6 +41,10 @@ def talentclef(shared_data: Path) -> Path:
     return shared_data / "talentclef-2025" / "TaskA"
 
 
+#: Encoders that are kept: those used last.
+_KEPT = 4
+
+
 class SharedEncoders:
     """Loads models as :func:`jobsearch.models.load_encoder` does, but each only once.
 
@@ -62,10 +66,14 @@ class SharedEncoders:
         states = [(path.resolve(), path.stat()) for path in files]
         stamps = tuple((path, state.st_size, state.st_mtime_ns) for path, state in states)
         key = (model, variant, stamps)
-        if key not in self._loaded:
-            loaded = self._load(model, variant, models_dir)
-            self._loaded[key] = loaded, _changes(loaded)
-        encoder, changes = self._loaded[key]
+        if key in self._loaded:
+            encoder, changes = self._loaded.pop(key)
+        else:
+            encoder = self._load(model, variant, models_dir)
+            changes = _changes(encoder)
+        self._loaded[key] = encoder, changes
+        if len(self._loaded) > _KEPT:
+            del self._loaded[next(iter(self._loaded))]
         assert _changes(encoder) == changes, "a test changed the weights that others share"
         return encoder
 
