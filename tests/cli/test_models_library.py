@@ -9,6 +9,8 @@ from click.testing import Result
 
 from jobsearch.models.catalog import SHIPPED
 
+pytestmark = pytest.mark.usefixtures("quick_loading")
+
 Run = Callable[..., Result]
 FINETUNED = Path("models/builtin/finetuned")
 

@@ -9,6 +9,8 @@ from click.testing import Result
 
 pytest.importorskip("accelerate", reason="training is an extra: pip install 'jobsearch[train]'")
 
+pytestmark = pytest.mark.usefixtures("quick_loading")
+
 Run = Callable[..., Result]
 QUICK = ("--epochs", 1, "--batch-size", 64, "--learning-rate", 3e-4)
 
@@ -40,6 +42,7 @@ def test_training_publishes_the_variant(run: Run, monkeypatch: pytest.MonkeyPatc
     assert "jobsearch ingest" in searched.stderr
 
 
+@pytest.mark.slow
 def test_worse_weights_are_not_published(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("jobsearch.models.training.choose.ALPHAS", (1.0,))
     result = run(

@@ -23,6 +23,8 @@ from jobsearch.models.catalog import SHIPPED
 from jobsearch.models.loading import load_directory
 from jobsearch.settings import Secret, Settings
 
+pytestmark = pytest.mark.usefixtures("quick_loading")
+
 ROOT = Path(__file__).resolve().parents[2]
 MODULES = sorted(p for top in ("jobsearch", "ingest", "eval") for p in (ROOT / top).rglob("*.py"))
 SECRET = "s3cr3t-key-of-the-server"

@@ -39,7 +39,7 @@ def test_expected_map_of_a_random_ranking(relevant: int) -> None:
     expected = facts_of(make_benchmark({"1": "x"}, DOCUMENTS, {"1": judged})).random_map
     shuffled, generator = list(DOCUMENTS), random.Random(0)
     values = []
-    for _ in range(4000):
+    for _ in range(2000):
         generator.shuffle(shuffled)
         values.append(score_ranking(shuffled, judged)["MAP"])
     assert fmean(values) == pytest.approx(expected, abs=0.015)

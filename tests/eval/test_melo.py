@@ -192,6 +192,7 @@ def test_one_of_several_sets_with_a_corpus_in_two_languages(tmp_path: Path) -> N
     assert load(tmp_path / "sets", "usa_q_en_c_en").pair == "en-en"
 
 
+@pytest.mark.slow
 def test_the_real_sets(shared_data: Path) -> None:
     german = load(shared_data / "melo" / "deu_q_de_c_en")
     assert (len(german.queries), len(german.documents), german.relevant) == (1779, 33606, 19791)

@@ -314,6 +314,7 @@ def test_the_fake_encoder_gives_unit_vectors() -> None:
     assert np.linalg.norm(vectors, axis=1) == pytest.approx(1.0)
 
 
+@pytest.mark.slow
 def test_the_builtin_model_on_the_real_english_set(
     shared_data: Path, builtin: Encoder, store: Store
 ) -> None:

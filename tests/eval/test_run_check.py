@@ -166,6 +166,7 @@ def test_ids_of_a_small_set_that_are_also_ids_of_a_larger_set(
     ]
 
 
+@pytest.mark.slow
 def test_a_run_over_the_corpus_of_the_wrong_language(run_file, talentclef: Path) -> None:
     ids = ids_of_split(talentclef, "validation")
     assert {pair: tuple(map(len, sets)) for pair, sets in ids.items()} == {

@@ -58,12 +58,11 @@ def real_sets(esco: Path, talentclef: Path) -> dict[tuple[str, str], list[str]]:
 def test_real_titles(real_sets: dict[tuple[str, str], list[str]], size: int, case: str) -> None:
     rng = random.Random(size)
     for (language, origin), titles in real_sets.items():
-        for _ in range(2):
-            batch = [CASES[case](t) for t in rng.sample(titles, min(size, len(titles)))]
-            accepted = {claimed for claimed in LANGUAGES if not refused(batch, claimed)}
-            # With 20 titles, one wrong batch in thousands may pass. No right batch is refused.
-            assert language in accepted, origin
-            assert accepted == {language} or size == 20, origin
+        batch = [CASES[case](t) for t in rng.sample(titles, min(size, len(titles)))]
+        accepted = {claimed for claimed in LANGUAGES if not refused(batch, claimed)}
+        # With 20 titles, one wrong batch in thousands may pass. No right batch is refused.
+        assert language in accepted, origin
+        assert accepted == {language} or size == 20, origin
 
 
 @cache

@@ -180,6 +180,7 @@ def test_training_source_recognises_the_data_in_a_folder(write: Write, tmp_path:
     assert titles.texts == ("ATS", "enfermera", "enfermero")
 
 
+@pytest.mark.slow
 def test_the_real_training_pairs(talentclef: Path) -> None:
     titles = read_training_titles([training_source(talentclef)])
     assert titles.languages == ("de", "es")

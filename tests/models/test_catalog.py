@@ -18,6 +18,8 @@ from jobsearch.models.encoder import Encoder
 from jobsearch.models.fingerprint import describe_network
 from jobsearch.models.modules import ConceptAnchors, OwnNetwork
 
+pytestmark = pytest.mark.usefixtures("quick_loading")
+
 
 def test_known_models(tmp_path: Path, models_dir: Path) -> None:
     assert {entry.name: entry.variants for entry in known_models(tmp_path)} == {

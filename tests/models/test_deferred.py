@@ -17,6 +17,8 @@ from jobsearch.models.cached import DeferredEncoder, deferred_encoder
 from jobsearch.models.catalog import SHIPPED, model_files
 from jobsearch.types import Variant
 
+pytestmark = pytest.mark.usefixtures("quick_loading")
+
 
 @pytest.fixture
 def cache(tmp_path: Path) -> Iterator[EmbeddingCache]:

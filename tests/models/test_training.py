@@ -29,6 +29,8 @@ from jobsearch.models.training.titles import TrainingTitles, held_out_concepts
 from jobsearch.models.training.train import TrainingReport, train
 from jobsearch.types import TitleRecord
 
+pytestmark = pytest.mark.usefixtures("quick_loading")
+
 
 def record(title: str, language: str, concept: str, isco: str = "2221") -> TitleRecord:
     kind = "preferred" if title[0].isupper() else "alternative"

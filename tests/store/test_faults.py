@@ -22,11 +22,12 @@ from grpc_server import serving_grpc
 from qdrant_client.common.client_exceptions import ResourceExhaustedResponse
 from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
 from rest_server import Answer, LocalQdrant, serving
-from tenacity import wait_none
+from tenacity import wait_fixed, wait_none
 from test_server import Refused
 from titles import (
     ALIAS,
     COUNT,
+    DIM,
     POINTS,
     VECTORS,
     batch,
@@ -62,13 +63,19 @@ TIMEOUT_S = 5.0
 @pytest.fixture
 def many_requests(monkeypatch: pytest.MonkeyPatch) -> None:
     """Requests of some ten points, so that an ingest takes many of them."""
-    monkeypatch.setattr(requests, "_UPSERT_BYTES", 30_000)
+    monkeypatch.setattr(requests, "_UPSERT_BYTES", 18_000)
 
 
 @pytest.fixture
 def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
     """Disable pauses, except those that a server requests."""
     monkeypatch.setattr(errors, "_back_off", wait_none())
+
+
+@pytest.fixture
+def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """gRPC refuses requests for a second after a lost connection: time enough for a busy loop."""
+    monkeypatch.setattr(errors, "_back_off", wait_fixed(0.05))
 
 
 @pytest.fixture
@@ -96,7 +103,7 @@ def points_of(points: PointBatch) -> Iterator[tuple[str, dict[str, str]]]:
 
 @pytest.fixture(scope="module")
 def encoder() -> FakeEncoder:
-    return FakeEncoder()
+    return FakeEncoder(dim=DIM)
 
 
 @pytest.fixture(scope="module")
@@ -125,7 +132,7 @@ def test_an_ingest_survives_temporary_failures(
         assert [info.name for info in store.collections()] == [summary.collection]
 
 
-@pytest.mark.usefixtures("many_requests", "no_pause")
+@pytest.mark.usefixtures("many_requests", "short_pauses")
 @pytest.mark.parametrize("kind", ["latency", "reset", "half"])
 def test_an_ingest_by_grpc_survives_temporary_failures(
     kind: str, encoder: FakeEncoder, undisturbed: dict[str, str]
@@ -452,7 +459,7 @@ def test_resume(
         [left] = store.collections()
         assert (left.metadata.status, left.aliases) == ("building", ())
         had = contents(store, left.name)
-        encoder = FakeEncoder()
+        encoder = FakeEncoder(dim=DIM)
         summary = ingest(SampleSource(), "en", store, encoder, resume=True)
         assert summary.collection == left.name
         assert contents(store, summary.alias) == undisturbed
@@ -462,15 +469,15 @@ def test_resume(
         assert [info.name for info in store.collections()] == [left.name]
 
 
-INGEST = """
+INGEST = f"""
 import sys
 from fake_encoder import FakeEncoder
 from ingest.pipeline import ingest
 from ingest.sources import SampleSource
 from jobsearch.store import open_store
 from jobsearch.store.server import requests
-requests._UPSERT_BYTES = 30_000
-ingest(SampleSource(), "en", open_store(sys.argv[1]), FakeEncoder())
+requests._UPSERT_BYTES = 18_000
+ingest(SampleSource(), "en", open_store(sys.argv[1]), FakeEncoder(dim={DIM}))
 """
 
 
