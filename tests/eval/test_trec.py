@@ -79,9 +79,10 @@ def test_the_official_scorer_gives_our_figures_from_the_file(
 
 
 @pytest.mark.slow
-def test_the_compiled_sort_of_the_official_scorer_moves_ties(tmp_path: Path) -> None:
+def test_the_compiled_sort_of_the_official_scorer_moves_ties(
+    tmp_path: Path, ranx: ModuleType
+) -> None:
     """Why ties are errors, and why runs are written without."""
-    pytest.importorskip("ranx")
     code = (
         "from numba.typed import List; from ranx.data_structures.common import typed_list_argosrt; "
         "print(*typed_list_argosrt(List([0.5] * 40)))"
