@@ -79,9 +79,10 @@ def test_the_official_scorer_gives_the_same_metrics_for_the_file(
 
 
 @pytest.mark.slow
-def test_the_compiled_sort_of_the_official_scorer_reorders_ties(tmp_path: Path) -> None:
+def test_the_compiled_sort_of_the_official_scorer_reorders_ties(
+    tmp_path: Path, ranx: ModuleType
+) -> None:
     """The reason why equal scores are errors, and why written runs have none."""
-    pytest.importorskip("ranx")
     code = (
         "from numba.typed import List; from ranx.data_structures.common import typed_list_argosrt; "
         "print(*typed_list_argosrt(List([0.5] * 40)))"
