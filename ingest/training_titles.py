@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from ingest.gendered import split_forms
+from ingest.gendered import LabelForms, split_forms
 from ingest.reading import read_source
 from ingest.sources import EscoSource, SampleSource, Source, TalentClefPairsSource
 from jobsearch.models.training.titles import TrainingTitles
@@ -48,10 +48,14 @@ def read_training_titles(sources: Sequence[Source], *, max_rejects: float = 0.01
         for language in source.languages:
             found = read_source(source, language, max_rejects=max_rejects, rejects_path=None)
             records += found.records
+            labels: dict[str | None, list[str]] = {}
             for record in found.records:
-                forms = [normalize_title(form) for form in split_forms(record.title, language)]
-                if len(forms) == 2:
-                    gendered.add((language, forms[0], forms[1]))
+                labels.setdefault(record.concept_id, []).append(record.title)
+            forms = LabelForms(language, labels.values())
+            for record in found.records:
+                split = forms.split(record.title, labels[record.concept_id])
+                if len(split) == 2:
+                    gendered.add((language, normalize_title(split[0]), normalize_title(split[1])))
     return TrainingTitles.of(records, gendered)
 
 

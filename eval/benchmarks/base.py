@@ -2,7 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Container, Iterable, Iterator, Mapping
+import re
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ingest.sources.base import Row
@@ -16,7 +17,14 @@ Qrels = Mapping[str, Mapping[str, int]]
 
 #: Number of columns in a line of TREC judgements, and in a line of a TREC run.
 QRELS_COLUMNS, RUN_COLUMNS = 4, 6
+#: Number of columns in a line of BEIR's judgements, which have a header.
+_BEIR_COLUMNS = 3
 _HIGHEST_RELEVANCE = 1_000
+_WHOLE_NUMBER = re.compile(r"[+-]?[0-9]+")
+# Names of columns in the first line of a file: of an id, alone or beside the name of a title.
+_ID_NAME = re.compile(r"(?:\w*[_-])?id|qid|docid|(?:query|corpus|document)id", re.IGNORECASE)
+_OTHER_ID_NAME = re.compile("query|topic|doc|docno|document|number|no|nr|code", re.IGNORECASE)
+_TITLE_NAME = re.compile("(?:job[ _-]?)?title|text|name|label|query|document", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,17 +138,24 @@ class Benchmark:
 
 
 def read_title_lines(lines: Iterable[str], file: str) -> Iterator[IdTitleLine]:
-    """Read ids and titles, tab-separated and without quoting; blank lines are skipped.
+    """Read ids and titles, tab-separated and without quoting, without a header and blank lines.
+
+    The first line is a header if its id is ``id``, ``qid``, ``docid``, ``queryid`` or ends in
+    ``_id`` or ``-id``, or if it has other names of an id and a title, such as ``query``, ``text``.
 
     Args:
-        lines: lines of the file; a header is read like any other line.
+        lines: lines of the file.
         file: name of the file, for messages.
 
     Raises:
         BenchmarkError: with file and line, for a line in another format, an empty title, or an id
             that an earlier line has.
     """
+    first = True
     for line in read_id_title_lines(lines):
+        is_header, first = first and _is_title_header(line), False
+        if is_header:
+            continue
         text, problem = line.title, line.problem
         if not problem and not line.title.strip():
             text, problem = f"{line.id}\t{line.title}", "not an id, a tab and a title"
@@ -169,9 +184,67 @@ def require_titles(titles: Mapping[str, str], file: str, kind: str) -> None:
             raise BenchmarkError(f"{file}: {title_id} has an empty title. Correct the file")
 
 
-def _is_relevance(text: str) -> bool:
+def _is_title_header(line: IdTitleLine) -> bool:
+    """Whether a line names the columns, as ``q_id<tab>jobtitle`` does."""
+    return bool(
+        _ID_NAME.fullmatch(line.id)
+        or (_OTHER_ID_NAME.fullmatch(line.id) and _TITLE_NAME.fullmatch(line.title.strip()))
+    )
+
+
+def _is_qrels_header(fields: Sequence[str]) -> bool:
+    """Whether a line of judgements names the columns, as BEIR's ``query-id corpus-id score``."""
+    return bool(
+        len(fields) in (_BEIR_COLUMNS, QRELS_COLUMNS)
+        and (_ID_NAME.fullmatch(fields[0]) or _OTHER_ID_NAME.fullmatch(fields[0]))
+        and not any(character.isdigit() for character in fields[-1])
+    )
+
+
+def _relevance(text: str) -> int:
+    """The relevance in a line of judgements; 0 if it is negative.
+
+    Raises:
+        ValueError: it is no whole number, or too high.
+    """
+    if not _WHOLE_NUMBER.fullmatch(text):
+        raise ValueError(
+            f"not 'q_id 0 doc_id relevance': write the relevance {text[:40]!r} as a whole number"
+        )
     # trec_eval needs memory and time for each grade up to the highest.
-    return text.isdecimal() and len(text) < 5 and int(text) <= _HIGHEST_RELEVANCE
+    if len(text.lstrip("+0")) > len(str(_HIGHEST_RELEVANCE)) and text[0] != "-":
+        relevance = _HIGHEST_RELEVANCE + 1
+    else:
+        relevance = int(text)
+    if relevance > _HIGHEST_RELEVANCE:
+        raise ValueError(f"{text[:40]} is not a relevance of 0 to {_HIGHEST_RELEVANCE:,}")
+    return max(relevance, 0)
+
+
+def _judgement(line: str, columns: int) -> tuple[str, str, int]:
+    """Query id, document id and relevance in a line of judgements.
+
+    Args:
+        line: the line.
+        columns: number of columns that it should have.
+
+    Raises:
+        ValueError: the line is in another format, or not in UTF-8.
+    """
+    fields = line.split()
+    if is_undecoded(line):
+        # trec_eval crashes on such an id.
+        raise ValueError(NOT_UTF8)
+    if len(fields) != columns:
+        problem = "not 'q_id 0 doc_id relevance'"
+        if columns == _BEIR_COLUMNS:
+            problem = "not 'q_id doc_id relevance', the three columns that the header names"
+        elif len(fields) == _BEIR_COLUMNS:
+            problem += " (three columns need a header, such as 'query-id corpus-id score')"
+        elif len(fields) == RUN_COLUMNS:
+            problem += " (this looks like a line of a run)"
+        raise ValueError(problem)
+    return fields[0], fields[-2], _relevance(fields[-1])
 
 
 def read_qrels(
@@ -182,8 +255,12 @@ def read_qrels(
 ) -> dict[str, dict[str, int]]:
     """Read judgements in TREC format, ``q_id iteration doc_id relevance``.
 
+    The first line may be a header; below a header of three columns, as in BEIR's files, the lines
+    are ``q_id doc_id relevance``. A negative relevance means not relevant and becomes 0. A line may
+    repeat an earlier judgement, but not contradict it.
+
     Args:
-        lines: lines of the file, without a header.
+        lines: lines of the file.
         file: name of the file, for messages.
         query_ids: known query ids; if None, any id is accepted.
         corpus_ids: known document ids; if None, any id is accepted.
@@ -193,31 +270,33 @@ def read_qrels(
 
     Raises:
         BenchmarkError: with file and line, for a line in another format or not in UTF-8, an unknown
-            query or document, or a second judgement of the same query and document; also for a
-            file without judgements.
+            query or document, or a second, different judgement of the same query and document;
+            also for a file without judgements.
     """
     qrels: dict[str, dict[str, int]] = {}
+    columns = 0
     for number, line in enumerate(lines, start=1):
-        fields = line.split()
-        if not fields:
+        if not (fields := line.split()):
             continue
-        problem = ""
-        if is_undecoded(line):
-            # trec_eval crashes on such an id.
-            problem = NOT_UTF8
-        elif len(fields) != QRELS_COLUMNS or not _is_relevance(fields[3]):
-            problem = "not 'q_id 0 doc_id relevance' with a relevance of 0 to 1,000"
-            if len(fields) == RUN_COLUMNS:
-                problem += " (this looks like a line of a run)"
-        elif query_ids is not None and fields[0] not in query_ids:
-            problem = f"judges query {fields[0]!r}, which is not among the queries"
-        elif corpus_ids is not None and fields[2] not in corpus_ids:
-            problem = f"judges document {fields[2]!r}, which is not in the corpus"
-        elif fields[2] in qrels.get(fields[0], {}):
-            problem = f"judges document {fields[2]!r} for query {fields[0]!r} a second time"
-        if problem:
-            raise BenchmarkError(f"{file}, line {number}: {problem}. Correct the file")
-        qrels.setdefault(fields[0], {})[fields[2]] = int(fields[3])
+        if not columns:
+            columns = QRELS_COLUMNS
+            if _is_qrels_header(fields):
+                columns = len(fields)
+                continue
+        try:
+            q_id, doc_id, relevance = _judgement(line, columns)
+            if query_ids is not None and q_id not in query_ids:
+                raise ValueError(f"judges query {q_id!r}, which is not among the queries")
+            if corpus_ids is not None and doc_id not in corpus_ids:
+                raise ValueError(f"judges document {doc_id!r}, which is not in the corpus")
+            earlier = qrels.setdefault(q_id, {}).setdefault(doc_id, relevance)
+            if earlier != relevance:
+                raise ValueError(
+                    f"judges document {doc_id!r} for query {q_id!r} a second time, with relevance "
+                    f"{relevance} after {earlier}"
+                )
+        except ValueError as problem:
+            raise BenchmarkError(f"{file}, line {number}: {problem}. Correct the file") from None
     if not qrels:
         raise BenchmarkError(f"{file} has no judgements: is the download complete?")
     return qrels

@@ -85,8 +85,7 @@ def load_melo(path: str | Path, *, set_name: str | None = None) -> list[Benchmar
 
 def _find_set(tree: FileTree, set_name: str | None) -> tuple[str, str]:
     """Name of the set, and its folder in the tree: empty, or ending with a slash."""
-    root = tree.root.resolve()
-    root_name = root.stem if tree.zipped else root.name
+    root_name = tree.name
     sets: dict[str, list[str]] = {}
     parts = (name.rpartition("/") for name in tree.names)
     for folder in dict.fromkeys(folder for folder, _, file in parts if file in _FILES):

@@ -17,7 +17,7 @@ from typing import Literal
 
 from eval.benchmarks.base import Benchmark, Card, Corpus, read_qrels, require_titles
 from ingest.sources.esco import SAMPLE_FOLDER
-from ingest.sources.talentclef import TaskFiles, TaskPart, find_task, read_titles
+from ingest.sources.talentclef import TaskFiles, TaskPart, find_task, read_titles, task_part
 from jobsearch.errors import BenchmarkError
 from jobsearch.languages import CODES
 from jobsearch.types import TitleRecord
@@ -38,12 +38,6 @@ _SAMPLE_CARD = Card(
     licence="Apache-2.0",
 )
 _FOLDER = re.compile(r"([a-z]+)(?:-([a-z]+))?", re.IGNORECASE)
-_FILES: dict[str, TaskPart] = {
-    "queries": "queries",
-    "corpus_elements": "corpus",
-    "corpus_element": "corpus",
-    "qrels.tsv": "qrels",
-}
 _Files = dict[TaskPart, str]
 
 
@@ -72,7 +66,8 @@ def load_talentclef(
     """Load the benchmarks of a TalentCLEF task A split.
 
     Args:
-        path: the folder TaskA, a folder above it, or a zip file; any files in its layout.
+        path: the folder TaskA, a folder above it, the folder of a split, or a zip file; any files
+            in its layout.
         pairs: the pairs to load, e.g. ``["en-en", "en-es"]``; if None, all pairs with queries, a
             corpus and judgements.
         split: name of the split; only ``validation`` has public judgements.
@@ -185,14 +180,15 @@ def _folders(task: TaskFiles, split: str) -> dict[tuple[str, str], _Files]:
     }
     for name in task.tree.names:
         path = PurePosixPath(name)
-        if path.name not in _FILES or path.parent.parent not in split_folders:
+        part = task_part(path.name)
+        if not part or path.parent.parent not in split_folders:
             continue
         match = _FOLDER.fullmatch(path.parent.name)
-        languages = [CODES.get((part or "").lower()) for part in match.groups()] if match else []
+        languages = [CODES.get((word or "").lower()) for word in match.groups()] if match else []
         if languages and (first := languages[0]):
             second = languages[1] if match and match[2] else first
             if second:
-                folders.setdefault((first, second), {})[_FILES[path.name]] = name
+                folders.setdefault((first, second), {})[part] = name
     return folders
 
 

@@ -1,8 +1,7 @@
 """Benchmarks from any three TREC files: queries, documents and judgements.
 
 Structure: queries and documents are tab-separated ids and titles without quoting, without a header
-as in MELO's files, or with one as in TalentCLEF's; judgements are TREC qrels. A first line whose id
-is ``id``, ``qid``, ``docid`` or ends in ``_id`` or ``-id`` is a header.
+as in MELO's files, or with one as in TalentCLEF's; judgements are TREC qrels, or BEIR's.
 """
 
 import re
@@ -31,7 +30,6 @@ NAME = "trec"
 # Tables show published figures beside a benchmark of such a name.
 _RESERVED_NAMES = (TALENTCLEF_NAME, SAMPLE_NAME, MELO_NAME, ESCO_NAME)
 _VALID_NAME = re.compile("[a-z0-9][a-z0-9-]{0,59}")
-_HEADER_ID = re.compile(r"(?:\w+[_-])?id|qid|docid", re.IGNORECASE)
 
 
 def load_trec(
@@ -95,8 +93,6 @@ def load_trec(
 
 def _title_lines(path: str | Path, kind: str) -> list[IdTitleLine]:
     lines = list(read_title_lines(_lines(path), str(path)))
-    if lines and _HEADER_ID.fullmatch(lines[0].id):
-        del lines[0]
     require_titles({line.id: line.title for line in lines}, str(path), kind)
     return lines
 

@@ -1,9 +1,11 @@
 """Checks a TREC run file for everything that fails or misleads the official scorer or a reader.
 
-TalentCLEF's scorer uses ranx on TREC files. It reads scores and ignores ranks. It fails on a
-header, on scores that all look like whole numbers, and on queries without a ranking. From 16
-documents on, its compiled sort reorders documents with equal scores, neither as in the file nor by
-rank.
+TalentCLEF's scorer reads a run with pandas and scores it with ranx. It reads scores and ignores
+ranks. It fails on a header, on scores that all look like whole numbers, and on queries without a
+ranking. From 16 documents on, its compiled sort reorders documents with equal scores, neither as in
+the file nor by rank. It reads ids that are all numbers as numbers, and words such as ``NA`` as
+missing values. It does not need the tag and skips blank lines and a byte-order mark; other readers
+of runs fail on these.
 
 :class:`Expected` holds the ids that a run should have; :func:`check_run` returns findings.
 """
@@ -19,7 +21,7 @@ from pathlib import Path
 from typing import Literal
 
 from eval.benchmarks.base import QRELS_COLUMNS, RUN_COLUMNS
-from eval.runs.trec import read_score
+from eval.runs.trec import WIDTHS, read_score, run_columns
 from jobsearch.errors import BenchmarkError
 
 Severity = Literal["error", "warning"]
@@ -28,6 +30,13 @@ Severity = Literal["error", "warning"]
 LISTED = 1_000
 _MAX_LINE_BYTES, _MAX_FIELD_CHARS = 64 * 1024, 200
 _COLUMNS = "q_id Q0 doc_id rank score tag"
+_OTHER_READERS = "the official scorer accepts it, other readers of runs do not"
+# Words that pandas reads as a missing value.
+_NO_VALUE = frozenset(
+    ("#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>",
+     "N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null")
+)  # fmt: skip
+_WHOLE_NUMBER = re.compile(r"[+-]?[0-9]{1,18}")
 _PAIR = re.compile(r"(?:^|[_.-])([a-z]{2}-[a-z]{2})(?=[_.-]|$)")
 
 
@@ -37,7 +46,8 @@ class Finding:
 
     Args:
         kind: short name of the kind of problem.
-        severity: an ``error`` makes the scorer fail or its figure wrong; a ``warning`` may do so.
+        severity: an ``error`` makes the official scorer fail, or score another ranking than that of
+            the file; a ``warning`` does not, but may show a mistake or stop other readers.
         where: line of the file, or the query.
         what: the problem.
         fix: how to correct it.
@@ -106,7 +116,7 @@ def check_run(
     run = _Run()
     try:
         with path.open("rb") as file:
-            # A line beyond the limit is cut, and reported for its number of columns.
+            # A line beyond the limit is cut, and reported.
             lines = iter(lambda: file.readline(_MAX_LINE_BYTES), b"")
             for number, raw in enumerate(lines, start=1):
                 run.read(number, raw)
@@ -153,9 +163,10 @@ class _Run:
         #: Kind -> number of findings about lines that were counted and not kept.
         self.unlisted: Counter[str] = Counter()
         self._listed: Counter[str] = Counter()
-        #: Query -> document -> line; documents in the order of the file.
+        #: Query -> document -> place in the file, among the documents of the query.
         self.rankings: dict[str, dict[str, int]] = {}
-        #: Query -> scores, in the order of its ranking in ``rankings``.
+        #: Query -> numbers of the lines of its documents, and their scores, by that place.
+        self.lines: dict[str, array[int]] = {}
         self._scores: dict[str, array[float]] = {}
         #: Query -> rank (None if it is not a number) and score of its last line.
         self._last: dict[str, tuple[float | None, float]] = {}
@@ -174,6 +185,10 @@ class _Run:
 
     def read(self, number: int, raw: bytes) -> None:
         """Read one line."""
+        if len(raw) == _MAX_LINE_BYTES:
+            what = f"a line of {_MAX_LINE_BYTES:,} bytes or more"
+            self._find("columns", "error", number, what, f"write '{_COLUMNS}', six columns")
+            return
         try:
             line = raw.decode("utf-8")
         except UnicodeDecodeError:
@@ -181,18 +196,24 @@ class _Run:
             return
         self._carriage_returns += line.endswith("\r\n")
         if number == 1 and line.startswith("\ufeff"):
-            self._find("mark", "error", 1, "a byte-order mark", "save the file without one")
+            what = f"a byte-order mark: {_OTHER_READERS}"
+            self._find("mark", "warning", 1, what, "save the file without one")
             line = line.removeprefix("\ufeff")
-        fields = [field[:_MAX_FIELD_CHARS] for field in line.split()]
+        fields = [field[:_MAX_FIELD_CHARS] for field in run_columns(line)]
         if not fields:
-            self._find("blank", "error", number, "blank", "delete the line: the scorer fails on it")
+            what = f"blank: {_OTHER_READERS}"
+            self._find("blank", "warning", number, what, "delete the line")
             return
+        # The scorer's reader fills a shorter line up, and fails on a longer one.
+        first_width = next((w for w in self._column_counts if w in WIDTHS), len(fields))
         self._column_counts[len(fields)] = self._column_counts.get(len(fields), 0) + 1
-        if len(fields) != RUN_COLUMNS:
+        if len(fields) not in WIDTHS or len(fields) > first_width:
             what = f"{len(fields)} columns"
+            if len(fields) in WIDTHS:
+                what += f": the scorer expects the {first_width} of the first line"
             self._find("columns", "error", number, what, f"write '{_COLUMNS}', six columns")
             return
-        query, _, document, rank_text, score_text, tag = fields
+        query, _, document, rank_text, score_text = fields[:5]
         rank, score = read_score(rank_text), read_score(score_text)
         if score is None and number == 1 and rank is None:
             self._find("header", "error", 1, "a header", "delete the line: a run has no header")
@@ -201,7 +222,8 @@ class _Run:
             fix = "write a finite number with a decimal point"
             self._find("score", "error", number, f"score {score_text!r}", fix)
             return
-        self._tags.setdefault(tag, number)
+        for tag in fields[5:]:
+            self._tags.setdefault(tag, number)
         self._whole_scores &= score_text.lstrip("+-").isdecimal()
         self._add(number, query, document, rank, score)
 
@@ -209,14 +231,22 @@ class _Run:
         self, number: int, query: str, document: str, rank: float | None, score: float
     ) -> None:
         """Add a document to the ranking of a query."""
-        ranking = self.rankings.setdefault(query, {})
-        if document in ranking:
-            what = f"document {document!r} again for query {query!r} (line {ranking[document]})"
-            self._find("duplicate", "error", number, what, "keep the line with the better rank")
+        if query not in self.rankings:
+            self.rankings[query] = {}
+            self.lines[query], self._scores[query] = array("Q"), array("d")
+        ranking, lines, scores = self.rankings[query], self.lines[query], self._scores[query]
+        if (place := ranking.get(document)) is not None:
+            what = f"document {document!r} again for query {query!r} (line {lines[place]})"
+            severity: Severity = "warning"
+            if score != scores[place]:
+                severity, what = "error", f"{what}: the scorer takes the score of the last line"
+            self._find("duplicate", severity, number, what, "keep the line with the better rank")
+            scores[place] = score
             return
         # All rankings share one string per document, which saves memory.
-        ranking[self._documents.setdefault(document, document)] = number
-        self._scores.setdefault(query, array("d")).append(score)
+        ranking[self._documents.setdefault(document, document)] = len(lines)
+        lines.append(number)
+        scores.append(score)
         self._compare(number, query, rank, score)
 
     def _compare(self, number: int, query: str, rank: float | None, score: float) -> None:
@@ -259,6 +289,11 @@ class _Run:
         if self.rankings and self._whole_scores:
             what = "all scores look like whole numbers: the scorer fails on them"
             yield Finding("whole scores", "error", "file", what, "write decimals, such as 3.0")
+        yield from self._changed_ids("query", self.rankings)
+        yield from self._changed_ids("document", self._documents)
+        if without_tag := self._column_counts.get(RUN_COLUMNS - 1, 0):
+            what = f"{without_tag:,} lines have five columns, no tag: {_OTHER_READERS}"
+            yield Finding("no tag", "warning", "file", what, f"write '{_COLUMNS}', six columns")
         if len(self._tags) > 1:
             what = f"{len(self._tags)} tags: {', '.join(list(self._tags)[:5])}"
             yield Finding("tags", "warning", "file", what, "write one tag, the name of the run")
@@ -271,13 +306,28 @@ class _Run:
                 what = f"{len(ranking)} of {depth} documents: the others count as not found"
                 yield Finding("short", "warning", f"query {query}", what, "rank the whole corpus")
 
+    def _changed_ids(self, kind: str, ids: Iterable[str]) -> Iterator[Finding]:
+        """Ids that the scorer's reader changes, because it guesses the type of a column."""
+        ids = list(ids)
+        fix = "write ids that begin with a letter, in the queries and the corpus as well"
+        if words := [word for word in ids if word in _NO_VALUE]:
+            what = f"{kind} id {words[0]!r}: the scorer reads it as a missing value"
+            yield Finding("changed id", "error", "file", what, fix)
+        if quoted := [word for word in ids if word.startswith('"')]:
+            what = f"{kind} id {quoted[0][:40]!r}: the scorer takes a quotation mark off, and more"
+            yield Finding("changed id", "error", "file", what, fix)
+        numbers = ids if all(map(_WHOLE_NUMBER.fullmatch, ids)) else []
+        if changed := [number for number in numbers if str(int(number)) != number]:
+            what = f"{kind} id {changed[0]!r}: the scorer reads it as {int(changed[0])}"
+            yield Finding("changed id", "error", "file", what, fix)
+
     def _ties(self) -> Iterator[Finding]:
         """Queries with several documents of equal score."""
         for query, scores in self._scores.items():
             if not (tied := len(scores) - len(set(scores))):
                 continue
             line_of: dict[float, int] = {}
-            lines = zip(scores, self.rankings[query].values(), strict=True)
+            lines = zip(scores, self.lines[query], strict=True)
             first = next(line for score, line in lines if line_of.setdefault(score, line) != line)
             what = (
                 f"{tied} documents have the score of another (first on line {first}): "
@@ -305,14 +355,14 @@ def _id_findings(run: _Run, expected: Expected, named_pair: str | None) -> Itera
         what = f"its ids are not those of {expected.pair}, but those of {', '.join(pairs)}"
         yield Finding("pair", "error", "file", what, "search the corpus of the right language")
     for query in sorted(queries - expected.query_ids):
-        first = min(run.rankings[query].values())
+        first = min(run.lines[query])
         what = f"query {query!r} is not a query of {expected.pair}"
         yield Finding("foreign query", "error", f"line {first}", what, "leave it out")
     foreign_documents = documents - expected.doc_ids
     for query, ranking in run.rankings.items():
         for document in sorted(ranking.keys() & foreign_documents, key=ranking.__getitem__):
             what = f"document {document!r} (query {query}) is not in the corpus of {expected.pair}"
-            where = f"line {ranking[document]}"
+            where = f"line {run.lines[query][ranking[document]]}"
             yield Finding("foreign document", "error", where, what, "leave it out")
     for query in sorted(expected.query_ids - queries):
         what = "has no ranking: the scorer fails on the query"

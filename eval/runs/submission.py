@@ -11,7 +11,7 @@ from jobsearch.errors import BenchmarkError, InvalidInput
 from jobsearch.files import whole_file
 
 #: Kinds of errors found by :mod:`eval.runs.check` that :func:`package` corrects.
-CORRECTED = frozenset({"mark", "tie", "whole scores"})
+CORRECTED = frozenset({"tie", "whole scores"})
 #: The pairs that every submission must have.
 REQUIRED_PAIRS = ("en-en", "es-es", "de-de")
 _TEAM = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,49}")

@@ -7,8 +7,11 @@ are equal or differ below the last digit: each score is at least one millionth b
 """
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+import re
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import TextIO
 
@@ -17,6 +20,11 @@ from ingest.sources.files import is_undecoded, text_lines
 from jobsearch.errors import BenchmarkError
 from jobsearch.files import whole_file
 from jobsearch.text import slug
+
+#: Numbers of columns of a run: TalentCLEF's official scorer does not need the tag.
+WIDTHS = (RUN_COLUMNS - 1, RUN_COLUMNS)
+# The scorer's reader (pandas) separates columns by these characters only.
+_COLUMN = re.compile(r"[^ \t\r\n]+")
 
 # trec_eval holds scores in single precision, which distinguishes such steps up to a score of 8.
 _STEPS_PER_UNIT = 1_000_000
@@ -95,36 +103,68 @@ def write_run(path: Path, run: Iterable[tuple[str, Iterable[tuple[str, float]]]]
             writer.add(q_id, ranking)
 
 
-def read_run(path: Path) -> dict[str, list[tuple[str, float]]]:
-    """Read a run file.
+@dataclass(frozen=True, slots=True)
+class RunFile:
+    """The contents of a run file.
 
-    Returns:
-        Query id -> documents and scores by decreasing score, equal scores as in the file.
+    Args:
+        rankings: query id -> documents and scores by decreasing score, equal scores as in the file.
+        repeated: number of lines that rank a document again for the same query. The last of these
+            lines counts, as for the official scorer.
+    """
+
+    rankings: dict[str, list[tuple[str, float]]]
+    repeated: int
+
+    @property
+    def tied_queries(self) -> tuple[str, ...]:
+        """Queries with several documents of equal score, in the order of the file."""
+        return tuple(
+            q_id
+            for q_id, ranking in self.rankings.items()
+            if any(first[1] == second[1] for first, second in pairwise(ranking))
+        )
+
+
+def read_run(path: Path) -> dict[str, list[tuple[str, float]]]:
+    """The rankings in a run file; see :func:`read_run_file`."""
+    return read_run_file(path).rankings
+
+
+def read_run_file(path: Path) -> RunFile:
+    """Read a run file as TalentCLEF's official scorer does.
+
+    The tag may be missing, blank lines and a byte-order mark are skipped.
 
     Raises:
-        BenchmarkError: with file and line, for a line in another format or a second line of the
-            same query and document; also for an empty file.
+        BenchmarkError: with file and line, for a line in another format; also for an empty file.
         SourceError: the file cannot be read.
     """
     run: dict[str, dict[str, float]] = {}
+    repeated = 0
     for number, line in enumerate(text_lines(lambda: path.open("rb"), str(path)), start=1):
-        fields = [] if is_undecoded(line) else line.split()
-        score = _score(fields)
-        problem = ""
+        fields = [] if is_undecoded(line) else run_columns(line)
+        if not fields and not line.strip():
+            continue
+        score = read_score(fields[4]) if len(fields) in WIDTHS else None
         if score is None:
             problem = "not 'q_id Q0 doc_id rank score tag' with a score that is a number"
             if len(fields) == QRELS_COLUMNS:
                 problem += " (this looks like a line of judgements)"
-        elif fields[2] in run.get(fields[0], {}):
-            problem = f"document {fields[2]!r} appears twice for query {fields[0]!r}"
-        if problem or score is None:
             raise BenchmarkError(
                 f"{path}, line {number}: {problem}: {line[:60]!r}. Correct the file"
             )
-        run.setdefault(fields[0], {})[fields[2]] = score
+        ranking = run.setdefault(fields[0], {})
+        repeated += fields[2] in ranking
+        ranking[fields[2]] = score
     if not run:
         raise BenchmarkError(f"{path} is empty: give a TREC run file")
-    return {q_id: _sorted(documents.items()) for q_id, documents in run.items()}
+    return RunFile({q_id: _sorted(ranking.items()) for q_id, ranking in run.items()}, repeated)
+
+
+def run_columns(line: str) -> list[str]:
+    """The columns of a line, which spaces and tabs separate, as the official scorer reads it."""
+    return _COLUMN.findall(line)
 
 
 def read_score(text: str) -> float | None:
@@ -139,7 +179,3 @@ def read_score(text: str) -> float | None:
 
 def _sorted(documents: Iterable[tuple[str, float]]) -> list[tuple[str, float]]:
     return sorted(documents, key=lambda document: -document[1])
-
-
-def _score(fields: Sequence[str]) -> float | None:
-    return read_score(fields[4]) if len(fields) == RUN_COLUMNS else None

@@ -3,7 +3,7 @@
 Scope: about 3,000 occupations in 28 languages. Each has a preferred label, alternative labels, a
 few hidden labels, and an ISCO-08 unit group.
 Structure: the portal exports one ``occupations_<language>.csv`` per language; labels are separated
-by line ends inside a quoted field. Several occupations may have the same label. German and Spanish
+by line ends inside a quoted field. Several occupations may have the same label. In many languages,
 preferred labels join the masculine and the feminine title with a slash (:mod:`ingest.gendered`).
 Source: European Commission, https://esco.ec.europa.eu, reuse with attribution.
 """
@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
-from ingest.gendered import RULES_VERSION, split_forms
+from ingest.gendered import RULES_VERSION, LabelForms
 from ingest.sources.base import Reject, Row, choose_languages
 from ingest.sources.files import Cells, FileTree, open_tree, read_cells, read_header
 from jobsearch import __version__
@@ -80,14 +80,40 @@ class EscoSource:
 
     def rows(self, language: str) -> Iterator[Row]:
         """One row per occupation, with all its labels."""
-        name = self._files[language]
-        file = self._tree.where(name)
-        cells = read_cells(self._tree.lines(name), ",")
-        header = read_header(cells, file, ["conceptUri", "iscoGroup", *self._kinds])
+        file = self._tree.where(self._files[language])
+        forms = LabelForms(language, self._labels(language)) if self._gendered_forms else None
+        header, cells = self._cells(language)
         for row in cells:
-            yield self._row(row, header, file, language)
+            yield self._row(row, header, file, language, forms)
 
-    def _row(self, row: Cells, header: list[str], file: str, language: str) -> Row:
+    def _cells(self, language: str) -> tuple[list[str], Iterator[Cells]]:
+        """The header of the language's file, and its other rows."""
+        name = self._files[language]
+        cells = read_cells(self._tree.lines(name), ",")
+        needed = ["conceptUri", "iscoGroup", *self._kinds]
+        return read_header(cells, self._tree.where(name), needed), cells
+
+    def _labels(self, language: str) -> Iterator[list[str]]:
+        """All labels of each occupation."""
+        header, cells = self._cells(language)
+        for row in cells:
+            if not row.problem:
+                yield [
+                    label for _, label in self._labels_of(dict(zip(header, row.cells, strict=True)))
+                ]
+
+    def _labels_of(self, fields: dict[str, str]) -> list[tuple[Kind, str]]:
+        """Kind and text of each label of an occupation."""
+        return [
+            (kind, cleaned)
+            for column, kind in self._kinds.items()
+            for label in fields[column].split("\n")
+            if (cleaned := " ".join(label.split()))
+        ]
+
+    def _row(
+        self, row: Cells, header: list[str], file: str, language: str, forms: LabelForms | None
+    ) -> Row:
         if row.problem:
             return Row.rejected(file, row.line, row.problem, ",".join(row.cells))
         fields = dict(zip(header, row.cells, strict=True))
@@ -97,20 +123,17 @@ class EscoSource:
         if isco not in UNIT_GROUPS:
             text = f"{isco} of {fields['preferredLabel']}"
             return Row.rejected(file, row.line, "unknown ISCO-08 unit group", text)
+        labels = self._labels_of(fields)
+        texts = [label for _, label in labels]
         records = tuple(
             TitleRecord(title, language, self.name, kind, concept_id=concept, isco=isco)
-            for column, kind in self._kinds.items()
-            for label in fields[column].split("\n")
-            if (cleaned := " ".join(label.split()))
-            for title in (cleaned, *self._forms(cleaned, language))
+            for kind, label in labels
+            for title in (label, *(forms.split(label, texts) if forms else ()))
         )
         rejects: tuple[Reject, ...] = ()
         if not fields["preferredLabel"].strip():
             rejects = (Reject.of(file, row.line, "empty title", concept),)
         return Row(row.line, records, rejects, file)
-
-    def _forms(self, label: str, language: str) -> tuple[str, ...]:
-        return split_forms(label, language) if self._gendered_forms else ()
 
 
 def _version(path: Path) -> str:

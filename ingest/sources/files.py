@@ -59,6 +59,12 @@ class FileTree:
     names: tuple[str, ...]
     zipped: bool
 
+    @property
+    def name(self) -> str:
+        """Name of the folder, or of the zip file without its suffix."""
+        root = self.root.resolve()
+        return root.stem if self.zipped else root.name
+
     def where(self, name: str) -> str:
         """The path of a file for messages; a file in a zip file is ``<zip file>!<name>``."""
         return f"{self.root}!{name}" if self.zipped else str(self.root / name)

@@ -3,12 +3,13 @@
 import hashlib
 import json
 from collections.abc import Iterator
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
 from typing import Any, cast
 
+from ingest.gendered import RULES_VERSION, LabelForms, needs_labels
 from ingest.sources.base import Row
 from ingest.sources.files import (
     NOT_UTF8,
@@ -23,7 +24,7 @@ from ingest.sources.parquet import BATCH_ROWS, flat_columns, import_parquet, ope
 from jobsearch.errors import InvalidInput, SourceFormatError, SourceNotFound
 from jobsearch.isco import CODES
 from jobsearch.languages import NAMES, check_language
-from jobsearch.text import slug
+from jobsearch.text import fold_title, slug
 from jobsearch.types import KINDS, TitleRecord
 
 _DELIMITERS = {".csv": ",", ".tsv": "\t"}
@@ -60,7 +61,10 @@ class _TableRow:
 
 
 class TableSource:
-    """A file with one title per row.
+    """A file with one title per row; a slash form also yields its two titles.
+
+    Slash forms such as "Koch/Köchin" are described in :mod:`ingest.gendered`; in languages without
+    rules they are split by the other titles with the same ``concept_id``.
 
     Args:
         path: of the file; its suffix gives the format: .csv, .tsv, .jsonl, .ndjson or .parquet.
@@ -127,17 +131,39 @@ class TableSource:
         return tuple(sorted(codes & NAMES.keys()))
 
     def sha256(self, language: str) -> str:
-        """Digest of the file, the mapping of its columns and the language."""
+        """Digest of the file, the mapping of its columns, the language and the splitting rules."""
         content = file_sha256(lambda: self._path.open("rb"), str(self._path))
-        mapping = json.dumps([content, astuple(self._columns), self._language, language])
+        options = [astuple(self._columns), self._language, language, RULES_VERSION]
+        mapping = json.dumps([content, *options])
         return hashlib.sha256(mapping.encode()).hexdigest()
 
     def rows(self, language: str) -> Iterator[Row]:
         """One row per title of the language; rows with an unknown language are rejected."""
+        concepts = self._concepts(language) if needs_labels(language) else {}
+        forms = LabelForms(language, concepts.values())
+        for row in self._whole_titles(language):
+            records = list(row.records)
+            for record in row.records:
+                titles = forms.split(record.title, concepts.get(record.concept_id, ()))
+                # Of "24/24", two equal halves, the half is no title.
+                if len(set(map(fold_title, titles))) == 2:
+                    records += [replace(record, title=title) for title in titles]
+            yield replace(row, records=tuple(records))
+
+    def _whole_titles(self, language: str) -> Iterator[Row]:
         for entry in self._entries():
             row = self._row(entry, language)
             if row is not None:
                 yield row
+
+    def _concepts(self, language: str) -> dict[str | None, list[str]]:
+        """Concept id -> its titles; empty if the table has no column for it."""
+        concepts: dict[str | None, list[str]] = {}
+        for row in self._whole_titles(language) if self._columns.concept_id else ():
+            for record in row.records:
+                if record.concept_id:
+                    concepts.setdefault(record.concept_id, []).append(record.title)
+        return concepts
 
     def _row(self, entry: _TableRow, language: str) -> Row | None:
         file, columns = str(self._path), self._columns

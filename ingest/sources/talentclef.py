@@ -5,7 +5,8 @@ Chinese; experts judged which titles match.
 Structure: ``TaskA/<split>/<language>/`` with ``queries`` (``q_id``, ``jobtitle``) and
 ``corpus_elements`` (``c_id``, ``jobtitle``), tab-separated with a header and without quoting, and
 ``qrels.tsv`` (TREC, no header) if judgements are public. The file of the German test corpus is
-named ``corpus_element``, without an s.
+named ``corpus_element``, without an s; the sample that the organisers published first has
+``q_rels``. Each name may have the suffix ``.tsv``.
 Documents with the same title have different judgements, so the ``c_id`` identifies a document,
 never its title.
 Source: CC BY 4.0, doi:10.5281/zenodo.14002665.
@@ -15,7 +16,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Literal
+from typing import Literal, cast
 
 from ingest.sources.base import Row, choose_languages
 from ingest.sources.files import (
@@ -33,18 +34,12 @@ from jobsearch.types import TitleRecord
 
 TaskPart = Literal["queries", "corpus", "qrels"]
 
-_FILE = re.compile(
-    r"(?P<prefix>(?:.*/)?)(?P<split>[^/]+)/(?P<language>[^/]+)/"
-    r"(?P<name>queries|corpus_elements?|qrels\.tsv)"
+_FILE = re.compile(r"(?:(?P<prefix>(?:.*/)?)(?P<split>[^/]+)/)?(?P<language>[^/]+)/(?P<name>[^/]+)")
+_PART = re.compile(
+    r"(?:(?P<queries>queries)|(?P<corpus>corpus_elements?)|(?P<qrels>q_?rels))(?:\.tsv)?"
 )
-_PARTS: dict[str, TaskPart] = {
-    "queries": "queries",
-    "corpus_elements": "corpus",
-    "corpus_element": "corpus",
-    "qrels.tsv": "qrels",
-}
 _ID_COLUMNS = {"queries": "q_id", "corpus": "c_id"}
-_EXPECTED = "a TalentCLEF task A download: the folder TaskA or a zip file of it"
+_EXPECTED = "a TalentCLEF task A download: the folder TaskA, one of its splits, or a zip file"
 _PAIRS_FILE = re.compile(r"taskA_training_([a-z]{2})\.tsv", re.IGNORECASE)
 _PAIRS_GROUP = re.compile(r"(?:.*/isco/)?C?(\d{4})")
 _EXPECTED_PAIRS = "a TalentCLEF task A download with its training pairs"
@@ -86,8 +81,16 @@ class TaskFiles:
         return self.files[split, language, part]
 
 
+def task_part(name: str) -> TaskPart | None:
+    """The part of task A that a file of this name holds, or None."""
+    match = _PART.fullmatch(name)
+    return cast(TaskPart, match.lastgroup) if match else None
+
+
 def find_task(path: str | Path) -> TaskFiles:
-    """Find the files of task A in its folder, a folder above it, or a zip file.
+    """Find the files of task A in its folder, a folder above it, a split's folder, or a zip file.
+
+    The name of a split is that of its folder.
 
     Raises:
         SourceNotFound: the path does not exist.
@@ -98,9 +101,16 @@ def find_task(path: str | Path) -> TaskFiles:
     by_prefix: dict[str, dict[tuple[str, str, TaskPart], str]] = {}
     for name in tree.names:
         match = _FILE.fullmatch(name)
-        if match and (code := CODES.get(match["language"].lower())):
-            key = (match["split"], code, _PARTS[match["name"]])
-            by_prefix.setdefault(match["prefix"], {})[key] = name
+        part = task_part(match["name"]) if match else None
+        if match and part and (code := CODES.get(match["language"].lower())):
+            key = (match["split"] or tree.name, code, part)
+            files = by_prefix.setdefault(match["prefix"] or "", {})
+            if key in files:
+                raise SourceFormatError(
+                    f"{tree.root} has two files for the same {part}, {files[key]} and {name}: "
+                    "remove one"
+                )
+            files[key] = name
     # A download of the whole campaign has task B beside task A.
     task_a = {p: files for p, files in by_prefix.items() if p.lower().endswith("taska/")}
     chosen = task_a or by_prefix

@@ -64,8 +64,9 @@ def validate(
 ) -> None:
     """Find mistakes in TREC run files before they are submitted.
 
-    Reports everything that makes the official scorer fail or give wrong figures. Exits 1 if there
-    are errors; warnings do not count. Without --against, ids are not checked.
+    An error makes the official scorer fail, or score another ranking than that of the file. A
+    warning may show a mistake, or stops other readers of runs. Exits 1 if there are errors. Without
+    --against, ids are not checked.
     """
     from eval.runs.check import check_run
 
@@ -166,20 +167,26 @@ def package(
 @click.option("--per-query", is_flag=True, help="Also print the metrics of every query.")
 @as_json
 def score(run: Path, qrels: Path, per_query: bool, json_: bool) -> None:
-    """Compute all metrics of a TREC RUN file with the judgements in QRELS."""
+    """Compute all metrics of a TREC RUN file with the judgements in QRELS.
+
+    Documents with equal scores are ranked as in the file, and the queries that have such documents
+    are counted.
+    """
     from eval.benchmarks.base import read_qrels
     from eval.metrics import MEASURES
     from eval.metrics import score as compute
-    from eval.runs.trec import read_run
+    from eval.runs.trec import read_run_file
     from ingest.sources.files import text_lines
 
-    ranked = read_run(run)
+    contents = read_run_file(run)
+    ranked = contents.rankings
     judged = read_qrels(text_lines(lambda: qrels.open("rb"), str(qrels)), str(qrels))
     if not judged.keys() & ranked.keys():
         raise BenchmarkError(
             f"no query of {run} is judged in {qrels}: give the judgements of the same queries"
         )
     scores = compute(ranked, judged)
+    tied = [q_id for q_id in contents.tied_queries if q_id in judged]
     if json_:
         print_json(
             {
@@ -187,6 +194,9 @@ def score(run: Path, qrels: Path, per_query: bool, json_: bool) -> None:
                 "metrics": dict(scores.means),
                 "missing_queries": list(scores.missing_queries),
                 "unjudged_queries": list(scores.unjudged_queries),
+                "tied_queries": tied,
+                "tie_order": "file",
+                "repeated_documents": contents.repeated,
                 **({"per_query": scores.per_query} if per_query else {}),
             }
         )
@@ -202,9 +212,19 @@ def score(run: Path, qrels: Path, per_query: bool, json_: bool) -> None:
     for ids, problem in (
         (scores.missing_queries, "judged queries have no ranking and score 0"),
         (scores.unjudged_queries, "queries of the run are not judged and are ignored"),
+        (
+            tied,
+            "judged queries have documents with equal scores, which are ranked as in the file "
+            "(trec_eval: by id, descending; TalentCLEF's scorer: in any order)",
+        ),
     ):
         if ids:
             note(f"{len(ids):,} {problem}: {', '.join(ids[:5])}{' …' if len(ids) > 5 else ''}")
+    if contents.repeated:
+        note(
+            f"{contents.repeated:,} lines rank a document again for the same query; the last line "
+            "of a document counts"
+        )
 
 
 def _pairs(runs: Sequence[Path], pairs: Sequence[str] | None) -> dict[str, Path]:

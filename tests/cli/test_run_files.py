@@ -96,6 +96,46 @@ def test_score(run, run_file) -> None:
     assert "1 judged queries have no ranking and score 0: 3" in text.stderr
 
 
+def test_a_run_as_the_official_script_reads_it(run, run_file) -> None:
+    """Five columns, a blank line and a byte-order mark are warnings, and the run can be used."""
+    text = "\ufeff" + GOOD.replace(" me", "") + "\n"
+    path = run_file(text)
+    done = run("eval", "validate", path, "--json")
+    findings = json.loads(done.stdout)["runs"][0]["findings"]
+    assert done.exit_code == 0, done.output
+    assert [(f["kind"], f["severity"]) for f in findings] == [
+        ("mark", "warning"), ("blank", "warning"), ("no tag", "warning"),
+    ]  # fmt: skip
+    qrels = run_file("1 0 b 1\n2 0 b 1\n", "qrels.tsv")
+    plain = run_file(GOOD, "plain.trec")
+    done, same = (run("eval", "score", file, qrels, "--json") for file in (path, plain))
+    assert json.loads(done.stdout) == json.loads(same.stdout)
+    paths = [run_file(text, f"run_{pair}_x.trec") for pair in ("en-en", "es-es", "de-de")]
+    done = run("eval", "package", *paths, "--team", "T", "--out", "t.zip")
+    assert done.exit_code == 0, done.output
+
+
+def test_score_says_how_ties_and_repeated_documents_are_ranked(run, run_file) -> None:
+    path = run_file(
+        "1 Q0 a 1 0.9\n1 Q0 b 2 0.9\n2 Q0 a 1 0.9\n2 Q0 b 2 0.8\n2 Q0 a 3 0.7\n"
+        "3 Q0 a 1 1.\n3 Q0 b 2 1.\n"
+    )
+    qrels = run_file("1 0 b 1\n2 0 b 1\n", "qrels.tsv")
+    done = run("eval", "score", path, qrels)
+    assert (
+        "1 judged queries have documents with equal scores, which are ranked as in the file "
+        "(trec_eval: by id, descending; TalentCLEF's scorer: in any order): 1\n"
+    ) in done.stderr
+    assert "1 lines rank a document again for the same query" in done.stderr
+    data = json.loads(run("eval", "score", path, qrels, "--json").stdout)
+    assert data["tied_queries"] == ["1"]
+    assert (data["tie_order"], data["repeated_documents"]) == ("file", 1)
+    # In the file's order, b has rank 2 for query 1; of query 2, the last line of a counts.
+    assert data["metrics"]["MRR"] == pytest.approx((1 / 2 + 1) / 2)
+    untied = run("eval", "score", run_file(GOOD), qrels)
+    assert "equal scores" not in untied.stderr
+
+
 @pytest.mark.parametrize(
     ("run_text", "qrels_text", "message"),
     [

@@ -1,12 +1,15 @@
 import subprocess
 import sys
 from collections.abc import Iterable
+from pathlib import Path
 
 import pytest
 from small_benchmarks import make_benchmark
 
 from eval.benchmarks import LOADERS
 from eval.benchmarks.base import read_qrels, require_titles
+from eval.metrics import score
+from eval.runs.trec import read_run
 from jobsearch.errors import BenchmarkError
 
 QUERIES = {"1": "nurse", "2": "cook"}
@@ -25,15 +28,55 @@ def test_qrels_with_tabs_spaces_and_a_blank_line() -> None:
 
 
 @pytest.mark.parametrize(
+    "lines",
+    [
+        ["1 0 a 1", "1 0 b -1", "2 0 a -2", "2 0 b 2"],
+        ["1 0 a +1", "1 0 b -99999999999999999999", "2 0 a 000000000000", "2 0 b 02"],
+        ["1 0 a 1", "1 0 b 0", "1 0 a 1", "2 0 a 0", "1 0 b -1", "2 0 b 2"],
+        ["query-id\tcorpus-id\tscore", "1\ta\t1", "1\tb\t0", "2\ta\t0", "2\tb\t2"],
+        ["\n", "q_id iter c_id relevance", "1 0 a 1", "1 0 b 0", "2 0 a 0", "2 0 b 2"],
+    ],
+    ids=["negative", "signs and zeros", "repeated", "BEIR", "header"],
+)
+def test_judgements_as_trec_eval_and_ranx_read_them(lines: list[str]) -> None:
+    assert read(*lines) == {"1": {"a": 1, "b": 0}, "2": {"a": 0, "b": 2}}
+
+
+def test_a_first_line_that_is_no_header() -> None:
+    assert read_qrels(["qid 0 a 1"], "qrels.tsv") == {"qid": {"a": 1}}
+
+
+@pytest.mark.parametrize(("name", "mean"), [("negative.qrels", 1), ("beir.qrels", 0.75)])
+def test_judgements_in_other_forms(shared_data: Path, name: str, mean: float) -> None:
+    """Negative relevance counts as 0, and BEIR's header of three columns is read."""
+    folder = shared_data.parent / "cases" / "07-trec-judgements"
+    run = read_run(folder / "base.trec")
+    with (folder / name).open() as lines:
+        assert score(run, read_qrels(lines, name)).means["MAP"] == mean
+
+
+@pytest.mark.parametrize(
     ("lines", "message"),
     [
         (["1 0 a 1", "3 0 a 1"], "line 2: judges query '3', which is not among the queries"),
         (["1 0 c 1"], "line 1: judges document 'c', which is not in the corpus"),
-        (["1 0 a 1", "1 0 a 1"], "line 2: judges document 'a' for query '1' a second time"),
-        (["1 0 a"], "line 1: not 'q_id 0 doc_id relevance'"),
-        (["1 0 a yes"], "line 1: not 'q_id 0 doc_id relevance'"),
-        (["1 0 a -1"], "line 1: not 'q_id 0 doc_id relevance' with a relevance of 0 to 1,000"),
-        (["1 0 a 3000000000"], "line 1: .*a relevance of 0 to 1,000"),
+        (
+            ["1 0 a 1", "1 0 a 0"],
+            "line 2: judges document 'a' for query '1' a second time, with relevance 0 after 1",
+        ),
+        (["1 0 a 1", "1 0 a"], r"line 2: not 'q_id 0 doc_id relevance' \(three columns need a hea"),
+        (
+            ["1 a 1"],
+            r"line 1: .* \(three columns need a header, such as 'query-id corpus-id score'",
+        ),
+        (["query-id corpus-id score", "1 0 a 1"], "line 2: not 'q_id doc_id relevance', the three"),
+        (["1 0 a yes"], "line 1: .* write the relevance 'yes' as a whole number"),
+        (["1 0 a 1.0"], "line 1: .* write the relevance '1.0' as a whole number"),
+        (["1 0 a \u0661"], "line 1: .* as a whole number"),
+        (["1 0 a 3000000000"], "line 1: 3000000000 is not a relevance of 0 to 1,000"),
+        (["1 0 a 1001"], "line 1: 1001 is not a relevance of 0 to 1,000"),
+        (["1 0 a " + "9" * 5000], "line 1: 9{40} is not a relevance of 0 to 1,000"),
+        (["query-id corpus-id score"], "qrels.tsv has no judgements"),
         (["1 0 a 1", "1 0 \udce9 1"], "line 2: not UTF-8"),
         ([], "qrels.tsv has no judgements"),
         (["\n"], "qrels.tsv has no judgements"),

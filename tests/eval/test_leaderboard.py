@@ -1,3 +1,10 @@
+import csv
+import re
+from pathlib import Path
+from statistics import fmean
+
+import pytest
+
 from eval.metrics import MEASURES
 from eval.results import Cell
 from eval.tables.leaderboard import CROSS_LINGUAL, MONOLINGUAL, PUBLISHED, tables
@@ -41,11 +48,12 @@ def test_the_table_within_a_language_has_talentclefs_mean() -> None:
 
 def test_published_rows_name_the_set_they_were_measured_on() -> None:
     table = render([cell("en-en", 0.6), cell("es-es", 0.45), cell("de-de", 0.3)], ("MAP",))
-    assert row(table, "published: MPNet zero-shot, DS@GT") == ["[3]", "test", "0.399"]
-    assert row(table, "published: MPNet fine-tuned, DS@GT (32nd)") == ["[3]", "test", "0.360"]
-    participant = row(table, "published: MPNet fine-tuned, a participant")
-    assert participant == ["[4]", "validation", "0.582", "0.474", "0.418", "0.491"]
-    assert "[3] Brikman, Sana and Ruegger 2025" in table
+    zero_shot = row(table, "published: MPNet zero-shot, DS@GT (9th)")
+    assert zero_shot == ["[1]", "test", "0.440", "0.402", "0.355", "0.399"]
+    scalar = row(table, "published: MPNet fine-tuned, SCaLAR [2]")
+    assert scalar == ["validation", "0.582", "0.474", "0.418", "0.491"]
+    assert "[1] official results of task A" in table
+    assert "[2] Bhangale, Gabhane and Anand Kumar 2025" in table
     assert "across languages" not in table
 
 
@@ -53,7 +61,7 @@ def test_without_all_pairs_there_is_neither_the_mean_nor_rows_with_only_a_mean()
     table = render([cell("es-es", 0.45)], ("MAP",))
     assert "mean" not in table
     assert "DS@GT" not in table
-    assert row(table, "published: MPNet zero-shot") == ["[1]", "validation", "0.417"]
+    assert row(table, "published: MPNet fine-tuned, SCaLAR") == ["[1]", "validation", "0.474"]
 
 
 def test_the_table_across_languages() -> None:
@@ -62,7 +70,33 @@ def test_the_table_across_languages() -> None:
     assert within.startswith("talentclef-2025: MAP within a language")
     assert across.startswith("talentclef-2025: MAP across languages")
     assert row(across, "builtin pretrained") == ["validation", "0.500", "0.400", "0.450"]
-    assert row(across, "published: MPNet, DS@GT") == ["[1]", "test", "0.020"]
+    last = row(across, "published: MPNet zero-shot, DS@GT (9th)")
+    assert last == ["[1]", "test", "0.023", "0.019", "0.021"]
+
+
+def test_published_figures_are_those_of_the_official_table(shared_data: Path) -> None:
+    """Each official row has the figures, and the place among the teams, of the organisers' file."""
+    with (shared_data / "talentclef-2025" / "official_taskA.tsv").open(encoding="utf-8") as file:
+        runs = list(csv.DictReader(file, delimiter="\t"))
+    official = [published for published in PUBLISHED if published.measured_on == "test"]
+    assert len(official) == 13
+    for published in official:
+        means = {}
+        for run in runs:
+            maps = [run[f"MAP({pair})"] for pair in published.means]
+            if all(maps):
+                values = tuple(f"{float(value):.3f}" for value in maps)
+                means.setdefault(run["Team"], []).append((fmean(map(float, maps)), values))
+        team = published.system.partition(", ")[2].partition(" (")[0]
+        of_team = {"DS@GT": "DS@GT - TalentCLEF", "organisers' baseline": "TalentCLEF Baseline"}
+        runs_of_team = means[of_team.get(team, team)]
+        figures = tuple(f"{value:.3f}" for value in published.pairs.values())
+        (mean,) = {mean for mean, values in runs_of_team if values == figures}
+        assert published.mean == pytest.approx(mean, abs=0.00067), published.system
+        if place := re.search(r"\((\d+)", published.system):
+            means.pop("TalentCLEF Baseline", None)
+            better = sum(max(others)[0] > max(runs_of_team)[0] for others in means.values())
+            assert better + 1 == int(place[1]), published.system
 
 
 def test_each_variant_has_its_own_row() -> None:

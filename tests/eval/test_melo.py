@@ -39,6 +39,18 @@ def test_one_set(folder: Path) -> None:
     ]
 
 
+def test_a_header_is_not_a_query(folder: Path) -> None:
+    plain = load(folder)
+    write(
+        folder,
+        {
+            "queries.tsv": "q_id\tjobtitle\n" + FILES["queries.tsv"],
+            "corpus_elements.tsv": "c_id\tjobtitle\n" + FILES["corpus_elements.tsv"],
+        },
+    )
+    assert (load(folder).queries, load(folder).documents) == (plain.queries, plain.documents)
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [

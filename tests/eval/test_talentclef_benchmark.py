@@ -1,3 +1,4 @@
+import shutil
 import zipfile
 from pathlib import Path
 
@@ -79,6 +80,34 @@ def test_a_zip_file(task: Path, tmp_path: Path) -> None:
         for name, text in FILES.items():
             file.writestr(f"TaskA/{name}", text)
     assert [b.pair for b in load_talentclef(archive)] == ["en-en", "es-es", "en-es"]
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+def test_the_folder_of_a_split(task: Path, tmp_path: Path, zipped: bool) -> None:
+    path = task / "validation"
+    if zipped:
+        path = Path(shutil.make_archive(str(tmp_path / "validation"), "zip", path))
+    found = load_talentclef(path)
+    assert [b.pair for b in found] == ["en-en", "es-es", "en-es"]
+    assert [b.sha256 for b in found] == [b.sha256 for b in load_talentclef(task)]
+    assert ids_of_split(path, "validation") == ids_of_split(task, "validation")
+    with pytest.raises(BenchmarkError, match=r"no qrels.tsv in split 'validation': .* are test"):
+        load_talentclef(task / "test")
+
+
+@pytest.mark.parametrize("name", ["q_rels", "q_rels.tsv", "qrels"])
+def test_judgements_of_the_published_sample(task: Path, name: str) -> None:
+    """The sample of TalentCLEF 2025 names its judgements `q_rels`."""
+    plain = load_talentclef(task)
+    for qrels in (task / "validation").glob("*/qrels.tsv"):
+        qrels.rename(qrels.with_name(name))
+    assert [b.qrels for b in load_talentclef(task)] == [b.qrels for b in plain]
+
+
+def test_two_files_of_one_part_are_refused(task: Path) -> None:
+    write(task, {"validation/english/q_rels": "1\t0\t2\t1\n"})
+    with pytest.raises(SourceFormatError, match=r"two files .* qrels, \S*q_rels and \S*qrels.tsv"):
+        load_talentclef(task)
 
 
 def test_a_missing_pair_is_refused(task: Path) -> None:

@@ -51,7 +51,19 @@ def test_three_files(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "header", ["q_id\tjobtitle", "c_id\tjobtitle", "id\ttitle", "Corpus-ID\ttext", "docid\tt"]
+    "header",
+    [
+        "q_id\tjobtitle",
+        "c_id\tjobtitle",
+        "id\ttitle",
+        "Corpus-ID\ttext",
+        "docid\tt",
+        "_id\ttext",
+        "queryid\tt",
+        "query\ttitle",
+        "docno\ttext",
+        "Number\tJob title",
+    ],
 )
 def test_a_header_is_skipped(folder: Path, header: str) -> None:
     plain = load(folder)
@@ -62,7 +74,9 @@ def test_a_header_is_skipped(folder: Path, header: str) -> None:
     assert next(iter(below.corpus.rows("en"))).line == 2
 
 
-@pytest.mark.parametrize("first", ["madrid\tdentist", "Q0\tid", "id7\tclerk"])
+@pytest.mark.parametrize(
+    "first", ["madrid\tdentist", "Q0\tid", "id7\tclerk", "doc\tnurse", "7\ttitle"]
+)
 def test_first_lines_that_look_like_headers_but_are_titles(folder: Path, first: str) -> None:
     write(folder, {"queries.tsv": f"{first}\n{FILES['queries.tsv']}"})
     assert len(load(folder).queries) == 3
@@ -95,7 +109,8 @@ def test_files_of_talentclef_are_read_unchanged() -> None:
         ("test.qrels", "", r"test\.qrels has no judgements"),
         ("test.qrels", "Q1 0 D9 1\n", r"test\.qrels, line 1: judges document 'D9'"),
         ("test.qrels", "Q9 0 D1 1\n", r"test\.qrels, line 1: judges query 'Q9'"),
-        ("test.qrels", "query-id corpus-id score\n", r"test\.qrels, line 1: not 'q_id 0 doc_id"),
+        ("test.qrels", "query-id corpus-id score\n", r"test\.qrels has no judgements"),
+        ("test.qrels", "Q1 D1 1\n", r"test\.qrels, line 1: not 'q_id 0 doc_id.*need a header"),
     ],
 )
 def test_files_that_do_not_fit_together_are_refused(

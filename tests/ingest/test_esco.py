@@ -36,6 +36,28 @@ def test_labels_come_in_order_with_both_gendered_titles(esco_folder: Path) -> No
     assert [row.line for row in source.rows("en")] == [2, 4, 6, 8]
 
 
+def test_slash_forms_in_a_language_without_rules(write: Write) -> None:
+    """The kind of a title is that of the slash form; the other labels decide whether it is one."""
+    path = write(
+        "e/occupations_hr.csv",
+        HEADER
+        + 'urn:1,5120,glavni kuhar\u00a0/\u00a0glavna kuharica,"glavni kuhar\nglavna kuharica"\n'
+        + "urn:2,8331,vozač/mehaničar,vozač\n",
+    ).parent
+    assert titles(EscoSource(path), "hr") == [
+        ("preferred", "glavni kuhar / glavna kuharica", "urn:1"),
+        ("preferred", "glavni kuhar", "urn:1"),
+        ("preferred", "glavna kuharica", "urn:1"),
+        ("alternative", "glavni kuhar", "urn:1"),
+        ("alternative", "glavna kuharica", "urn:1"),
+        ("preferred", "vozač/mehaničar", "urn:2"),
+        ("alternative", "vozač", "urn:2"),
+    ]
+    whole = EscoSource(path, gendered_forms=False)
+    assert len(titles(whole, "hr")) == 5
+    assert whole.sha256("hr") != EscoSource(path).sha256("hr")
+
+
 def test_hidden_labels_on_request_only(esco_folder: Path) -> None:
     without, with_hidden = EscoSource(esco_folder), EscoSource(esco_folder, hidden=True)
     assert not [t for t in titles(without, "en") if t[0] == "hidden"]

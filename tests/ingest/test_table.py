@@ -54,6 +54,39 @@ def test_all_formats_give_the_same_titles(tmp_path: Path, suffix: str) -> None:
     assert source.sha256("en") != source.sha256("de")
 
 
+def test_slash_forms_are_split(write: Write) -> None:
+    path = write(
+        "jobs.csv",
+        "job,lang,id\nAalräucherer/-räucherin,de,a\nImport-/Exportkaufmann,de,b\n"
+        "acteur/actrice,fr,c\nactrice,fr,c\nActeur,fr,c\nacteur/actrice,fr,d\nwaiter/waitress,en,\n",
+    )
+    source = TableSource(path, title="job", language_column="lang", concept_id="id")
+    found = {
+        language: [(r.title, r.concept_id) for row in source.rows(language) for r in row.records]
+        for language in source.languages
+    }
+    assert found == {
+        "de": [
+            ("Aalräucherer/-räucherin", "a"), ("Aalräucherer", "a"), ("Aalräucherin", "a"),
+            ("Import-/Exportkaufmann", "b"),
+        ],
+        "en": [("waiter/waitress", None), ("waiter", None), ("waitress", None)],
+        "fr": [
+            ("acteur/actrice", "c"), ("acteur", "c"), ("actrice", "c"),
+            ("actrice", "c"), ("Acteur", "c"), ("acteur/actrice", "d"),
+        ],
+    }  # fmt: skip
+    assert [len(row.records) for row in source.rows("de")] == [3, 1]
+
+
+@pytest.mark.parametrize("title", ["24/24", "A/a clerk", "/", "a/" * 250, "/" * 100_000])
+def test_other_titles_with_slashes_stay_whole(write: Write, title: str) -> None:
+    path = write("jobs.csv", f"job,id\n{title},a\n")
+    for language in ("en", "de", "es", "fr"):
+        source = TableSource(path, title="job", language=language, concept_id="id")
+        assert [r.title for row in source.rows(language) for r in row.records] == [title]
+
+
 def test_semicolons_as_german_spreadsheets_write_them(write: Write) -> None:
     path = write("jobs.csv", 'job;code\n"Koch; Küche";5120\n"Kellner, Bar";5131\n')
     source = TableSource(path, title="job", isco="code", language="de")
