@@ -18,7 +18,7 @@ from ingest.sources.base import Reject, Row, choose_languages
 from ingest.sources.files import Cells, FileTree, open_tree, read_cells, read_header
 from jobsearch import __version__
 from jobsearch.errors import SourceFormatError
-from jobsearch.isco import UNIT_GROUPS
+from jobsearch.isco import unit_group
 from jobsearch.languages import NAMES
 from jobsearch.types import Kind, TitleRecord
 
@@ -91,17 +91,16 @@ class EscoSource:
         if row.problem:
             return Row.rejected(file, row.line, row.problem, ",".join(row.cells))
         fields = dict(zip(header, row.cells, strict=True))
-        concept, isco = fields["conceptUri"].strip(), fields["iscoGroup"].strip()
+        concept, isco = fields["conceptUri"].strip(), unit_group(fields["iscoGroup"])
         if not concept:
             return Row.rejected(file, row.line, "no conceptUri", fields["preferredLabel"])
-        if isco not in UNIT_GROUPS:
-            text = f"{isco} of {fields['preferredLabel']}"
+        if not isco:
+            text = f"{fields['iscoGroup'].strip()} of {fields['preferredLabel']}"
             return Row.rejected(file, row.line, "unknown ISCO-08 unit group", text)
         records = tuple(
             TitleRecord(title, language, self.name, kind, concept_id=concept, isco=isco)
             for column, kind in self._kinds.items()
-            for label in fields[column].split("\n")
-            if (cleaned := " ".join(label.split()))
+            for cleaned in _labels(fields[column])
             for title in (cleaned, *self._forms(cleaned, language))
         )
         rejects: tuple[Reject, ...] = ()
@@ -111,6 +110,12 @@ class EscoSource:
 
     def _forms(self, label: str, language: str) -> tuple[str, ...]:
         return split_forms(label, language) if self._gendered_forms else ()
+
+
+def _labels(cell: str) -> list[str]:
+    """The labels in a cell: one per line, or with bars between them, as some programs export."""
+    parts = (part for line in cell.splitlines() for part in line.split("|"))
+    return [label for part in parts if (label := " ".join(part.split()))]
 
 
 def _version(path: Path) -> str:

@@ -14,7 +14,7 @@ import re
 import stat
 import zipfile
 import zlib
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -367,7 +367,7 @@ def read_header(rows: Iterator[Cells], where: str, needed: list[str]) -> list[st
         needed: names of columns that the file must have.
 
     Raises:
-        SourceFormatError: the file is empty, or a needed column is missing.
+        SourceFormatError: the file is empty, or a needed column is missing or is there twice.
     """
     first = next(rows, None)
     if first is None:
@@ -382,14 +382,24 @@ def read_header(rows: Iterator[Cells], where: str, needed: list[str]) -> list[st
 
 
 def check_columns(available: list[str], where: str, needed: list[str]) -> None:
-    """Refuse a file that lacks needed columns.
+    """Refuse a file that lacks needed columns, or has one of them more than once.
+
+    Args:
+        available: names of the file's columns, without surrounding white space.
+        where: path of the file, for messages.
+        needed: names of columns that the file must have.
 
     Raises:
-        SourceFormatError: a column is missing; the message lists the available columns.
+        SourceFormatError: a column is missing or repeated; the message names it.
     """
-    missing = [name for name in needed if name not in available]
-    if missing:
+    counts = Counter(available)
+    if missing := [name for name in needed if not counts[name]]:
         raise SourceFormatError(
             f"{where} has no column {', '.join(map(repr, missing))}: "
             f"its columns are {', '.join(map(repr, available))}"
+        )
+    if repeated := [name for name in dict.fromkeys(needed) if counts[name] > 1]:
+        raise SourceFormatError(
+            f"{where} has several columns named {', '.join(map(repr, repeated))}: "
+            "rename all but the right one"
         )

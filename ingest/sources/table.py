@@ -3,13 +3,14 @@
 import hashlib
 import json
 from collections.abc import Iterator
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
 from typing import Any, cast
 
 from ingest.sources.base import Row
+from ingest.sources.cells import cell_text, is_no_value
 from ingest.sources.files import (
     NOT_UTF8,
     check_columns,
@@ -21,7 +22,7 @@ from ingest.sources.files import (
 )
 from ingest.sources.parquet import BATCH_ROWS, flat_columns, import_parquet, open_parquet, values_of
 from jobsearch.errors import InvalidInput, SourceFormatError, SourceNotFound
-from jobsearch.isco import CODES
+from jobsearch.isco import CodeColumn
 from jobsearch.languages import NAMES, check_language
 from jobsearch.text import slug
 from jobsearch.types import KINDS, TitleRecord
@@ -33,6 +34,10 @@ _RESERVED_NAMES = ("esco", "sample", "talentclef-2025")
 # The csv module has the same limit for a field.
 _MAX_CELL_CHARS = 131_072
 _SHOWN_CHARS = 200
+# Part of a table's digest; raise it whenever the same cells give other titles.
+_RULES_VERSION = 1
+# Separators that are hard to type in a shell.
+_ESCAPED = {r"\n": "\n", r"\t": "\t"}
 _SUFFIXES = (*_DELIMITERS, *_JSON_LINES, ".parquet")
 
 
@@ -68,14 +73,17 @@ class TableSource:
         language: ISO 639-1 code of all titles; give this or ``language_column``.
         language_column: column with the ISO 639-1 code of each title.
         concept_id: column with the id of the occupation that a title denotes.
-        isco: column with an ISCO-08 code of one to four digits.
+        isco: column with an ISCO-08 code of one to four digits; :class:`jobsearch.isco.CodeColumn`
+            lists the forms that are understood.
         kind: column with preferred, alternative, hidden or corpus; if None, or if a cell is empty,
             the title is preferred.
         name: of the source; the file's name without its suffix if None.
+        split_titles: separator of several titles in one cell, e.g. ``;``; line breaks separate
+            titles too. If None, a cell is one title, and a cell with a line break is rejected.
 
     Raises:
         InvalidInput: not exactly one of ``language`` and ``language_column`` is given, the language
-            is unknown, or the name is reserved for a data set.
+            is unknown, the name is reserved for a data set, or the separator is empty.
         SourceNotFound: the path does not exist.
         SourceFormatError: the suffix is another one, or pyarrow is missing.
     """
@@ -94,13 +102,18 @@ class TableSource:
         isco: str | None = None,
         kind: str | None = None,
         name: str | None = None,
+        split_titles: str | None = None,
     ) -> None:
         if (language is None) == (language_column is None):
             raise InvalidInput(
                 "give exactly one of `language`, for all titles, and `language_column`"
             )
+        if split_titles == "":
+            raise InvalidInput("`split_titles` is empty: give the separator, such as ;")
+        self._separator = _ESCAPED.get(split_titles or "", split_titles)
         self._path = Path(path)
-        self._columns = _Columns(title, language_column, concept_id, isco, kind)
+        names = (title, language_column, concept_id, isco, kind)
+        self._columns = _Columns(*(name and name.strip() for name in names))
         self._language = check_language(language) if language else None
         self.name = slug(name or self._path.stem) or "table"
         if self.name in _RESERVED_NAMES:
@@ -129,7 +142,8 @@ class TableSource:
     def sha256(self, language: str) -> str:
         """Digest of the file, the mapping of its columns and the language."""
         content = file_sha256(lambda: self._path.open("rb"), str(self._path))
-        mapping = json.dumps([content, astuple(self._columns), self._language, language])
+        options = [astuple(self._columns), self._language, language, self._separator]
+        mapping = json.dumps([_RULES_VERSION, content, *options])
         return hashlib.sha256(mapping.encode()).hexdigest()
 
     def rows(self, language: str) -> Iterator[Row]:
@@ -155,20 +169,56 @@ class TableSource:
             return rejected("unknown language", f"{code} of {cell(columns.title)}")
         if code != language:
             return None
-        isco, kind = cell(columns.isco), cell(columns.kind) or "preferred"
-        if isco and isco not in CODES:
-            return rejected("unknown ISCO-08 code", f"{isco} of {cell(columns.title)}")
+        return self._titled_row(entry, code)
+
+    def _titled_row(self, entry: _TableRow, language: str) -> Row:
+        """A row in a known language: its titles, or the reason why it has none."""
+        file, title = str(self._path), entry.fields.get(self._columns.title, "")
+
+        def optional(column: str | None) -> str:
+            text = entry.fields.get(column, "") if column else ""
+            return "" if is_no_value(text) else text
+
+        def rejected(reason: str, text: str) -> Row:
+            return Row.rejected(file, entry.line, reason, text)
+
+        isco, kind = optional(self._columns.isco), optional(self._columns.kind) or "preferred"
+        codes = self._isco.readings(isco)
+        if len(codes) > 1:
+            reason = f"ambiguous ISCO-08 code ({' or '.join(codes)}: it may have lost a zero)"
+            return rejected(reason, f"{isco} of {title}")
+        if isco and not codes:
+            return rejected("unknown ISCO-08 code", f"{isco} of {title}")
         if kind not in KINDS:
             return rejected(f"kind is none of {', '.join(KINDS)}", kind)
+        titles = self._titles(title)
+        if len(titles) > 1 and self._separator is None:
+            return rejected("several lines in one title (`split_titles` makes each a title)", title)
         record = TitleRecord(
-            title=cell(columns.title),
-            language=code,
+            title="",
+            language=language,
             source=self.name,
             kind=kind,
-            concept_id=cell(columns.concept_id) or None,
-            isco=isco or None,
+            concept_id=optional(self._columns.concept_id) or None,
+            isco=codes[0] if codes else None,
         )
-        return Row(entry.line, (record,), (), file)
+        records = tuple(replace(record, title=each) for each in titles or [""])
+        return Row(entry.line, records, (), file)
+
+    def _titles(self, cell: str) -> list[str]:
+        """The titles in a cell: its lines, which the separator splits further."""
+        lines = cell.splitlines()
+        if self._separator is not None:
+            lines = [part for line in lines for part in line.split(self._separator)]
+        return [title for line in lines if (title := line.strip())]
+
+    @cached_property
+    def _isco(self) -> CodeColumn:
+        """The column with ISCO-08 codes, which is judged as a whole; reads the file."""
+        column = self._columns.isco
+        if column is None:
+            return CodeColumn(())
+        return CodeColumn(entry.fields.get(column, "") for entry in self._entries())
 
     def _entries(self) -> Iterator[_TableRow]:
         if self._suffix in _DELIMITERS:
@@ -199,10 +249,11 @@ class TableSource:
             if values is None:
                 yield _TableRow(number, {"": line.strip()}, problem)
                 continue
-            if not checked:
-                check_columns(list(values), str(self._path), self._columns.needed())
-                checked = True
-            yield _TableRow(number, {name: _cell(value) for name, value in values.items()})
+            # Later objects may leave out columns, but none may have a column twice.
+            needed = [name for name in self._columns.needed() if not checked or name in values]
+            check_columns(values.names, f"{self._path}, line {number},", needed)
+            checked = True
+            yield _json_row(number, {name: values.get(name) for name in self._columns.needed()})
         if not checked:
             raise SourceFormatError(f"{self._path} has no JSON object: write one per line")
 
@@ -211,14 +262,20 @@ class TableSource:
         needed = self._columns.needed()
         try:
             with open_parquet(self._path) as file:
-                check_columns(file.schema_arrow.names, str(self._path), needed)
-                columns = flat_columns(file, needed)
+                names = [name.strip() for name in file.schema_arrow.names]
+                check_columns(names, str(self._path), needed)
+                written = dict(zip(names, file.schema_arrow.names, strict=True))
+                columns = flat_columns(file, [written[name] for name in needed])
+                for name in needed:
+                    if written[name] not in columns:
+                        raise self._nested(name, file.schema_arrow.field(written[name]).type)
                 number = 0
                 for batch in file.iter_batches(BATCH_ROWS, columns=columns):
-                    values = {name: values_of(batch.column(name)) for name in batch.schema.names}
+                    read = batch.schema.names
+                    values = {name.strip(): values_of(batch.column(name)) for name in read}
                     for row in range(len(batch)):
                         number += 1
-                        yield _table_row(number, {name: values[name][row] for name in values})
+                        yield _parquet_row(number, {name: values[name][row] for name in values})
         # Text that is not UTF-8 raises ValueError.
         except (pyarrow.ArrowException, OSError, ValueError) as error:
             raise SourceFormatError(
@@ -226,34 +283,47 @@ class TableSource:
                 "write the file again"
             ) from error
 
+    def _nested(self, column: str, kind: Any) -> SourceFormatError:
+        return SourceFormatError(
+            f"{self._path}: column {column!r} holds lists, objects or bytes (Parquet type "
+            f"{str(kind)[:_SHOWN_CHARS]}): give a column with one text or number per row"
+        )
+
     def _lines(self) -> Iterator[str]:
         return text_lines(lambda: self._path.open("rb"), str(self._path))
 
 
-def _table_row(number: int, values: dict[str, Any]) -> _TableRow:
+def _parquet_row(number: int, values: dict[str, Any]) -> _TableRow:
     """One row of a Parquet file; it is bad if one of its cells is too long."""
     texts = {name: value for name, value in values.items() if isinstance(value, str)}
     if any(len(text) > _MAX_CELL_CHARS for text in texts.values()):
         shown = {name: text[:_SHOWN_CHARS] for name, text in texts.items()}
         return _TableRow(number, shown, f"cell longer than {_MAX_CELL_CHARS:,} characters")
-    return _TableRow(number, {name: _cell(value) for name, value in values.items()})
+    return _TableRow(number, {name: cell_text(value) for name, value in values.items()})
 
 
-def _json_object(line: str) -> tuple[str, dict[str, Any] | None]:
+def _json_row(number: int, values: dict[str, Any]) -> _TableRow:
+    """One row of a JSON Lines file; it is bad if one of its cells is a list or an object."""
+    for name, value in values.items():
+        if isinstance(value, list | dict):
+            kind = "a list" if isinstance(value, list) else "an object"
+            shown = {name: json.dumps(value, ensure_ascii=False)}
+            return _TableRow(number, shown, f"{kind} in column {name!r}")
+    return _TableRow(number, {name: cell_text(value) for name, value in values.items()})
+
+
+class _Object(dict[str, Any]):
+    """A JSON object; ``names`` lists its names, of which one may be there twice."""
+
+    def __init__(self, pairs: list[tuple[str, Any]]) -> None:
+        self.names = [name.strip() for name, _ in pairs]
+        super().__init__(zip(self.names, (value for _, value in pairs), strict=True))
+
+
+def _json_object(line: str) -> tuple[str, _Object | None]:
     """The problem with a line, empty if there is none, and its JSON object."""
     try:
-        value = json.loads(line)
+        value = json.loads(line, object_pairs_hook=_Object)
     except (ValueError, RecursionError):
         return "broken JSON", None
-    return ("", value) if isinstance(value, dict) else ("not a JSON object", None)
-
-
-def _cell(value: object) -> str:
-    """A value as text; empty if it cannot be a title or a code."""
-    # A value that differs from itself is NaN.
-    if value is None or isinstance(value, list | dict | bytes) or value != value:  # noqa: PLR0124
-        return ""
-    # Many programs turn a column of codes with gaps into floating-point numbers.
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    return str(value).strip()
+    return ("", value) if isinstance(value, _Object) else ("not a JSON object", None)

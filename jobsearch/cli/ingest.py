@@ -178,6 +178,7 @@ def _print_summaries(summaries: "list[IngestSummary]", json_: bool) -> None:
                 s.alias,
                 s.rows_read,
                 s.rows_rejected,
+                s.duplicates,
                 s.distinct_texts,
                 s.points,
                 f"{s.seconds:.1f}",
@@ -185,7 +186,16 @@ def _print_summaries(summaries: "list[IngestSummary]", json_: bool) -> None:
             )
             for s in summaries
         ],
-        headers=("alias", "rows", "rejected", "distinct texts", "points", "seconds", "titles/s"),
+        headers=(
+            "alias",
+            "rows",
+            "rejected",
+            "duplicates",
+            "distinct texts",
+            "points",
+            "seconds",
+            "titles/s",
+        ),
     )
     for summary in summaries:
         if summary.rejects_file:
@@ -236,6 +246,11 @@ def talentclef(path: Path, split: str, **common: Any) -> None:
 @click.option("--isco", metavar="COLUMN", help="Column with an ISCO-08 code.")
 @click.option("--kind", metavar="COLUMN", help="Column with preferred, alternative or hidden.")
 @click.option("--name", help="Name of the source; the file's name if left out.")
+@click.option(
+    "--split-titles",
+    metavar="SEPARATOR",
+    help='Separator of several titles in one cell, e.g. ";"; line breaks separate titles too.',
+)
 @_ingest_options
 def table(
     path: Path,
@@ -246,6 +261,7 @@ def table(
     isco: str | None,
     kind: str | None,
     name: str | None,
+    split_titles: str | None,
     **common: Any,
 ) -> None:
     """Ingest your own table: PATH is a CSV, TSV, JSON Lines or Parquet file.
@@ -261,6 +277,7 @@ def table(
         isco=isco,
         kind=kind,
         name=name,
+        split_titles=split_titles,
     )
     _ingest_source(source, **common)
 

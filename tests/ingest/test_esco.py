@@ -132,3 +132,33 @@ def test_real_export(esco: Path, language: str, distinct: int) -> None:
     assert not [reject for row in rows for reject in row.rejects]
     records = [record for row in rows for record in row.records]
     assert len({(r.concept_id, normalize_title(r.title)) for r in records}) == distinct
+
+
+@pytest.mark.parametrize("mark", ["\n", "\r\n", "\r", " | ", "|", "\u2028"])
+def test_separators_of_labels(write: Write, mark: str) -> None:
+    labels = mark.join(["registered nurse", "staff nurse", "adult nurse"])
+    path = write("e/occupations_en.csv", f'{HEADER}urn:1,2221,nurse,"{labels}"\n')
+    [row] = EscoSource(path.parent).rows("en")
+    assert [(record.kind, record.title) for record in row.records] == [
+        ("preferred", "nurse"), ("alternative", "registered nurse"), ("alternative", "staff nurse"),
+        ("alternative", "adult nurse"),
+    ]  # fmt: skip
+
+
+def test_the_shared_case_of_labels_with_bars(cases: Path) -> None:
+    source = EscoSource(cases / "04-several-titles-in-a-cell" / "pipe-labels")
+    rows = list(source.rows("en"))
+    assert len(rows) == 8
+    assert len([record for row in rows for record in row.records]) == 24
+
+
+def test_isco_groups_as_spreadsheets_leave_them(write: Write) -> None:
+    path = write(
+        "e/occupations_en.csv",
+        HEADER + "urn:1,110,officer,\nurn:2,C2221,nurse,\nurn:3,7212.0,welder,\nurn:4,222,x,\n",
+    )
+    rows = list(EscoSource(path.parent).rows("en"))
+    assert [record.isco for row in rows for record in row.records] == ["0110", "2221", "7212"]
+    assert [(r.reason, r.text) for r in rows[3].rejects] == [
+        ("unknown ISCO-08 unit group", "222 of x")
+    ]
