@@ -159,7 +159,7 @@ class Jobs(Session):
         split_titles: str | None = None,
         **options: Unpack[IngestOptions],
     ) -> "list[IngestSummary]":
-        """Ingest a table: a CSV, TSV, JSON Lines or Parquet file.
+        """Ingest a table: a CSV, TSV, JSON Lines, Parquet or Excel file.
 
         Args:
             table: path of the file.

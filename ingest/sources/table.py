@@ -1,22 +1,22 @@
-"""The user's own titles: a CSV, TSV, JSON Lines or Parquet file with any column names."""
+"""The user's own titles: a CSV, TSV, JSON Lines, Parquet or Excel file with any column names."""
 
 import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import astuple, dataclass, replace
 from functools import cached_property
-from itertools import chain
 from pathlib import Path
 from typing import Any, cast
 
 from ingest.sources.base import Row
 from ingest.sources.cells import cell_text, is_no_value
+from ingest.sources.excel import import_openpyxl, read_workbook
 from ingest.sources.files import (
     NOT_UTF8,
     check_columns,
     file_sha256,
     is_undecoded,
-    read_cells,
+    read_delimited,
     read_header,
     text_lines,
 )
@@ -38,7 +38,9 @@ _SHOWN_CHARS = 200
 _RULES_VERSION = 1
 # Separators that are hard to type in a shell.
 _ESCAPED = {r"\n": "\n", r"\t": "\t"}
-_SUFFIXES = (*_DELIMITERS, *_JSON_LINES, ".parquet")
+_EXCEL = (".xlsx", ".xlsm")
+_TEXTS = (*_DELIMITERS, *_JSON_LINES)
+_SUFFIXES = (*_TEXTS, ".parquet", *_EXCEL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +70,8 @@ class TableSource:
     """A file with one title per row.
 
     Args:
-        path: of the file; its suffix gives the format: .csv, .tsv, .jsonl, .ndjson or .parquet.
+        path: of the file; its suffix gives the format: .parquet, .xlsx, .csv, .tsv, .jsonl or
+            .ndjson, the last four also with .gz.
         title: column with the title.
         language: ISO 639-1 code of all titles; give this or ``language_column``.
         language_column: column with the ISO 639-1 code of each title.
@@ -85,7 +88,7 @@ class TableSource:
         InvalidInput: not exactly one of ``language`` and ``language_column`` is given, the language
             is unknown, the name is reserved for a data set, or the separator is empty.
         SourceNotFound: the path does not exist.
-        SourceFormatError: the suffix is another one, or pyarrow is missing.
+        SourceFormatError: the suffix is another one, or pyarrow or openpyxl is missing.
     """
 
     split = ""
@@ -112,23 +115,27 @@ class TableSource:
             raise InvalidInput("`split_titles` is empty: give the separator, such as ;")
         self._separator = _ESCAPED.get(split_titles or "", split_titles)
         self._path = Path(path)
-        names = (title, language_column, concept_id, isco, kind)
-        self._columns = _Columns(*(name and name.strip() for name in names))
+        optional = (language_column, concept_id, isco, kind)
+        self._columns = _Columns(title.strip(), *(name and name.strip() for name in optional))
         self._language = check_language(language) if language else None
-        self.name = slug(name or self._path.stem) or "table"
+        gzipped = self._path.suffix.lower() == ".gz"
+        file = self._path.with_suffix("") if gzipped else self._path
+        self.name = slug(name or file.stem) or "table"
         if self.name in _RESERVED_NAMES:
             raise InvalidInput(
                 f"the name {self.name!r} is reserved for a data set: give the table another `name`"
             )
         if not self._path.is_file():
             raise SourceNotFound(f"{path} is not a file: give a table ({', '.join(_SUFFIXES)})")
-        self._suffix = self._path.suffix.lower()
-        if self._suffix not in _SUFFIXES:
+        self._suffix = file.suffix.lower()
+        if self._suffix not in (_TEXTS if gzipped else _SUFFIXES):
             raise SourceFormatError(
                 f"{path} has an unknown format: convert it to one of {', '.join(_SUFFIXES)}"
             )
         if self._suffix == ".parquet":
             import_parquet()
+        if self._suffix in _EXCEL:
+            import_openpyxl()
 
     @cached_property
     def languages(self) -> tuple[str, ...]:
@@ -223,18 +230,17 @@ class TableSource:
     def _entries(self) -> Iterator[_TableRow]:
         if self._suffix in _DELIMITERS:
             return self._delimited()
+        if self._suffix in _EXCEL:
+            return self._excel()
         return self._json_lines() if self._suffix in _JSON_LINES else self._parquet()
 
+    def _excel(self) -> Iterator[_TableRow]:
+        for number, values in read_workbook(self._path, self._columns.needed()):
+            yield _TableRow(number, {name: cell_text(value) for name, value in values.items()})
+
     def _delimited(self) -> Iterator[_TableRow]:
-        where = str(self._path)
-        lines = self._lines()
-        first = next(lines, "")
-        delimiter = _DELIMITERS[self._suffix]
-        # Spreadsheets write semicolons in countries where the comma is the decimal sign.
-        if delimiter == "," and first.count(";") > first.count(","):
-            delimiter = ";"
-        cells = read_cells(chain([first], lines), delimiter)
-        header = read_header(cells, where, self._columns.needed())
+        cells = read_delimited(self._lines(), _DELIMITERS[self._suffix])
+        header = read_header(cells, str(self._path), self._columns.needed())
         for row in cells:
             names = map(str, range(len(row.cells))) if row.problem else header
             fields = {name: cell.strip() for name, cell in zip(names, row.cells, strict=True)}

@@ -219,7 +219,7 @@ def ingest() -> None:
 def esco(path: Path, languages: tuple[str, ...] | None, hidden: bool, **common: Any) -> None:
     """Ingest an ESCO export.
 
-    PATH is a folder or zip with files occupations_<language>.csv.
+    PATH is a folder or zip with files occupations_<language>.csv, or a folder of such zips.
     """
     source = jobsearch.EscoSource(path, hidden=hidden, languages=languages)
     _ingest_source(source, **common)
@@ -264,7 +264,7 @@ def table(
     split_titles: str | None,
     **common: Any,
 ) -> None:
-    """Ingest your own table: PATH is a CSV, TSV, JSON Lines or Parquet file.
+    """Ingest your own table: PATH is a CSV, TSV, JSON Lines, Parquet or Excel file.
 
     Example: jobsearch ingest table jobs.csv --title job_title --language de --isco isco08
     """

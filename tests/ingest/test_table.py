@@ -1,8 +1,13 @@
 """The user's own table in each format."""
 
+import gzip
 import json
+import re
 import sys
+import tracemalloc
+import zipfile
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -155,7 +160,9 @@ def test_bad_arguments_are_refused_at_once(tmp_path: Path, write: Write) -> None
     with pytest.raises(
         SourceFormatError, match=r"unknown format: convert it to one of \.csv, \.tsv"
     ):
-        TableSource(write("jobs.xlsx", "x"), title="job", language="en")
+        TableSource(write("jobs.xls", "x"), title="job", language="en")
+    with pytest.raises(SourceFormatError, match="unknown format"):
+        TableSource(write("jobs.parquet.gz", "x"), title="job", language="en")
 
 
 def test_parquet_with_text_that_is_not_utf_8(tmp_path: Path) -> None:
@@ -458,3 +465,137 @@ def test_the_shared_case_of_several_titles_in_a_cell(cases: Path) -> None:
         ("welder", "7212"), ("arc welder", "7212"),
     ]  # fmt: skip
     assert not rejects
+
+
+@pytest.mark.parametrize("first", ["sep=;\n", '"sep=;"\r\n', "\ufeffSEP=;\n"])
+def test_a_first_line_that_names_the_separator(write: Write, first: str) -> None:
+    path = write("jobs.csv", f"{first}job;code\nnurse, registered;2221\ncook;x\n")
+    titles, [reject] = read_table(path, title="job", isco="code")
+    assert [(record.title, record.isco) for record in titles] == [("nurse, registered", "2221")]
+    assert (reject.line, reject.text) == (4, "x of cook")
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl"])
+def test_gzip(tmp_path: Path, suffix: str) -> None:
+    plain = table(tmp_path, suffix)
+    path = plain.with_name(f"{plain.name}.gz")
+    path.write_bytes(gzip.compress(plain.read_bytes()))
+    packed = TableSource(path, language_column="lang", **MAPPED)
+    unpacked = TableSource(plain, language_column="lang", **MAPPED)
+    assert packed.name == "jobs"
+    assert packed.languages == ("de", "en")
+    records = [row.records for row in unpacked.rows("en")]
+    assert [row.records for row in packed.rows("en")] == records
+    plain.write_bytes(path.read_bytes())
+    assert [row.records for row in unpacked.rows("en")] == records
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(SourceFormatError, match=r"jobs\.\w+\.gz is damaged"):
+        list(packed.rows("en"))
+
+
+def workbook(path: Path, sheets: dict[str, list[list[Any]]]) -> Path:
+    openpyxl = pytest.importorskip("openpyxl", reason="openpyxl is not installed")
+    book = openpyxl.Workbook()
+    book.remove(book.active)
+    for name, rows in sheets.items():
+        sheet = book.create_sheet(name)
+        for row in rows:
+            sheet.append(row)
+    book.save(path)
+    return path
+
+
+def test_an_excel_workbook_with_a_cover_sheet(tmp_path: Path) -> None:
+    rows = [
+        ["List of jobs, 2026"],
+        [],
+        ["No.", " Job\ntitle ", "ISCO"],
+        [1, "nurse", 2221],
+        [],
+        [2, "officer", 110],
+        [3, None, 7212],
+        [4, "#N/A", None],
+        [5, datetime(2026, 1, 31), None],
+        [6, "cook", "C5120"],
+        [7, "staff nurse\nadult nurse", 2221],
+    ]
+    path = workbook(tmp_path / "jobs.xlsx", {"Cover": [["Jobs"], ["by us"]], "Table": rows})
+    titles, rejects = read_table(path, title="Job title", isco="ISCO", concept_id="No.")
+    assert [(record.title, record.isco, record.concept_id) for record in titles] == [
+        ("nurse", "2221", "1"), ("officer", "0110", "2"), ("cook", "5120", "6"),
+    ]  # fmt: skip
+    assert [(reject.line, reject.reason.split(" (")[0]) for reject in rejects] == [
+        (7, "empty title"), (8, "empty title"), (9, "a date, not a title"),
+        (11, "several lines in one title"),
+    ]  # fmt: skip
+    source = TableSource(path, title="Job title", language="en")
+    assert (source.name, source.languages) == ("jobs", ("en",))
+
+
+def test_workbooks_that_cannot_be_used(tmp_path: Path, write: Write) -> None:
+    def read(path: Path, title: str = "job") -> None:
+        list(TableSource(path, title=title, language="en").rows("en"))
+
+    one = [["job", "job "], ["nurse", "RN-7"]]
+    path = workbook(tmp_path / "a.xlsx", {"One": one, "Two": [["job"], ["cook"]], "Three": []})
+    with pytest.raises(
+        SourceFormatError, match=r"several sheets with a column 'job': 'One', 'Two'"
+    ):
+        read(path)
+    with pytest.raises(
+        SourceFormatError, match=r"no column 'beruf' .*sheets are 'One', 'Two', 'Th"
+    ):
+        read(path, "beruf")
+    path = workbook(tmp_path / "b.xlsx", {"One": one})
+    with pytest.raises(SourceFormatError, match=r"sheet 'One', has several columns named 'job'"):
+        read(path)
+    whole = path.read_bytes()
+    for name, content, message in [
+        ("c.xlsx", whole[:2000], "is damaged"),
+        ("d.xlsx", b"\xd0\xcf\x11\xe0" + bytes(100), "is encrypted or of Excel 97"),
+        ("e.xlsx", b"job\nnurse\n", "is damaged"),
+        ("f.csv", whole, "is a zip file or an Excel workbook, not a text file"),
+    ]:
+        with pytest.raises(SourceFormatError, match=rf"{name} {message}"):
+            read(write(name, content))
+    with zipfile.ZipFile(tmp_path / "g.xlsx", "w") as target:
+        target.writestr("[Content_Types].xml", "<Types/>")
+    with pytest.raises(SourceFormatError, match=r"g\.xlsx cannot be read as an Excel workbook"):
+        read(tmp_path / "g.xlsx")
+
+
+def test_excel_without_openpyxl(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "openpyxl", None)
+    with pytest.raises(SourceFormatError, match=r"pip install 'jobsearch\[excel\]'"):
+        TableSource(write("jobs.xlsx", "PK"), title="job", language="en")
+
+
+def test_a_sheet_with_a_cell_at_its_far_end(tmp_path: Path) -> None:
+    """A hundred bytes can claim a sheet of 17 billion cells."""
+    path = workbook(tmp_path / "jobs.xlsx", {"One": [["job"], ["nurse"]]})
+    sheet = "xl/worksheets/sheet1.xml"
+    with zipfile.ZipFile(path) as source:
+        parts = {name: source.read(name) for name in source.namelist()}
+    parts[sheet] = re.sub(rb'ref="A1:A2"', b'ref="A1:XFD1048576"', parts[sheet])
+    with zipfile.ZipFile(path, "w") as target:
+        for name, content in parts.items():
+            target.writestr(name, content)
+    tracemalloc.start()
+    try:
+        titles, _ = read_table(path, title="job")
+        assert tracemalloc.get_traced_memory()[1] < 20 << 20
+    finally:
+        tracemalloc.stop()
+    assert [record.title for record in titles] == ["nurse"]
+
+
+def test_the_real_workbook(shared_data: Path) -> None:
+    pytest.importorskip("openpyxl", reason="openpyxl is not installed")
+    path = shared_data / "ba-occupation-list-2019.xlsx"
+    column = "Bezeichnung männlich lang"
+    rows = list(TableSource(path, title=column, concept_id="DKZ-ID", language="de").rows("de"))
+    assert len(rows) == 27_854
+    assert not [reject for row in rows for reject in row.rejects]
+    assert (rows[0].line, rows[0].records[0].title, rows[0].records[0].concept_id) == (
+        5, "Aalbrutzüchter", "107605",
+    )  # fmt: skip
