@@ -214,7 +214,7 @@ def _known_reading(label: str, known: Set[str]) -> _Reading | None:
     if not _is_slash_form(label):
         return None
     for reading in _readings(label):
-        if known.issuperset(map(str.casefold, reading.titles)):
+        if known >= {title.casefold() for title in reading.titles}:
             return reading
     return None
 

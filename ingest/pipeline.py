@@ -142,7 +142,7 @@ class IngestSummary:
         source, split, language: identify the titles.
         rows_read, rows_rejected: rows of the file; a row with one bad title counts as rejected.
         titles: usable titles, including both titles of each slash form.
-        duplicates: titles dropped because their concept or document has them already.
+        duplicates: titles dropped because the same title of the same concept is stored.
         distinct_texts: normalised titles that were encoded.
         points: stored for this source and split.
         total_points: in the collection.

@@ -10,12 +10,15 @@ from types import TracebackType
 from typing import TextIO
 
 from ingest.sources.base import Reject, Row, Source
+from ingest.sources.cells import not_a_title
 from jobsearch.errors import SourceError, SourceFormatError, TooManyRejects
 from jobsearch.files import new_partial, put_in_place
 from jobsearch.text import MAX_TITLE_CHARS, normalize_title
 from jobsearch.types import KINDS, TitleRecord
 
 _SHOWN_REASONS = 3
+# Line separators that JSON may contain as they are, though many programs end a line there.
+_LINE_SEPARATORS = {code: f"\\u{code:04x}" for code in (0x85, 0x2028, 0x2029)}
 
 
 class RejectLog:
@@ -52,7 +55,8 @@ class RejectLog:
                 self._partial = new_partial(self._path)
                 # Bytes that could not be decoded cannot be encoded either: they become escapes.
                 self._stream = self._partial.open("w", encoding="utf-8", errors="backslashreplace")
-            self._stream.write(json.dumps(asdict(reject), ensure_ascii=False) + "\n")
+            line = json.dumps(asdict(reject), ensure_ascii=False).translate(_LINE_SEPARATORS)
+            self._stream.write(line + "\n")
         except OSError as error:
             raise self._cannot_write(error) from error
 
@@ -95,8 +99,7 @@ class RejectLog:
         if rejected <= limit * rows:
             return
         reasons = "; ".join(
-            f"{reason} ({count:,}, e.g. {self._examples[reason].file} "
-            f"line {self._examples[reason].line})"
+            f"{reason} ({count:,}, e.g. {self._examples[reason].place})"
             for reason, count in self._reasons.most_common(_SHOWN_REASONS)
         )
         listed = f"All are listed in {self.file}. " if self.file else ""
@@ -143,7 +146,7 @@ class Reading:
 
     @property
     def duplicates(self) -> int:
-        """Number of titles dropped because their concept or document has them already."""
+        """Number of titles dropped because the same title of the same concept is kept."""
         return self.titles - len(self.records)
 
     @property
@@ -157,25 +160,30 @@ def read_source(
 ) -> Reading:
     """Read all titles of a language into memory.
 
-    Within one concept or document, the same normalised title is kept once, as its best kind. Two
-    concepts with the same title both keep it, and documents are never merged.
+    Titles with the same :meth:`~jobsearch.types.TitleRecord.identity` are kept once: the one of the
+    best kind, and of several such the first. So two concepts with the same title both keep it, and
+    documents are never merged. A title whose ISCO-08 code contradicts an earlier row of the same
+    concept and title is rejected.
 
     Raises:
         TooManyRejects: the share of rejected rows is above ``max_rejects``.
         SourceFormatError: there are no titles, or the file is not in its layout.
         SourceError: the rejects cannot be written.
     """
-    best: dict[tuple[str, str], TitleRecord] = {}
+    best: dict[tuple[str, str], tuple[str, TitleRecord]] = {}
     rows = rejected = titles = 0
     with RejectLog(rejects_path) as log:
         for row in source.rows(language):
             rejects = list(row.rejects)
             for text, record in _usable(row, rejects):
                 titles += 1
-                owner = record.doc_id if record.doc_id is not None else record.concept_id or ""
-                known = best.get((owner, text))
-                if known is None or _RANK[record.kind] < _RANK[known.kind]:
-                    best[owner, text] = record
+                identity = record.identity(text)
+                known = best.setdefault(identity, (text, record))
+                if record.isco and known[1].isco and record.isco != known[1].isco:
+                    titles -= 1
+                    rejects.append(_contradiction(row, record, known[1]))
+                elif known[1] is not record:
+                    best[identity] = _merged(known, (text, record))
             rows += 1
             rejected += bool(rejects)
             for reject in rejects:
@@ -184,9 +192,27 @@ def read_source(
     log.check_share(rejected, rows, max_rejects, where)
     if not best:
         raise SourceFormatError(f"{where} has no titles in {rows} rows: check the file")
-    records, texts = list(best.values()), [text for _, text in best]
+    texts, records = [text for text, _ in best.values()], [record for _, record in best.values()]
     ids = [record.point_id_of(text) for record, text in zip(records, texts, strict=True)]
     return Reading(records, texts, ids, rows, rejected, titles, log.file)
+
+
+def _merged(
+    known: tuple[str, TitleRecord], other: tuple[str, TitleRecord]
+) -> tuple[str, TitleRecord]:
+    """The title of the better kind, the known one if both are equal, with the code of either."""
+    better, worse = (
+        (other, known) if _RANK[other[1].kind] < _RANK[known[1].kind] else (known, other)
+    )
+    if better[1].isco or not worse[1].isco:
+        return better
+    return better[0], replace(better[1], isco=worse[1].isco)
+
+
+def _contradiction(row: Row, record: TitleRecord, known: TitleRecord) -> Reject:
+    text = f"{record.isco} of {record.title}, but {known.isco} in an earlier row"
+    reason = "another ISCO-08 code for the same concept and title"
+    return Reject.of(row.file, row.line, reason, text)
 
 
 def _usable(row: Row, rejects: list[Reject]) -> Iterator[tuple[str, TitleRecord]]:
@@ -213,7 +239,7 @@ def _normalized(title: str) -> tuple[str, str]:
         return "", "empty title"
     if not any(map(str.isalnum, text)):
         return "", "title without letter or digit"
-    return text, ""
+    return text, not_a_title(text)
 
 
 def _is_unicode(text: str) -> bool:

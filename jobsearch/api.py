@@ -156,9 +156,10 @@ class Jobs(Session):
         isco: str | None = None,
         kind: str | None = None,
         name: str | None = None,
+        split_titles: str | None = None,
         **options: Unpack[IngestOptions],
     ) -> "list[IngestSummary]":
-        """Ingest a table: a CSV, TSV, JSON Lines or Parquet file.
+        """Ingest a table: a CSV, TSV, JSON Lines, Parquet or Excel file.
 
         Args:
             table: path of the file.
@@ -169,6 +170,7 @@ class Jobs(Session):
             isco: column with an ISCO-08 code.
             kind: column with preferred, alternative or hidden.
             name: name of the source; the file's name if left out.
+            split_titles: separator of several titles in one cell; line breaks separate titles too.
             options: see :class:`IngestOptions`.
 
         Returns:
@@ -181,7 +183,7 @@ class Jobs(Session):
 
         source = TableSource(
             table, title=title, language=language, language_column=language_column,
-            concept_id=concept_id, isco=isco, kind=kind, name=name,
+            concept_id=concept_id, isco=isco, kind=kind, name=name, split_titles=split_titles,
         )  # fmt: skip
         return self.ingest_source(source, **options)
 

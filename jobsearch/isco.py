@@ -1,9 +1,12 @@
 """ISCO-08, the International Standard Classification of Occupations (ILO, 2012).
 
 Codes are strings: each group's code is a prefix of the codes below it ("2" > "22" > "222" >
-"2221"), and the codes of the armed forces begin with a zero.
+"2221"), and the codes of the armed forces begin with a zero. Spreadsheets and other programs drop
+that zero, add decimals, or fill short codes with zeros: :class:`CodeColumn` undoes this.
 """
 
+import re
+from collections import Counter
 from collections.abc import Iterable
 
 from jobsearch.errors import InvalidInput
@@ -48,6 +51,102 @@ def check_code(code: str) -> str:
             "22, 222 or 2221 (nursing professionals)"
         )
     return code
+
+
+# Forms of one code: 2221, C2221, "ISCO-08 2221", ESCO's URI, and what may follow the digits.
+_WRITTEN = re.compile(
+    r"(?:\S*/isco/)?(?:ISCO[\s_-]*(?:(?:20)?08[\s:_-]+)?)?C?(?P<digits>[0-9]{1,4})"
+    r"(?P<rest>(?:[.,][0-9]+)*)",
+    re.IGNORECASE,
+)
+# Characters around a code that keep a spreadsheet from turning it into a number: '0110, ="0110".
+_MARKS = "='\""
+# A column is of one level if at least this share of its codes is.
+_NEARLY_ALL = 0.9
+
+
+def _digits(text: str) -> str:
+    """The digits of a written code; empty if the text is no code."""
+    text = text.strip().strip(_MARKS).strip()
+    if re.fullmatch(r"[0-9][.,\s][0-9]{3}", text):  # a thousands separator
+        return text[0] + text[2:]
+    match = _WRITTEN.fullmatch(text)
+    if match is None:
+        return ""
+    digits, rest = match["digits"], match["rest"]
+    if re.fullmatch(r"(?:[.,]0+)?", rest) or unit_group(digits):
+        # Decimals of a number, or the rest of ESCO's code of an occupation: 2221.1, 2654.1.7.
+        return digits
+    return ""
+
+
+def _without_padding(digits: str) -> str:
+    """The code that zeros on the right fill up, as in 2200 for 22; empty if there is none."""
+    for end in range(len(digits), 0, -1):
+        if digits[:end] in CODES:
+            return digits[:end]
+        if digits[end - 1] != "0":
+            break
+    return ""
+
+
+def unit_group(text: str) -> str:
+    """The unit group that a text denotes, as spreadsheets leave it; empty if it denotes none.
+
+    Examples:
+        >>> unit_group("2221"), unit_group("110"), unit_group("C2221.0"), unit_group("222")
+        ('2221', '0110', '2221', '')
+    """
+    digits = text if text.isdecimal() else _digits(text)
+    return next((code for code in (digits, f"0{digits}") if code in UNIT_GROUPS), "")
+
+
+class CodeColumn:
+    """Reads a column of ISCO-08 codes in the forms in which spreadsheets and programs leave them.
+
+    Most forms have one reading: 2221.0, C2221, "ISCO-08 2221" and ESCO's URI are 2221, 110 is 0110
+    without its zero, and 2200 is 22 filled up. Only 1, 2, 3, 11, 21 and 31 have two, because they
+    are codes with and without a zero before them. The column decides. The zero may be lost if
+    another code of the column has lost its zero, or if nearly all other codes are one digit longer
+    and no other code is as short. If the column has codes with their zeros, none was lost.
+
+    Args:
+        texts: the cells of the whole column; other texts than codes have no effect.
+    """
+
+    def __init__(self, texts: Iterable[str]) -> None:
+        written = {digits for text in texts if (digits := _digits(text))}
+        self._width = max(map(len, written), default=4)
+        readings = {digits: (self._as_written(digits), _with_zero(digits)) for digits in written}
+        self._zeros_lost = any(zero and not own for own, zero in readings.values())
+        self._zeros_kept = any(len(digits) > 1 and digits[0] == "0" for digits in written)
+        self._lengths = Counter(len(own) for own, zero in readings.values() if own and not zero)
+
+    def readings(self, text: str) -> tuple[str, ...]:
+        """The codes that a cell may stand for: one for a good cell, none if it is no code."""
+        digits = _digits(text)
+        own, zero = self._as_written(digits), _with_zero(digits)
+        if digits in CODES and not self._may_lack_zero(len(digits)):
+            zero = ""
+        return tuple(dict.fromkeys(code for code in (own, zero) if code))
+
+    def _as_written(self, digits: str) -> str:
+        if len(digits) == self._width:
+            return _without_padding(digits)
+        return digits if digits in CODES else ""
+
+    def _may_lack_zero(self, length: int) -> bool:
+        if self._zeros_lost or self._zeros_kept:
+            return self._zeros_lost
+        longer, total = self._lengths[length + 1], self._lengths.total()
+        return total > 0 and not self._lengths[length] and longer >= _NEARLY_ALL * total
+
+
+def _with_zero(digits: str) -> str:
+    """The code that the digits are if they lost a zero before them; empty if there is none."""
+    if not digits or len(digits) == 4 or digits[0] == "0":
+        return ""
+    return _without_padding(f"0{digits}")
 
 
 def codes_below(groups: Iterable[str]) -> tuple[str, ...]:

@@ -57,16 +57,37 @@ class TitleRecord:
         """The id of the stored point; see :meth:`point_id_of`."""
         return self.point_id_of(normalize_title(self.title))
 
+    @property
+    def owner(self) -> str:
+        """What the title belongs to: its document, else its concept, else its ISCO-08 code.
+
+        Two titles of one owner that read the same are one title (:attr:`identity`).
+        """
+        if self.doc_id is not None:
+            return self.doc_id
+        if self.concept_id is not None or self.isco is None:
+            return self.concept_id or ""
+        return f"ISCO-08 {self.isco}"
+
+    def identity(self, normalized: str) -> tuple[str, str]:
+        """The owner, and the title without regard to case; documents keep the case.
+
+        Titles of one source, split and language with the same identity are stored once.
+
+        Args:
+            normalized: the normalised title.
+        """
+        return self.owner, normalized if self.doc_id is not None else normalized.casefold()
+
     def point_id_of(self, normalized: str) -> str:
-        """UUIDv5 over source, split, language, concept or document, kind and normalised title.
+        """UUIDv5 over source, split, language, owner, kind and normalised title.
 
         The id does not depend on the model or its variant, so results of variants compare by id.
 
         Args:
             normalized: the normalised title, which an ingest has computed already.
         """
-        owner = self.doc_id if self.doc_id is not None else self.concept_id or ""
-        parts = (self.source, self.split, self.language, owner, self.kind)
+        parts = (self.source, self.split, self.language, self.owner, self.kind)
         key = _as_json([*parts, normalized])
         return str(uuid.uuid5(_TITLE_NAMESPACE, key))
 

@@ -10,6 +10,8 @@ from jobsearch.types import TitleRecord
 
 # Characters of a bad row that are kept: enough to recognise it.
 _SHOWN_CHARS = 200
+# Characters of a bad value in a message.
+_PLACE_CHARS = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,15 @@ class Reject:
         """A reject whose text is cut to a readable length."""
         shown = text if len(text) <= _SHOWN_CHARS else f"{text[: _SHOWN_CHARS - 1]}…"
         return cls(file, line, reason, shown)
+
+    @property
+    def place(self) -> str:
+        """File, line and value, for messages; a value without letters and digits is left out."""
+        place = f"{self.file} line {self.line}"
+        if not any(map(str.isalnum, self.text)):
+            return place
+        value = self.text[:_PLACE_CHARS] + "…" * (len(self.text) > _PLACE_CHARS)
+        return f"{place}: {' '.join(value.split())!r}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,20 +10,29 @@ Source: European Commission, https://esco.ec.europa.eu, reuse with attribution.
 
 import hashlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 from ingest.gendered import RULES_VERSION, LabelForms
 from ingest.sources.base import Reject, Row, choose_languages
-from ingest.sources.files import Cells, FileTree, open_tree, read_cells, read_header
+from ingest.sources.files import (
+    Cells,
+    FileTree,
+    check_columns,
+    open_tree,
+    read_delimited,
+    read_header,
+)
 from jobsearch import __version__
 from jobsearch.errors import SourceFormatError
-from jobsearch.isco import UNIT_GROUPS
+from jobsearch.isco import unit_group
 from jobsearch.languages import NAMES
 from jobsearch.types import Kind, TitleRecord
 
-_OCCUPATIONS = re.compile(r"occupations_([a-z]{2})\.csv", re.IGNORECASE)
-_VERSION = re.compile(r"(?<![\d.])\d+\.\d+\.\d+(?![\d.])")
+_OCCUPATIONS = re.compile(r"occupations_([a-z]{2})\.csv(?:\.gz)?", re.IGNORECASE)
+# Occupations that were saved with a spreadsheet, and archives in an archive.
+_OTHER_FILES = re.compile(r"occupations_[a-z]{2}\..+|.+\.(?:zip|7z|rar|tar|tgz)", re.IGNORECASE)
+_VERSION = re.compile(r"(?<![\d.])\d+\.\d+\.\d+(?!\.?\d)")
 _EXPECTED = "an ESCO export: a folder or zip file with files such as occupations_en.csv"
 _LABELS: dict[str, Kind] = {
     "preferredLabel": "preferred",
@@ -36,15 +45,16 @@ class EscoSource:
     """An ESCO export: the titles of its occupations.
 
     Args:
-        path: folder or zip file; the CSV files may lie in sub-folders.
+        path: folder or zip file; the CSV files may lie in sub-folders, be packed with gzip, or lie
+            in zip files in the folder, which the portal gives one per language.
         hidden: also read hidden labels.
         languages: languages to read; all languages of the export if None.
         gendered_forms: also yield the two titles of a slash form as separate titles.
 
     Raises:
         SourceNotFound: the path does not exist.
-        SourceFormatError: the path holds no ESCO export, a language is missing, or a language has
-            two files.
+        SourceFormatError: the path holds no ESCO export or several versions, a language is missing,
+            or a language has two files.
         UnsafeArchive: the zip file is not safe to read.
     """
 
@@ -60,9 +70,9 @@ class EscoSource:
         gendered_forms: bool = True,
     ) -> None:
         self.name = "esco"
-        self.version = _version(Path(path))
-        self._tree = open_tree(path, _EXPECTED)
+        self._tree = open_tree(path, _EXPECTED, zips=True)
         self._files = _occupation_files(self._tree)
+        self.version = _version(Path(path)) or _version_of_zips(self._tree, self._files.values())
         self._kinds = {
             column: kind for column, kind in _LABELS.items() if hidden or kind != "hidden"
         }
@@ -89,9 +99,17 @@ class EscoSource:
     def _cells(self, language: str) -> tuple[list[str], Iterator[Cells]]:
         """The header of the language's file, and its other rows."""
         name = self._files[language]
-        cells = read_cells(self._tree.lines(name), ",")
-        needed = ["conceptUri", "iscoGroup", *self._kinds]
-        return read_header(cells, self._tree.where(name), needed), cells
+        file = self._tree.where(name)
+        cells = read_delimited(self._tree.lines(name), ",")
+        needed = ["conceptUri", "iscoGroup", "preferredLabel", "altLabels"]
+        header = read_header(cells, file, needed)
+        if "hiddenLabels" in self._kinds and "hiddenLabels" not in header:
+            raise SourceFormatError(
+                f"{file} has no column 'hiddenLabels', like the first exports of ESCO: leave out "
+                "`hidden`"
+            )
+        check_columns(header, file, list(self._kinds))
+        return header, cells
 
     def _labels(self, language: str) -> Iterator[list[str]]:
         """All labels of each occupation."""
@@ -105,10 +123,9 @@ class EscoSource:
     def _labels_of(self, fields: dict[str, str]) -> list[tuple[Kind, str]]:
         """Kind and text of each label of an occupation."""
         return [
-            (kind, cleaned)
+            (kind, label)
             for column, kind in self._kinds.items()
-            for label in fields[column].split("\n")
-            if (cleaned := " ".join(label.split()))
+            for label in _labels_in(fields[column])
         ]
 
     def _row(
@@ -117,11 +134,11 @@ class EscoSource:
         if row.problem:
             return Row.rejected(file, row.line, row.problem, ",".join(row.cells))
         fields = dict(zip(header, row.cells, strict=True))
-        concept, isco = fields["conceptUri"].strip(), fields["iscoGroup"].strip()
+        concept, isco = fields["conceptUri"].strip(), unit_group(fields["iscoGroup"])
         if not concept:
             return Row.rejected(file, row.line, "no conceptUri", fields["preferredLabel"])
-        if isco not in UNIT_GROUPS:
-            text = f"{isco} of {fields['preferredLabel']}"
+        if not isco:
+            text = f"{fields['iscoGroup'].strip()} of {fields['preferredLabel']}"
             return Row.rejected(file, row.line, "unknown ISCO-08 unit group", text)
         labels = self._labels_of(fields)
         texts = [label for _, label in labels]
@@ -136,6 +153,12 @@ class EscoSource:
         return Row(row.line, records, rejects, file)
 
 
+def _labels_in(cell: str) -> list[str]:
+    """The labels in a cell: one per line, or with bars between them, as some programs export."""
+    parts = (part for line in cell.splitlines() for part in line.split("|"))
+    return [label for part in parts if (label := " ".join(part.split()))]
+
+
 def _version(path: Path) -> str:
     """The version in the name of the export or of its folder; empty if there is none."""
     for name in (path.name, path.absolute().parent.name):
@@ -144,13 +167,31 @@ def _version(path: Path) -> str:
     return ""
 
 
+def _version_of_zips(tree: FileTree, names: Iterable[str]) -> str:
+    """The version in the names of the zip files that have the given files.
+
+    Raises:
+        SourceFormatError: they have several versions.
+    """
+    archives = sorted({archive for name in names if (archive := tree.archive_of(name))})
+    versions = {match[0]: archive for archive in archives if (match := _VERSION.search(archive))}
+    if len(versions) > 1:
+        raise SourceFormatError(
+            f"{tree.root} has zip files of several versions, {', '.join(versions.values())}: "
+            "give a folder with those of one"
+        )
+    return next(iter(versions), "")
+
+
 def _occupation_files(tree: FileTree) -> dict[str, str]:
-    """The CSV file of each language, by its code."""
+    """The CSV file of each language, by its code; one in a zip file only if there is no other."""
     files: dict[str, str] = {}
     for name in tree.names:
         match = _OCCUPATIONS.fullmatch(PurePosixPath(name).name)
         language = match[1].lower() if match else ""
         if language not in NAMES:
+            continue
+        if language in files and tree.archive_of(name) and not tree.archive_of(files[language]):
             continue
         if language in files:
             raise SourceFormatError(
@@ -158,6 +199,12 @@ def _occupation_files(tree: FileTree) -> dict[str, str]:
                 "give the folder of one export"
             )
         files[language] = name
+    others = [name for name in tree.names if _OTHER_FILES.fullmatch(PurePosixPath(name).name)]
+    if not files and others:
+        raise SourceFormatError(
+            f"{tree.root} has no occupations_<language>.csv, but {others[0]}: unpack it, or save "
+            "it as CSV"
+        )
     if not files:
         raise SourceFormatError(
             f"{tree.root} is no ESCO export: it and its sub-folders have {len(tree.names)} files, "

@@ -1,4 +1,4 @@
-"""Reads text files from untrusted folders and zip files.
+"""Reads text files from untrusted folders, zip files and gzip files.
 
 A zip file is read in place and never unpacked to the disk. It is still refused if a member has a
 path outside the archive, is a link, is encrypted, or would unpack to far more than its size.
@@ -6,20 +6,23 @@ path outside the archive, is a link, is encrypted, or would unpack to far more t
 
 import codecs
 import csv
+import gzip
 import hashlib
 import io
 import lzma
+import math
 import os
 import re
 import stat
 import zipfile
 import zlib
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, cast
 
 from jobsearch.errors import SourceFormatError, SourceNotFound, UnsafeArchive
 
@@ -39,6 +42,18 @@ _BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF16_LE, "UTF-16"),
     (codecs.BOM_UTF16_BE, "UTF-16"),
 )
+# First bytes of files that are no text, whatever their names say.
+_OTHER_FORMATS = (
+    (b"PK\x03\x04", "a zip file or an Excel workbook"),
+    (b"\xd0\xcf\x11\xe0", "an old or encrypted Excel workbook"),
+    (b"PAR1\x15", "a Parquet file"),
+    (b"BZh91AY", "a bzip2 file"),
+    (b"\xfd7zXZ", "an xz file"),
+    (b"\x28\xb5\x2f\xfd", "a zstd file"),
+    (b"%PDF", "a PDF file"),
+    (b"SQLite", "an SQLite database"),
+)
+_GZIP = b"\x1f\x8b"
 _UNDECODED = re.compile("[\udc80-\udcff]")
 
 #: The reason of the reject for a row for which :func:`is_undecoded` is true.
@@ -47,17 +62,20 @@ NOT_UTF8 = "not UTF-8 (if the whole file is in Latin-1: iconv -f ISO-8859-1 -t U
 
 @dataclass(frozen=True, slots=True)
 class FileTree:
-    """The files of a folder or of a zip file.
+    """The files of a folder or of a zip file, or of a folder and the zip files in it.
 
     Args:
         root: the folder or zip file.
-        names: paths relative to the root, with forward slashes, sorted.
+        names: paths relative to the root, with forward slashes: first those of the folder, sorted,
+            then ``<zip file>/<name>`` for those in its zip files.
         zipped: whether the root is a zip file.
+        archives: names of the zip files in the folder whose files are among ``names``.
     """
 
     root: Path
     names: tuple[str, ...]
     zipped: bool
+    archives: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -67,7 +85,12 @@ class FileTree:
 
     def where(self, name: str) -> str:
         """The path of a file for messages; a file in a zip file is ``<zip file>!<name>``."""
-        return f"{self.root}!{name}" if self.zipped else str(self.root / name)
+        path, member = self._place(name)
+        return f"{path}!{member}" if member else str(path)
+
+    def archive_of(self, name: str) -> str:
+        """Name of the zip file in the folder that has the file; empty if it is in none."""
+        return next((each for each in self.archives if name.startswith(f"{each}/")), "")
 
     def lines(self, name: str) -> Iterator[str]:
         """The lines of a text file with their line ends; see :func:`text_lines`."""
@@ -77,20 +100,31 @@ class FileTree:
         """Hexadecimal digest of a file's bytes."""
         return file_sha256(lambda: self._open(name), self.where(name))
 
+    def _place(self, name: str) -> tuple[Path, str]:
+        """The path of the file, or of the zip file and the name in it."""
+        if self.zipped:
+            return self.root, name
+        archive = self.archive_of(name)
+        return (
+            (self.root / archive, name[len(archive) + 1 :]) if archive else (self.root / name, "")
+        )
+
     def _open(self, name: str) -> IO[bytes]:
-        if not self.zipped:
-            return (self.root / name).open("rb")
+        path, member = self._place(name)
+        if not member:
+            return path.open("rb")
         # The member keeps the archive open until the member is closed.
-        with zipfile.ZipFile(self.root) as archive:
-            return archive.open(name)
+        with zipfile.ZipFile(path) as archive:
+            return archive.open(member)
 
 
-def open_tree(path: str | Path, expected: str) -> FileTree:
+def open_tree(path: str | Path, expected: str, *, zips: bool = False) -> FileTree:
     """List a folder (down to ``MAX_DEPTH`` levels) or a zip file.
 
     Args:
         path: folder or zip file.
         expected: description of the expected data, for messages.
+        zips: also list the files in the zip files of a folder.
 
     Raises:
         SourceNotFound: the path does not exist.
@@ -101,7 +135,10 @@ def open_tree(path: str | Path, expected: str) -> FileTree:
     if not root.exists():
         raise SourceNotFound(f"{root} does not exist: give {expected}")
     if root.is_dir():
-        return FileTree(root, tuple(sorted(_folder_files(root))), zipped=False)
+        names = sorted(_folder_files(root))
+        archives = [name for name in names if zips and name.lower().endswith(".zip")]
+        zipped = [f"{each}/{name}" for each in archives for name in sorted(_zip_files(root / each))]
+        return FileTree(root, (*names, *zipped), zipped=False, archives=tuple(archives))
     if not zipfile.is_zipfile(root):
         if root.suffix.lower() == ".zip":
             raise SourceFormatError(f"{root} is damaged (no zip directory): download it again")
@@ -112,24 +149,23 @@ def open_tree(path: str | Path, expected: str) -> FileTree:
 def text_lines(open_binary: Callable[[], IO[bytes]], where: str) -> Iterator[str]:
     """The lines of a UTF-8 file with their line ends, without a byte-order mark.
 
-    Bytes that are not UTF-8 become lone surrogates, so one bad row does not end the reading. Check
-    every row with :func:`is_undecoded`.
+    A gzip file is unpacked while it is read. Bytes that are not UTF-8 become lone surrogates, so
+    one bad row does not end the reading. Check every row with :func:`is_undecoded`.
 
     Args:
         open_binary: opens the file.
         where: path of the file, for messages.
 
     Raises:
-        SourceFormatError: the file is in UTF-16 or UTF-32, has a line longer than
+        SourceFormatError: the file is in UTF-16 or UTF-32, is no text, has a line longer than
             ``MAX_LINE_CHARS``, or cannot be read.
+        UnsafeArchive: a gzip file unpacks to far more than its size.
     """
-    with _reading(where), open_binary() as raw:
-        if encoding := _other_encoding(raw.read(4)):
-            raise SourceFormatError(
-                f"{where} is not UTF-8 but, from byte 0 on, {encoding}: "
-                f"convert it with iconv -f {encoding} -t UTF-8"
-            )
+    with _reading(where), open_binary() as packed:
+        raw, limit = _unpacked(packed)
+        _check_format(raw.read(8), where)
         raw.seek(0)
+        chars = 0
         with io.TextIOWrapper(
             raw, encoding="utf-8-sig", errors="surrogateescape", newline=""
         ) as text:
@@ -139,7 +175,39 @@ def text_lines(open_binary: Callable[[], IO[bytes]], where: str) -> Iterator[str
                         f"{where} has a line of {MAX_LINE_CHARS:,} characters or more: "
                         "it is no table of titles, or it lost its line ends. Check the file"
                     )
+                chars += len(line)
+                if chars > limit:
+                    raise UnsafeArchive(
+                        f"{where} is not safe: it unpacks to more than {MAX_RATIO} times its "
+                        "size. Download it from its publisher"
+                    )
                 yield line
+
+
+def _unpacked(packed: IO[bytes]) -> tuple[IO[bytes], float]:
+    """The bytes of a file, unpacked if it is a gzip file, and how many it may safely have."""
+    is_gzip = packed.read(2) == _GZIP
+    if not is_gzip:
+        packed.seek(0)
+        return packed, math.inf
+    size = packed.seek(0, os.SEEK_END)
+    packed.seek(0)
+    return cast(IO[bytes], gzip.GzipFile(fileobj=packed)), max(_RATIO_FROM_BYTES, MAX_RATIO * size)
+
+
+def _check_format(start: bytes, where: str) -> None:
+    """Refuse a file that its first bytes show to be in another encoding, or no text at all."""
+    for mark, name in _OTHER_FORMATS:
+        if start.startswith(mark):
+            raise SourceFormatError(
+                f"{where} is {name}, not a text file: unpack it, give it its proper suffix, or "
+                "save it as CSV"
+            )
+    if encoding := _other_encoding(start[:4]):
+        raise SourceFormatError(
+            f"{where} is not UTF-8 but, from byte 0 on, {encoding}: "
+            f"convert it with iconv -f {encoding} -t UTF-8"
+        )
 
 
 def is_undecoded(text: str) -> bool:
@@ -218,6 +286,17 @@ def _zip_files(path: Path) -> Iterator[str]:
             yield info.filename
 
 
+def check_archive(path: Path) -> None:
+    """Refuse a file that is no safe zip file; an Excel workbook is one.
+
+    Raises:
+        SourceFormatError: it is damaged, encrypted or no zip file.
+        UnsafeArchive: it is not safe to read.
+    """
+    for _ in _zip_files(path):
+        pass
+
+
 def _check_member(path: Path, info: zipfile.ZipInfo) -> None:
     name = info.filename
     parts = PurePosixPath(name.replace("\\", "/"))
@@ -285,6 +364,8 @@ def read_id_title_lines(lines: Iterable[str], first_line: int = 1) -> Iterator[I
             yield IdTitleLine(number, *fields)
 
 
+_SEPARATOR_LINE = re.compile(r'"?sep=([^\w\s"]|\t)"?[,;\t]*', re.IGNORECASE)
+
 #: A row of more lines counts as an unclosed quotation mark. Its lines are then read again, so
 #: without a limit a file full of unclosed marks would take time quadratic in its length.
 MAX_ROW_LINES = 1000
@@ -329,7 +410,7 @@ class _Lines:
         del self.row[1:]
 
 
-def read_cells(lines: Iterator[str], delimiter: str) -> Iterator[Cells]:
+def read_cells(lines: Iterator[str], delimiter: str, first_line: int = 1) -> Iterator[Cells]:
     """Parse CSV (RFC 4180: a quoted field may contain line ends); the first row is the header.
 
     A row with broken quoting, with bytes that are not UTF-8, or with another number of fields than
@@ -338,7 +419,7 @@ def read_cells(lines: Iterator[str], delimiter: str) -> Iterator[Cells]:
     """
     source = _Lines(lines)
     reader = csv.reader(source, delimiter=delimiter, strict=True)
-    line, width = 1, 0
+    line, width = first_line, 0
     while True:
         source.row.clear()
         try:
@@ -354,6 +435,25 @@ def read_cells(lines: Iterator[str], delimiter: str) -> Iterator[Cells]:
                 width = width or len(cells)
                 yield Cells(line, cells, _problem(cells, width))
         line += len(source.row)
+
+
+def read_delimited(lines: Iterator[str], delimiter: str) -> Iterator[Cells]:
+    """Parse CSV as :func:`read_cells` does, with the delimiter that the file shows.
+
+    A first line such as ``sep=;`` gives the delimiter, as spreadsheets write it; it is no row.
+    Without it, a first line with more semicolons or tabs than commas shows that they take the place
+    of commas: spreadsheets write semicolons in countries where the comma is the decimal sign.
+
+    Args:
+        lines: of the file.
+        delimiter: expected between the fields.
+    """
+    first = next(lines, "")
+    if match := _SEPARATOR_LINE.fullmatch(first.rstrip("\r\n")):
+        return read_cells(lines, match[1], first_line=2)
+    if delimiter == ",":
+        delimiter = max(",;\t", key=first.count)
+    return read_cells(chain([first] if first else [], lines), delimiter)
 
 
 def _problem(cells: list[str], width: int) -> str:
@@ -373,7 +473,7 @@ def read_header(rows: Iterator[Cells], where: str, needed: list[str]) -> list[st
         needed: names of columns that the file must have.
 
     Raises:
-        SourceFormatError: the file is empty, or a needed column is missing.
+        SourceFormatError: the file is empty, or a needed column is missing or is there twice.
     """
     first = next(rows, None)
     if first is None:
@@ -388,14 +488,24 @@ def read_header(rows: Iterator[Cells], where: str, needed: list[str]) -> list[st
 
 
 def check_columns(available: list[str], where: str, needed: list[str]) -> None:
-    """Refuse a file that lacks needed columns.
+    """Refuse a file that lacks needed columns, or has one of them more than once.
+
+    Args:
+        available: names of the file's columns, without surrounding white space.
+        where: path of the file, for messages.
+        needed: names of columns that the file must have.
 
     Raises:
-        SourceFormatError: a column is missing; the message lists the available columns.
+        SourceFormatError: a column is missing or repeated; the message names it.
     """
-    missing = [name for name in needed if name not in available]
-    if missing:
+    counts = Counter(available)
+    if missing := [name for name in needed if not counts[name]]:
         raise SourceFormatError(
             f"{where} has no column {', '.join(map(repr, missing))}: "
             f"its columns are {', '.join(map(repr, available))}"
+        )
+    if repeated := [name for name in dict.fromkeys(needed) if counts[name] > 1]:
+        raise SourceFormatError(
+            f"{where} has several columns named {', '.join(map(repr, repeated))}: "
+            "rename all but the right one"
         )

@@ -1,28 +1,29 @@
-"""The user's own titles: a CSV, TSV, JSON Lines or Parquet file with any column names."""
+"""The user's own titles: a CSV, TSV, JSON Lines, Parquet or Excel file with any column names."""
 
 import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import astuple, dataclass, replace
 from functools import cached_property
-from itertools import chain
 from pathlib import Path
 from typing import Any, cast
 
 from ingest.gendered import RULES_VERSION, LabelForms, needs_labels
 from ingest.sources.base import Row
+from ingest.sources.cells import cell_text, is_no_value
+from ingest.sources.excel import import_openpyxl, read_workbook
 from ingest.sources.files import (
     NOT_UTF8,
     check_columns,
     file_sha256,
     is_undecoded,
-    read_cells,
+    read_delimited,
     read_header,
     text_lines,
 )
 from ingest.sources.parquet import BATCH_ROWS, flat_columns, import_parquet, open_parquet, values_of
 from jobsearch.errors import InvalidInput, SourceFormatError, SourceNotFound
-from jobsearch.isco import CODES
+from jobsearch.isco import CodeColumn
 from jobsearch.languages import NAMES, check_language
 from jobsearch.text import fold_title, slug
 from jobsearch.types import KINDS, TitleRecord
@@ -34,7 +35,13 @@ _RESERVED_NAMES = ("esco", "sample", "talentclef-2025")
 # The csv module has the same limit for a field.
 _MAX_CELL_CHARS = 131_072
 _SHOWN_CHARS = 200
-_SUFFIXES = (*_DELIMITERS, *_JSON_LINES, ".parquet")
+# Part of a table's digest; raise it whenever the same cells give other titles.
+_RULES_VERSION = 1
+# Separators that are hard to type in a shell.
+_ESCAPED = {r"\n": "\n", r"\t": "\t"}
+_EXCEL = (".xlsx", ".xlsm")
+_TEXTS = (*_DELIMITERS, *_JSON_LINES)
+_SUFFIXES = (*_TEXTS, ".parquet", *_EXCEL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,21 +74,25 @@ class TableSource:
     rules they are split by the other titles with the same ``concept_id``.
 
     Args:
-        path: of the file; its suffix gives the format: .csv, .tsv, .jsonl, .ndjson or .parquet.
+        path: of the file; its suffix gives the format: .parquet, .xlsx, .csv, .tsv, .jsonl or
+            .ndjson, the last four also with .gz.
         title: column with the title.
         language: ISO 639-1 code of all titles; give this or ``language_column``.
         language_column: column with the ISO 639-1 code of each title.
         concept_id: column with the id of the occupation that a title denotes.
-        isco: column with an ISCO-08 code of one to four digits.
+        isco: column with an ISCO-08 code of one to four digits; :class:`jobsearch.isco.CodeColumn`
+            lists the forms that are understood.
         kind: column with preferred, alternative, hidden or corpus; if None, or if a cell is empty,
             the title is preferred.
         name: of the source; the file's name without its suffix if None.
+        split_titles: separator of several titles in one cell, e.g. ``;``; line breaks separate
+            titles too. If None, a cell is one title, and a cell with a line break is rejected.
 
     Raises:
         InvalidInput: not exactly one of ``language`` and ``language_column`` is given, the language
-            is unknown, or the name is reserved for a data set.
+            is unknown, the name is reserved for a data set, or the separator is empty.
         SourceNotFound: the path does not exist.
-        SourceFormatError: the suffix is another one, or pyarrow is missing.
+        SourceFormatError: the suffix is another one, or pyarrow or openpyxl is missing.
     """
 
     split = ""
@@ -98,28 +109,37 @@ class TableSource:
         isco: str | None = None,
         kind: str | None = None,
         name: str | None = None,
+        split_titles: str | None = None,
     ) -> None:
         if (language is None) == (language_column is None):
             raise InvalidInput(
                 "give exactly one of `language`, for all titles, and `language_column`"
             )
+        if split_titles == "":
+            raise InvalidInput("`split_titles` is empty: give the separator, such as ;")
+        self._separator = _ESCAPED.get(split_titles or "", split_titles)
         self._path = Path(path)
-        self._columns = _Columns(title, language_column, concept_id, isco, kind)
+        optional = (language_column, concept_id, isco, kind)
+        self._columns = _Columns(title.strip(), *(name and name.strip() for name in optional))
         self._language = check_language(language) if language else None
-        self.name = slug(name or self._path.stem) or "table"
+        gzipped = self._path.suffix.lower() == ".gz"
+        file = self._path.with_suffix("") if gzipped else self._path
+        self.name = slug(name or file.stem) or "table"
         if self.name in _RESERVED_NAMES:
             raise InvalidInput(
                 f"the name {self.name!r} is reserved for a data set: give the table another `name`"
             )
         if not self._path.is_file():
             raise SourceNotFound(f"{path} is not a file: give a table ({', '.join(_SUFFIXES)})")
-        self._suffix = self._path.suffix.lower()
-        if self._suffix not in _SUFFIXES:
+        self._suffix = file.suffix.lower()
+        if self._suffix not in (_TEXTS if gzipped else _SUFFIXES):
             raise SourceFormatError(
                 f"{path} has an unknown format: convert it to one of {', '.join(_SUFFIXES)}"
             )
         if self._suffix == ".parquet":
             import_parquet()
+        if self._suffix in _EXCEL:
+            import_openpyxl()
 
     @cached_property
     def languages(self) -> tuple[str, ...]:
@@ -133,8 +153,8 @@ class TableSource:
     def sha256(self, language: str) -> str:
         """Digest of the file, the mapping of its columns, the language and the splitting rules."""
         content = file_sha256(lambda: self._path.open("rb"), str(self._path))
-        options = [astuple(self._columns), self._language, language, RULES_VERSION]
-        mapping = json.dumps([content, *options])
+        options = [astuple(self._columns), self._language, language, self._separator]
+        mapping = json.dumps([_RULES_VERSION, RULES_VERSION, content, *options])
         return hashlib.sha256(mapping.encode()).hexdigest()
 
     def rows(self, language: str) -> Iterator[Row]:
@@ -181,36 +201,71 @@ class TableSource:
             return rejected("unknown language", f"{code} of {cell(columns.title)}")
         if code != language:
             return None
-        isco, kind = cell(columns.isco), cell(columns.kind) or "preferred"
-        if isco and isco not in CODES:
-            return rejected("unknown ISCO-08 code", f"{isco} of {cell(columns.title)}")
+        return self._titled_row(entry, code)
+
+    def _titled_row(self, entry: _TableRow, language: str) -> Row:
+        """A row in a known language: its titles, or the reason why it has none."""
+        file, title = str(self._path), entry.fields.get(self._columns.title, "")
+
+        def optional(column: str | None) -> str:
+            text = entry.fields.get(column, "") if column else ""
+            return "" if is_no_value(text) else text
+
+        def rejected(reason: str, text: str) -> Row:
+            return Row.rejected(file, entry.line, reason, text)
+
+        isco, kind = optional(self._columns.isco), optional(self._columns.kind) or "preferred"
+        codes = self._isco.readings(isco)
+        if len(codes) > 1:
+            reason = f"ambiguous ISCO-08 code ({' or '.join(codes)}: it may have lost a zero)"
+            return rejected(reason, f"{isco} of {title}")
+        if isco and not codes:
+            return rejected("unknown ISCO-08 code", f"{isco} of {title}")
         if kind not in KINDS:
             return rejected(f"kind is none of {', '.join(KINDS)}", kind)
+        titles = self._titles(title)
+        if len(titles) > 1 and self._separator is None:
+            return rejected("several lines in one title (`split_titles` makes each a title)", title)
         record = TitleRecord(
-            title=cell(columns.title),
-            language=code,
+            title="",
+            language=language,
             source=self.name,
             kind=kind,
-            concept_id=cell(columns.concept_id) or None,
-            isco=isco or None,
+            concept_id=optional(self._columns.concept_id) or None,
+            isco=codes[0] if codes else None,
         )
-        return Row(entry.line, (record,), (), file)
+        records = tuple(replace(record, title=each) for each in titles or [""])
+        return Row(entry.line, records, (), file)
+
+    def _titles(self, cell: str) -> list[str]:
+        """The titles in a cell: its lines, which the separator splits further."""
+        lines = cell.splitlines()
+        if self._separator is not None:
+            lines = [part for line in lines for part in line.split(self._separator)]
+        return [title for line in lines if (title := line.strip())]
+
+    @cached_property
+    def _isco(self) -> CodeColumn:
+        """The column with ISCO-08 codes, which is judged as a whole; reads the file."""
+        column = self._columns.isco
+        if column is None:
+            return CodeColumn(())
+        return CodeColumn(entry.fields.get(column, "") for entry in self._entries())
 
     def _entries(self) -> Iterator[_TableRow]:
         if self._suffix in _DELIMITERS:
             return self._delimited()
+        if self._suffix in _EXCEL:
+            return self._excel()
         return self._json_lines() if self._suffix in _JSON_LINES else self._parquet()
 
+    def _excel(self) -> Iterator[_TableRow]:
+        for number, values in read_workbook(self._path, self._columns.needed()):
+            yield _TableRow(number, {name: cell_text(value) for name, value in values.items()})
+
     def _delimited(self) -> Iterator[_TableRow]:
-        where = str(self._path)
-        lines = self._lines()
-        first = next(lines, "")
-        delimiter = _DELIMITERS[self._suffix]
-        # Spreadsheets write semicolons in countries where the comma is the decimal sign.
-        if delimiter == "," and first.count(";") > first.count(","):
-            delimiter = ";"
-        cells = read_cells(chain([first], lines), delimiter)
-        header = read_header(cells, where, self._columns.needed())
+        cells = read_delimited(self._lines(), _DELIMITERS[self._suffix])
+        header = read_header(cells, str(self._path), self._columns.needed())
         for row in cells:
             names = map(str, range(len(row.cells))) if row.problem else header
             fields = {name: cell.strip() for name, cell in zip(names, row.cells, strict=True)}
@@ -225,10 +280,11 @@ class TableSource:
             if values is None:
                 yield _TableRow(number, {"": line.strip()}, problem)
                 continue
-            if not checked:
-                check_columns(list(values), str(self._path), self._columns.needed())
-                checked = True
-            yield _TableRow(number, {name: _cell(value) for name, value in values.items()})
+            # Later objects may leave out columns, but none may have a column twice.
+            needed = [name for name in self._columns.needed() if not checked or name in values]
+            check_columns(values.names, f"{self._path}, line {number},", needed)
+            checked = True
+            yield _json_row(number, {name: values.get(name) for name in self._columns.needed()})
         if not checked:
             raise SourceFormatError(f"{self._path} has no JSON object: write one per line")
 
@@ -237,14 +293,20 @@ class TableSource:
         needed = self._columns.needed()
         try:
             with open_parquet(self._path) as file:
-                check_columns(file.schema_arrow.names, str(self._path), needed)
-                columns = flat_columns(file, needed)
+                names = [name.strip() for name in file.schema_arrow.names]
+                check_columns(names, str(self._path), needed)
+                written = dict(zip(names, file.schema_arrow.names, strict=True))
+                columns = flat_columns(file, [written[name] for name in needed])
+                for name in needed:
+                    if written[name] not in columns:
+                        raise self._nested(name, file.schema_arrow.field(written[name]).type)
                 number = 0
                 for batch in file.iter_batches(BATCH_ROWS, columns=columns):
-                    values = {name: values_of(batch.column(name)) for name in batch.schema.names}
+                    read = batch.schema.names
+                    values = {name.strip(): values_of(batch.column(name)) for name in read}
                     for row in range(len(batch)):
                         number += 1
-                        yield _table_row(number, {name: values[name][row] for name in values})
+                        yield _parquet_row(number, {name: values[name][row] for name in values})
         # Text that is not UTF-8 raises ValueError.
         except (pyarrow.ArrowException, OSError, ValueError) as error:
             raise SourceFormatError(
@@ -252,34 +314,47 @@ class TableSource:
                 "write the file again"
             ) from error
 
+    def _nested(self, column: str, kind: Any) -> SourceFormatError:
+        return SourceFormatError(
+            f"{self._path}: column {column!r} holds lists, objects or bytes (Parquet type "
+            f"{str(kind)[:_SHOWN_CHARS]}): give a column with one text or number per row"
+        )
+
     def _lines(self) -> Iterator[str]:
         return text_lines(lambda: self._path.open("rb"), str(self._path))
 
 
-def _table_row(number: int, values: dict[str, Any]) -> _TableRow:
+def _parquet_row(number: int, values: dict[str, Any]) -> _TableRow:
     """One row of a Parquet file; it is bad if one of its cells is too long."""
     texts = {name: value for name, value in values.items() if isinstance(value, str)}
     if any(len(text) > _MAX_CELL_CHARS for text in texts.values()):
         shown = {name: text[:_SHOWN_CHARS] for name, text in texts.items()}
         return _TableRow(number, shown, f"cell longer than {_MAX_CELL_CHARS:,} characters")
-    return _TableRow(number, {name: _cell(value) for name, value in values.items()})
+    return _TableRow(number, {name: cell_text(value) for name, value in values.items()})
 
 
-def _json_object(line: str) -> tuple[str, dict[str, Any] | None]:
+def _json_row(number: int, values: dict[str, Any]) -> _TableRow:
+    """One row of a JSON Lines file; it is bad if one of its cells is a list or an object."""
+    for name, value in values.items():
+        if isinstance(value, list | dict):
+            kind = "a list" if isinstance(value, list) else "an object"
+            shown = {name: json.dumps(value, ensure_ascii=False)}
+            return _TableRow(number, shown, f"{kind} in column {name!r}")
+    return _TableRow(number, {name: cell_text(value) for name, value in values.items()})
+
+
+class _Object(dict[str, Any]):
+    """A JSON object; ``names`` lists its names, of which one may be there twice."""
+
+    def __init__(self, pairs: list[tuple[str, Any]]) -> None:
+        self.names = [name.strip() for name, _ in pairs]
+        super().__init__(zip(self.names, (value for _, value in pairs), strict=True))
+
+
+def _json_object(line: str) -> tuple[str, _Object | None]:
     """The problem with a line, empty if there is none, and its JSON object."""
     try:
-        value = json.loads(line)
+        value = json.loads(line, object_pairs_hook=_Object)
     except (ValueError, RecursionError):
         return "broken JSON", None
-    return ("", value) if isinstance(value, dict) else ("not a JSON object", None)
-
-
-def _cell(value: object) -> str:
-    """A value as text; empty if it cannot be a title or a code."""
-    # A value that differs from itself is NaN.
-    if value is None or isinstance(value, list | dict | bytes) or value != value:  # noqa: PLR0124
-        return ""
-    # Many programs turn a column of codes with gaps into floating-point numbers.
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    return str(value).strip()
+    return ("", value) if isinstance(value, _Object) else ("not a JSON object", None)

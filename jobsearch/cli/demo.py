@@ -43,6 +43,6 @@ def demo(store: str) -> None:
     note(
         "\nThe sample is too small to measure quality. Next, with real titles:\n"
         "  jobsearch ingest esco PATH     an ESCO export\n"
-        "  jobsearch ingest table PATH    your own CSV, TSV, JSON Lines or Parquet file\n"
+        "  jobsearch ingest table PATH    your own CSV, TSV, JSON Lines, Parquet or Excel file\n"
         "  jobsearch eval talentclef PATH"
     )

@@ -178,6 +178,7 @@ def _print_summaries(summaries: "list[IngestSummary]", json_: bool) -> None:
                 s.alias,
                 s.rows_read,
                 s.rows_rejected,
+                s.duplicates,
                 s.distinct_texts,
                 s.points,
                 f"{s.seconds:.1f}",
@@ -185,7 +186,16 @@ def _print_summaries(summaries: "list[IngestSummary]", json_: bool) -> None:
             )
             for s in summaries
         ],
-        headers=("alias", "rows", "rejected", "distinct texts", "points", "seconds", "titles/s"),
+        headers=(
+            "alias",
+            "rows",
+            "rejected",
+            "duplicates",
+            "distinct texts",
+            "points",
+            "seconds",
+            "titles/s",
+        ),
     )
     for summary in summaries:
         if summary.rejects_file:
@@ -209,7 +219,7 @@ def ingest() -> None:
 def esco(path: Path, languages: tuple[str, ...] | None, hidden: bool, **common: Any) -> None:
     """Ingest an ESCO export.
 
-    PATH is a folder or zip with files occupations_<language>.csv.
+    PATH is a folder or zip with files occupations_<language>.csv, or a folder of such zips.
     """
     source = jobsearch.EscoSource(path, hidden=hidden, languages=languages)
     _ingest_source(source, **common)
@@ -236,6 +246,11 @@ def talentclef(path: Path, split: str, **common: Any) -> None:
 @click.option("--isco", metavar="COLUMN", help="Column with an ISCO-08 code.")
 @click.option("--kind", metavar="COLUMN", help="Column with preferred, alternative or hidden.")
 @click.option("--name", help="Name of the source; the file's name if left out.")
+@click.option(
+    "--split-titles",
+    metavar="SEPARATOR",
+    help='Separator of several titles in one cell, e.g. ";"; line breaks separate titles too.',
+)
 @_ingest_options
 def table(
     path: Path,
@@ -246,9 +261,10 @@ def table(
     isco: str | None,
     kind: str | None,
     name: str | None,
+    split_titles: str | None,
     **common: Any,
 ) -> None:
-    """Ingest your own table: PATH is a CSV, TSV, JSON Lines or Parquet file.
+    """Ingest your own table: PATH is a CSV, TSV, JSON Lines, Parquet or Excel file.
 
     Example: jobsearch ingest table jobs.csv --title job_title --language de --isco isco08
     """
@@ -261,6 +277,7 @@ def table(
         isco=isco,
         kind=kind,
         name=name,
+        split_titles=split_titles,
     )
     _ingest_source(source, **common)
 

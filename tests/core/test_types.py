@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from jobsearch.errors import InvalidInput
-from jobsearch.isco import CODES, UNIT_GROUPS, check_code
+from jobsearch.isco import CODES, UNIT_GROUPS, CodeColumn, check_code, unit_group
 from jobsearch.languages import NAMES, check_language
 from jobsearch.types import FILTER_FIELDS, EncoderInfo, Filters, TitleRecord
 
@@ -34,6 +34,14 @@ def test_point_id_depends_on_identity_fields_only() -> None:
         replace(NURSE, doc_id="7"),
     ]
     assert len({record.point_id for record in [NURSE, *others]}) == len(others) + 1
+
+
+def test_the_owner_of_a_title_is_its_document_concept_or_isco_code() -> None:
+    without = replace(NURSE, concept_id=None)
+    assert replace(NURSE, doc_id="7").owner == "7"
+    assert NURSE.owner == NURSE.concept_id
+    assert (without.owner, replace(without, isco=None).owner) == ("ISCO-08 2221", "")
+    assert without.point_id != replace(without, isco="2222").point_id
 
 
 def test_point_id_is_the_same_in_every_run() -> None:
@@ -122,3 +130,49 @@ def test_languages() -> None:
     assert len(set(NAMES.values())) == len(NAMES)
     with pytest.raises(InvalidInput, match="unknown language 'xx'"):
         check_language("xx")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2221", " 2221 ", "2221.0", "2221,00", "C2221", "c2221", "ISCO-08 2221", "ISCO08: 2221",
+        "isco 2221", "http://data.europa.eu/esco/isco/C2221", "2221.1", "2221.1.7", "'2221",
+        '="2221"', "2,221", "2.221",
+    ],
+)  # fmt: skip
+def test_forms_of_one_isco_code(text: str) -> None:
+    assert CodeColumn([text]).readings(text) == ("2221",)
+    assert unit_group(text) == "2221"
+
+
+@pytest.mark.parametrize("text", ["", "nurse", "9999", "22211", "222.1", "-2221", "2221 nurse"])
+def test_texts_that_are_no_isco_code(text: str) -> None:
+    assert CodeColumn(["2221", text]).readings(text) == ()
+    assert unit_group(text) == ""
+
+
+@pytest.mark.parametrize(
+    ("column", "readings"),
+    [
+        # Levels may be mixed, and then short codes are what they seem to be.
+        ({"2221", "222", "22", "2", "11", "1"}, {"2": ["2"], "11": ["11"], "22": ["22"]}),
+        ({"222", "721", "22", "21"}, {"21": ["21"]}),
+        ({"11", "21", "2"}, {"2": ["2"], "11": ["11"]}),
+        # Zeros that are there were not lost.
+        ({"011", "222", "11", "1"}, {"011": ["011"], "11": ["11"], "1": ["1"]}),
+        # A code that exists with a zero only was written with it, so others may lack it too.
+        ({"2221", "110", "310"}, {"110": ["0110"], "310": ["0310"]}),
+        ({"2221", "22", "110", "11", "1"}, {"11": ["11", "011"], "1": ["1", "01"], "22": ["22"]}),
+        # All other codes are one digit longer.
+        ({"222", "721", "21"}, {"21": ["21", "021"], "222": ["222"]}),
+        ({"22", "72", "2"}, {"2": ["2", "02"]}),
+        # Filled up with zeros to the width of the column.
+        ({"2221", "2200", "2000", "2220"}, {"2200": ["22"], "2000": ["2"], "2220": ["222"]}),
+        ({"222", "220", "200"}, {"220": ["22"], "200": ["2", "02"]}),
+    ],
+)
+def test_a_column_of_isco_codes_is_judged_as_a_whole(
+    column: set[str], readings: dict[str, list[str]]
+) -> None:
+    judged = CodeColumn(column)
+    assert {text: list(judged.readings(text)) for text in readings} == readings

@@ -1,5 +1,6 @@
 """Untrusted folders and zip files."""
 
+import gzip
 import hashlib
 import os
 import stat
@@ -178,3 +179,30 @@ def test_zip_with_any_damaged_byte(tmp_path: Path, method: int) -> None:
                 refused += 1
                 assert str(path) in str(error)
     assert refused > len(whole)
+
+
+def test_gzip_bomb(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv.gz"
+    path.write_bytes(gzip.compress(b"title\n" + b"nurse\n" * 4_000_000))
+    assert path.stat().st_size < 100_000
+    with pytest.raises(
+        UnsafeArchive, match=r"t\.csv\.gz is not safe: it unpacks to more than 200 "
+    ):
+        for _ in text_lines(lambda: path.open("rb"), str(path)):
+            pass
+
+
+@pytest.mark.parametrize(
+    ("start", "name"),
+    [
+        (b"PK\x03\x04", "a zip file or an Excel workbook"),
+        (b"\xd0\xcf\x11\xe0", "an old or encrypted Excel workbook"),
+        (b"PAR1\x15", "a Parquet file"),
+        (b"BZh91AY&SY", "a bzip2 file"),
+        (b"\xfd7zXZ\0", "an xz file"),
+        (b"%PDF-1.7", "a PDF file"),
+    ],
+)
+def test_files_that_are_no_text(write: Write, start: bytes, name: str) -> None:
+    with pytest.raises(SourceFormatError, match=rf"t\.csv is {name}, not a text file: unpack it"):
+        lines_of(write("t.csv", start + bytes(50)))

@@ -43,7 +43,7 @@ def read(rows: list[Row], max_rejects: float = 1.0, rejects_path: Path | None = 
 
 
 def test_a_title_is_kept_once_per_concept_as_its_best_kind() -> None:
-    reading = read(
+    found = read(
         rows_of(
             record("Nurse ", "a", "hidden"),
             record("Nurse", "a", "alternative"),
@@ -54,14 +54,57 @@ def test_a_title_is_kept_once_per_concept_as_its_best_kind() -> None:
             record("Nurse"),
         )
     )
-    assert [(r.title, r.concept_id, r.kind) for r in reading.records] == [
-        ("Nurse", "a", "alternative"),
+    assert [(r.title, r.concept_id, r.kind) for r in found.records] == [
         ("NURSE", "a", "preferred"),
         ("Nurse", "b", "alternative"),
         ("Nurse", None, "preferred"),
     ]
-    assert reading.texts == ["Nurse", "nurse", "Nurse", "Nurse"]
-    assert (reading.titles, reading.duplicates, reading.distinct_texts) == (7, 3, 2)
+    assert found.texts == ["nurse", "Nurse", "Nurse"]
+    assert (found.titles, found.duplicates, found.distinct_texts) == (7, 4, 2)
+
+
+def test_capitals_make_no_other_title() -> None:
+    titles = ["Registered Nurse", "REGISTERED NURSE", "registered nurse", "Registered  nurse"]
+    found = read(rows_of(*map(record, titles)))
+    assert [r.title for r in found.records] == ["Registered Nurse"]
+    assert (found.texts, found.duplicates) == (["Registered Nurse"], 3)
+
+
+def coded(title: str, isco: str | None, concept: str | None = None) -> TitleRecord:
+    return TitleRecord(title, "en", "list", "preferred", concept_id=concept, isco=isco)
+
+
+def test_without_a_concept_the_isco_code_is_part_of_the_identity() -> None:
+    found = read(
+        rows_of(
+            coded("analyst", "2511"), coded("analyst", "2421"), coded("Analyst", "2421"),
+            coded("analyst", None), coded("ANALYST", None),
+        )
+    )  # fmt: skip
+    assert [(r.title, r.isco) for r in found.records] == [
+        ("analyst", "2511"), ("analyst", "2421"), ("analyst", None),
+    ]  # fmt: skip
+    assert found.duplicates == 2
+    assert len(set(found.ids)) == 3
+
+
+def test_a_concept_with_two_isco_codes_is_listed(tmp_path: Path) -> None:
+    path = tmp_path / "rejects.jsonl"
+    found = read(
+        rows_of(
+            coded("analyst", None, "a"), coded("Analyst", "2511", "a"),
+            coded("analyst", "2421", "a"), coded("analyst", "2421", "b"),
+        ),
+        rejects_path=path,
+    )  # fmt: skip
+    assert [(r.concept_id, r.isco) for r in found.records] == [("a", "2511"), ("b", "2421")]
+    assert (found.titles, found.duplicates, found.rows_rejected) == (3, 1, 1)
+    assert json.loads(path.read_text()) == {
+        "file": "list.csv",
+        "line": 4,
+        "reason": "another ISCO-08 code for the same concept and title",
+        "text": "2421 of analyst, but 2511 in an earlier row",
+    }
 
 
 def test_documents_are_never_merged() -> None:
@@ -75,7 +118,7 @@ def test_documents_are_never_merged() -> None:
 
 def test_each_reason_for_a_rejected_title(tmp_path: Path) -> None:
     path = tmp_path / "new" / "rejects.jsonl"
-    reading = read(
+    found = read(
         rows_of(
             record("nurse\n  aide"),
             record(" \u200b "),
@@ -161,3 +204,11 @@ def test_a_planted_link_is_not_followed(tmp_path: Path) -> None:
 def test_a_source_without_titles() -> None:
     with pytest.raises(SourceFormatError, match=r"list \(en\) has no titles in 0 rows"):
         read([])
+
+
+def test_each_reject_is_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "rejects.jsonl"
+    rows = [Row.rejected("list.csv", 2, "bad", "a\x85b\u2028c\u2029d\ne"), *rows_of(record("cook"))]
+    read(rows, rejects_path=path)
+    [line] = path.read_text(encoding="utf-8").splitlines()
+    assert json.loads(line)["text"] == "a\x85b\u2028c\u2029d\ne"
