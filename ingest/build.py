@@ -23,7 +23,7 @@ from jobsearch.store import CollectionMetadata, PointBatch, Store, check_collect
 from jobsearch.store.metadata import alias_of, build_name
 from jobsearch.text import normalize_title
 from jobsearch.timing import timed
-from jobsearch.types import EncoderInfo, SourceInfo, VectorStorage
+from jobsearch.types import PLAIN_STORAGE, EncoderInfo, SourceInfo, VectorStorage
 from jobsearch.vectors import Vectors
 
 # Points of a finished build that are searched for by their own vectors, and the number of hits.
@@ -49,7 +49,7 @@ class LiveCollection:
     kept: tuple[SourceInfo, ...] = ()
     same: SourceInfo | None = None
     points: int = 0
-    storage: VectorStorage = VectorStorage()
+    storage: VectorStorage = PLAIN_STORAGE
 
 
 def find_live_collection(
@@ -79,8 +79,10 @@ def find_live_collection(
     if name is None:
         return LiveCollection(None)
     others: tuple[SourceInfo, ...] | None = None
+    storage = PLAIN_STORAGE
     try:
         found = store.describe(name)
+        storage = found.metadata.storage.or_else(storage)
         held = {(s.source, s.split): s for s in found.metadata.sources}
         others = tuple(s for key, s in held.items() if key != replaced)
         check_collection(name, found.metadata, language=language, encoder=encoder)
@@ -88,7 +90,7 @@ def find_live_collection(
         store.count(name)
     except (CollectionMismatch, StoreDamaged) as error:
         if force or others == ():
-            return LiveCollection(name)
+            return LiveCollection(name, storage=storage)
         lost = ", ".join(map(source_label, others)) if others else "sources unknown"
         raise type(error)(
             f"{error}. Titles of other sources cannot be kept ({lost}): `force=True` drops them"
@@ -98,7 +100,7 @@ def find_live_collection(
     same = next(
         (s for s in found.metadata.sources if complete and (s.source, s.split) == replaced), None
     )
-    return LiveCollection(name, others, same, found.points, found.metadata.storage)
+    return LiveCollection(name, others, same, found.points, storage)
 
 
 def source_label(info: SourceInfo) -> str:
@@ -158,7 +160,7 @@ def new_metadata(
     language: str,
     encoder: EncoderInfo,
     sources: tuple[SourceInfo, ...],
-    storage: VectorStorage = VectorStorage(),
+    storage: VectorStorage,
 ) -> CollectionMetadata:
     """Metadata of a build that begins now."""
     return CollectionMetadata(

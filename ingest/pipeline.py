@@ -187,7 +187,7 @@ def ingest_languages(
     encoders: Sequence[DocumentEncoder],
     *,
     language_check: bool = True,
-    storage: VectorStorage = VectorStorage(),
+    storage: VectorStorage | None = None,
     max_rejects: float = 0.01,
     rejects: Path | None = None,
     force: bool = False,
@@ -204,7 +204,7 @@ def ingest_languages(
         store: receives the titles.
         encoders: make the vectors, each for a collection of its own.
         language_check: refuse titles that are plainly in another language.
-        storage: how vectors are stored.
+        storage: see :func:`ingest`.
         max_rejects: share of bad rows, from 0 to 1, above which a language is refused.
         rejects: folder for files with the bad rows; no file is written if None.
         force: see :func:`ingest`.
@@ -264,7 +264,7 @@ def ingest(
     *,
     namespace: str = JOBS,
     language_check: bool = True,
-    storage: VectorStorage = VectorStorage(),
+    storage: VectorStorage | None = None,
     max_rejects: float = 0.01,
     rejects_path: Path | None = None,
     force: bool = False,
@@ -284,7 +284,8 @@ def ingest(
         encoder: makes the vectors.
         namespace: searches use ``jobs``; corpora of benchmarks have others (``eval_namespace``).
         language_check: refuse titles that are plainly in another language.
-        storage: how vectors are stored; a change makes a new build.
+        storage: how vectors are stored; a change makes a new build. Values that are left out are
+            those of the live collection.
         max_rejects: share of bad rows, from 0 to 1, above which nothing is stored.
         rejects_path: JSON lines file for the bad rows.
         force: build even if nothing has changed, and drop other sources that cannot be kept.
@@ -316,7 +317,7 @@ def _ingest(
     encoder: DocumentEncoder,
     *,
     namespace: str,
-    storage: VectorStorage,
+    storage: VectorStorage | None,
     force: bool,
     resume: bool,
     progress: bool,
@@ -333,6 +334,7 @@ def _ingest(
             encoder=encoder.info,
             force=force,
         )
+        storage = (storage or VectorStorage()).or_else(live.storage)
         same = live.same
         stored = (same.sha256, same.version, live.storage) if same else None
         if same and not force and stored == (titles.sha256, source.version, storage):

@@ -69,7 +69,7 @@ def embed_languages(
     part: int = 1,
     parts: int = 1,
     language_check: bool = True,
-    storage: VectorStorage = VectorStorage(),
+    storage: VectorStorage | None = None,
     max_rejects: float = 0.01,
     rejects: Path | None = None,
     progress: bool = False,
@@ -88,7 +88,8 @@ def embed_languages(
         part: number of this share, from 1.
         parts: number of shares.
         language_check: refuse titles that are plainly in another language.
-        storage: how the store will keep the vectors.
+        storage: how the store will keep the vectors. Values that are left out will be those of the
+            collection into which the files are loaded.
         max_rejects: share of bad rows, from 0 to 1, above which nothing is written.
         rejects: folder for files with the bad rows; no file is written if None.
         progress: draw a bar on the standard error, if that is a terminal.
@@ -113,7 +114,10 @@ def embed_languages(
             rejects_path=rejects_file(rejects, source, language),
         )
         for encoder, done in zip(encoders, summaries, strict=True):
-            done.append(_embed(titles, encoder, folder, part, parts, storage, progress=progress))
+            summary = _embed(
+                titles, encoder, folder, part, parts, storage or VectorStorage(), progress=progress
+            )
+            done.append(summary)
     return [summary for done in summaries for summary in done]
 
 
@@ -234,6 +238,7 @@ def load_parts(
             encoder=plan.encoder,
             force=force,
         )
+        plan = replace(plan, storage=plan.storage.or_else(live.storage))
         builder = Builder(store, header.alias, live, plan)
         points = _points(parts, builder.run_id)
         built = builder.build(points, source.points, progress=progress)

@@ -21,7 +21,7 @@ from jobsearch.errors import InvalidInput, StoreLocked, TrainingError
 from jobsearch.options import EmbedOptions, IngestOptions, SearchOptions
 from jobsearch.session import Session
 from jobsearch.settings import DEFAULT_MODEL, DEFAULT_MODELS_DIR, DEFAULT_STORE, Secret, Settings
-from jobsearch.types import Filters, Topology, Variant, VectorStorage, as_values
+from jobsearch.types import PLAIN_STORAGE, Filters, Topology, Variant, VectorStorage, as_values
 
 if TYPE_CHECKING:
     from eval.benchmarks.base import Benchmark
@@ -214,10 +214,10 @@ class Jobs(Session):
         """
         from ingest.pipeline import ingest_languages
 
-        topology = options.pop("topology", Topology())
+        topology = options.pop("topology", None)
         with ExitStack() as opened:
             store = self.store
-            if topology != Topology():
+            if topology not in (None, Topology()):
                 store = opened.enter_context(closing(self._open_store(topology)))
             languages, cache, rest = _split(options)
             encoders = opened.enter_context(self._document_encoders(**cache))
@@ -297,7 +297,7 @@ class Jobs(Session):
         results: str | Path | None = None,
         baselines: str | Sequence[str] = (),
         index_loss: bool = False,
-        storage: VectorStorage = VectorStorage(),
+        storage: VectorStorage = PLAIN_STORAGE,
         language_check: bool = True,
         **options: Any,
     ) -> "Evaluation":

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 _COUNT = click.IntRange(min=1)
 _EXISTING = Place()
+_AS_LIVE = "If left out: as for the live collection, else as the server decides."
 
 
 class _Share(click.ParamType):  # type: ignore[type-arg] # generic since click 8.4
@@ -97,14 +98,26 @@ def _ingest_options(command: Callable[..., Any]) -> Callable[..., Any]:
             show_default=True,
             help="Number of processes that embed, each on its own GPU or its share of the cores.",
         ),
-        quantization,
-        click.option("--on-disk", is_flag=True, help="On a server: keep full vectors on disk."),
-        click.option("--shards", type=_COUNT, help="On a cluster: parts of a collection."),
-        click.option("--replicas", type=_COUNT, help="On a cluster: copies of each part."),
+        quantization("as in the live collection, else none"),
+        click.option(
+            "--on-disk/--in-memory",
+            default=None,
+            help="On a server: keep full vectors on disk, or in memory. If left out: as in the "
+            "live collection, else in memory.",
+        ),
+        click.option(
+            "--shards",
+            type=_COUNT,
+            help=f"On a cluster: parts of a collection. {_AS_LIVE}",
+        ),
+        click.option(
+            "--replicas", type=_COUNT, help=f"On a cluster: copies of each part. {_AS_LIVE}"
+        ),
         click.option(
             "--write-consistency",
             type=_COUNT,
-            help="On a cluster: copies that must confirm a write before it counts as done.",
+            help="On a cluster: copies that must confirm a write before it counts as done. "
+            f"{_AS_LIVE}",
         ),
         click.option(
             "--embed-to",
@@ -129,8 +142,8 @@ def _ingest_source(
     source: "Source",
     *,
     settings: Settings,
-    quantization: Quantization,
-    on_disk: bool,
+    quantization: Quantization | None,
+    on_disk: bool | None,
     shards: int | None,
     replicas: int | None,
     write_consistency: int | None,

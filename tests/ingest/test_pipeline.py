@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from ingest import pipeline
+from ingest.build import remove_source
 from ingest.pipeline import ingest
 from ingest.sources import EscoSource, TableSource
 from jobsearch.errors import (
@@ -23,7 +24,7 @@ from jobsearch.errors import (
 )
 from jobsearch.store import PointBatch, Store, open_store
 from jobsearch.store.metadata import build_name
-from jobsearch.types import Filters, VectorStorage
+from jobsearch.types import PLAIN_STORAGE, Filters, VectorStorage
 from jobsearch.vectors import Vectors
 
 Write = Callable[..., Path]
@@ -90,12 +91,37 @@ def test_another_storage_of_the_vectors_is_a_new_build(
     store: Store, encoder: Any, esco_source: EscoSource
 ) -> None:
     first = ingest(esco_source, "en", store, encoder)
-    for storage in (VectorStorage("int8"), VectorStorage("int8", on_disk=True), VectorStorage()):
+    for storage, expected in (
+        (VectorStorage("int8"), VectorStorage("int8", on_disk=False)),
+        (VectorStorage(on_disk=True), VectorStorage("int8", on_disk=True)),
+        (PLAIN_STORAGE, PLAIN_STORAGE),
+    ):
         changed = ingest(esco_source, "en", store, encoder, storage=storage)
         assert not changed.unchanged
         assert changed.collection != first.collection
-        assert store.describe(ALIAS).metadata.storage == storage
+        assert store.describe(ALIAS).metadata.storage == expected
         assert ingest(esco_source, "en", store, encoder, storage=storage).unchanged
+
+
+def test_storage_that_is_left_out_is_that_of_the_live_collection(
+    store: Store,
+    encoder: Any,
+    make_encoder: Callable[..., Any],
+    esco_source: EscoSource,
+    table: TableSource,
+) -> None:
+    quantised = VectorStorage("int8", on_disk=True)
+    ingest(esco_source, "en", store, encoder, storage=quantised)
+    assert ingest(esco_source, "en", store, encoder).unchanged
+    ingest(table, "en", store, encoder)
+    assert store.describe(ALIAS).metadata.storage == quantised
+    # A changed file, a forced build, a removed source and another encoder keep it as well.
+    ingest(table, "en", store, encoder, force=True)
+    assert store.describe(ALIAS).metadata.storage == quantised
+    remove_source(store, ALIAS, "ours")
+    assert store.describe(ALIAS).metadata.storage == quantised
+    ingest(esco_source, "en", store, make_encoder(weights="new"))
+    assert store.describe(ALIAS).metadata.storage == quantised
 
 
 def test_other_sources_are_kept(

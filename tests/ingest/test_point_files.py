@@ -35,7 +35,7 @@ from jobsearch.errors import (
 from jobsearch.models import Encoder
 from jobsearch.store import PointBatch, Store, open_store
 from jobsearch.store.lifecycle import unused_builds
-from jobsearch.types import Filters, VectorStorage
+from jobsearch.types import PLAIN_STORAGE, Filters, VectorStorage
 from jobsearch.vectors import Vectors
 
 ALIAS = "jobs__en__fake__pretrained"
@@ -303,6 +303,18 @@ def test_missing_files_parts_and_languages(
         embed_part(esco_source, "en", encoder, tmp_path / "file")
 
 
+def test_storage_that_the_embedding_leaves_out(
+    tmp_path: Path, store: Store, esco_source: EscoSource, encoder: Any
+) -> None:
+    ingest(esco_source, "en", store, encoder, storage=VectorStorage("int8", on_disk=True))
+    embed_part(esco_source, "en", encoder, tmp_path / "left out")
+    load_parts(find_point_files(tmp_path / "left out"), store, encoder)
+    assert store.describe(ALIAS).metadata.storage == VectorStorage("int8", on_disk=True)
+    embed_part(esco_source, "en", encoder, tmp_path / "given", storage=VectorStorage("binary"))
+    load_parts(find_point_files(tmp_path / "given"), store, encoder)
+    assert store.describe(ALIAS).metadata.storage == VectorStorage("binary", on_disk=True)
+
+
 def test_parts_without_titles(
     tmp_path: Path, store: Store, esco_source: EscoSource, encoder: Any
 ) -> None:
@@ -324,14 +336,17 @@ def test_restoring_a_snapshot(
     assert (written.alias, written.collection, written.points) == (ALIAS, first.collection, 13)
     (tmp_path / "mine.csv").write_text("title\nchief happiness officer\n", encoding="utf-8")
     own = TableSource(tmp_path / "mine.csv", title="title", language="en")
-    changed = ingest(own, "en", store, encoder, storage=VectorStorage())
+    changed = ingest(own, "en", store, encoder, storage=PLAIN_STORAGE)
     assert store.count(ALIAS) == 14
 
     restored = restore_snapshot(path, store)
     assert restored.points == 13
     assert same(contents(store, ALIAS), before)
     metadata = store.describe(ALIAS).metadata
-    assert (metadata.storage, metadata.previous) == (VectorStorage("int8"), changed.collection)
+    assert (metadata.storage, metadata.previous) == (
+        VectorStorage("int8", on_disk=False),
+        changed.collection,
+    )
     assert store.rollback(ALIAS) == changed.collection
 
 
