@@ -43,6 +43,7 @@ class LiveCollection:
             it completely.
         points: number of points.
         storage: how its vectors are stored.
+        dropped: labels of other sources that cannot be kept and will be lost.
     """
 
     name: str | None
@@ -50,6 +51,7 @@ class LiveCollection:
     same: SourceInfo | None = None
     points: int = 0
     storage: VectorStorage = PLAIN_STORAGE
+    dropped: tuple[str, ...] = ()
 
 
 def find_live_collection(
@@ -59,7 +61,7 @@ def find_live_collection(
     *,
     language: str,
     encoder: EncoderInfo,
-    force: bool,
+    drop_others: bool,
 ) -> LiveCollection:
     """Look up the collection that a new build will replace.
 
@@ -69,7 +71,7 @@ def find_live_collection(
         replaced: name and split of the source that is being ingested.
         language: of the collection.
         encoder: encoder of the new build.
-        force: lose other sources that cannot be kept, instead of failing.
+        drop_others: lose other sources that cannot be kept, instead of failing.
 
     Raises:
         CollectionMismatch: other sources cannot be kept, because another encoder embedded them.
@@ -89,12 +91,13 @@ def find_live_collection(
         # This reads the files: damage is better found now than after all titles were encoded.
         store.count(name)
     except (CollectionMismatch, StoreDamaged) as error:
-        if force or others == ():
-            return LiveCollection(name, storage=storage)
-        lost = ", ".join(map(source_label, others)) if others else "sources unknown"
-        raise type(error)(
-            f"{error}. Titles of other sources cannot be kept ({lost}): `force=True` drops them"
-        ) from error
+        lost = ("unknown sources",) if others is None else tuple(map(source_label, others))
+        if lost and not drop_others:
+            raise type(error)(
+                f"{error}. Titles of other sources cannot be kept ({', '.join(lost)}): "
+                "`drop_others=True` drops them"
+            ) from error
+        return LiveCollection(name, storage=storage, dropped=lost)
     # An earlier version could delete titles: then the source is no longer complete.
     complete = found.points == sum(s.points for s in found.metadata.sources)
     same = next(

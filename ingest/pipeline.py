@@ -11,6 +11,7 @@ from typing import Any
 from ingest.build import (
     Builder,
     FinishedBuild,
+    LiveCollection,
     find_live_collection,
     find_unfinished_build,
     new_metadata,
@@ -147,6 +148,7 @@ class IngestSummary:
         points: stored for this source and split.
         total_points: in the collection.
         kept_sources: other sources whose titles were copied from the previous build.
+        dropped_sources: other sources whose titles could not be kept and were dropped.
         seconds: duration; reading counts for the first of several variants.
         titles_per_s: ``titles`` divided by ``seconds``.
         collection, alias: physical name of the collection, and the alias that points at it.
@@ -167,6 +169,7 @@ class IngestSummary:
     points: int
     total_points: int
     kept_sources: tuple[str, ...]
+    dropped_sources: tuple[str, ...]
     seconds: float
     titles_per_s: float
     collection: str
@@ -177,7 +180,8 @@ class IngestSummary:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
-        return {**asdict(self), "kept_sources": list(self.kept_sources)}
+        lists = {name: list(getattr(self, name)) for name in ("kept_sources", "dropped_sources")}
+        return {**asdict(self), **lists}
 
 
 def ingest_languages(
@@ -191,6 +195,7 @@ def ingest_languages(
     max_rejects: float = 0.01,
     rejects: Path | None = None,
     force: bool = False,
+    drop_others: bool = False,
     resume: bool = False,
     progress: bool = False,
 ) -> list[IngestSummary]:
@@ -208,6 +213,7 @@ def ingest_languages(
         max_rejects: share of bad rows, from 0 to 1, above which a language is refused.
         rejects: folder for files with the bad rows; no file is written if None.
         force: see :func:`ingest`.
+        drop_others: see :func:`ingest`.
         resume: see :func:`ingest`.
         progress: draw bars on the standard error, if that is a terminal.
 
@@ -230,7 +236,7 @@ def ingest_languages(
         for encoder, done in zip(encoders, summaries, strict=True):
             summary = _ingest(
                 titles, store, encoder, namespace=JOBS, storage=storage, force=force,
-                resume=resume, progress=progress,
+                drop_others=drop_others, resume=resume, progress=progress,
             )  # fmt: skip
             done.append(summary)
     return [summary for done in summaries for summary in done]
@@ -268,6 +274,7 @@ def ingest(
     max_rejects: float = 0.01,
     rejects_path: Path | None = None,
     force: bool = False,
+    drop_others: bool = False,
     resume: bool = False,
     progress: bool = False,
 ) -> IngestSummary:
@@ -288,7 +295,9 @@ def ingest(
             those of the live collection.
         max_rejects: share of bad rows, from 0 to 1, above which nothing is stored.
         rejects_path: JSON lines file for the bad rows.
-        force: build even if nothing has changed, and drop other sources that cannot be kept.
+        force: build even if nothing has changed.
+        drop_others: drop other sources that cannot be kept, because another encoder embedded them
+            or because they cannot be read, instead of failing.
         resume: continue an interrupted build on a server, if there is one for exactly these titles:
             titles that it has are not encoded and stored again.
         progress: draw a bar on the standard error, if that is a terminal.
@@ -306,8 +315,8 @@ def ingest(
         rejects_path=rejects_path,
     )
     return _ingest(
-        titles, store, encoder, namespace=namespace, storage=storage, force=force, resume=resume,
-        progress=progress,
+        titles, store, encoder, namespace=namespace, storage=storage, force=force,
+        drop_others=drop_others, resume=resume, progress=progress,
     )  # fmt: skip
 
 
@@ -319,6 +328,7 @@ def _ingest(
     namespace: str,
     storage: VectorStorage | None,
     force: bool,
+    drop_others: bool,
     resume: bool,
     progress: bool,
 ) -> IngestSummary:
@@ -332,14 +342,14 @@ def _ingest(
             (source.name, source.split),
             language=language,
             encoder=encoder.info,
-            force=force,
+            drop_others=drop_others,
         )
         storage = (storage or VectorStorage()).or_else(live.storage)
         same = live.same
         stored = (same.sha256, same.version, live.storage) if same else None
         if same and not force and stored == (titles.sha256, source.version, storage):
             kept = FinishedBuild(live.name or "", (*live.kept, same), live.points)
-            return _summary(same, language, alias, kept, started)
+            return _summary(same, language, alias, live, kept, started)
         entry = titles.info
         checked = titles.language_checked
         plan = new_metadata(language, encoder.info, (entry,), storage)
@@ -351,13 +361,14 @@ def _ingest(
             encoded_points(titles.reading, encoder, builder.run_id, stored_ids)
         ) as encoded:
             built = builder.build(encoded, entry.points, progress=progress)
-    return _summary(entry, language, alias, built, started, titles.reading, checked=checked)
+    return _summary(entry, language, alias, live, built, started, titles.reading, checked=checked)
 
 
 def _summary(
     entry: SourceInfo,
     language: str,
     alias: str,
+    live: LiveCollection,
     built: FinishedBuild,
     started: float,
     reading: Reading | None = None,
@@ -379,6 +390,7 @@ def _summary(
         points=entry.points,
         total_points=built.points,
         kept_sources=tuple(source_label(s) for s in built.sources if s != entry),
+        dropped_sources=live.dropped,
         seconds=seconds,
         titles_per_s=titles / seconds,
         collection=built.name,

@@ -173,6 +173,7 @@ class LoadSummary:
         parts: number of files.
         points: stored from the files.
         total_points: in the collection, including other sources.
+        dropped_sources: other sources whose titles could not be kept and were dropped.
         seconds: duration.
     """
 
@@ -181,11 +182,12 @@ class LoadSummary:
     parts: int
     points: int
     total_points: int
+    dropped_sources: tuple[str, ...]
     seconds: float
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
-        return asdict(self)
+        return {**asdict(self), "dropped_sources": list(self.dropped_sources)}
 
 
 def load_parts(
@@ -194,7 +196,7 @@ def load_parts(
     encoder: DocumentEncoder,
     *,
     language_check: bool = True,
-    force: bool = False,
+    drop_others: bool = False,
     progress: bool = False,
 ) -> LoadSummary:
     """Store all parts of one collection, with the points of other sources that it holds.
@@ -208,7 +210,7 @@ def load_parts(
         store: receives the points.
         encoder: the encoder that made the vectors.
         language_check: refuse titles that are plainly in another language.
-        force: lose other sources that cannot be kept, instead of failing.
+        drop_others: lose other sources that cannot be kept, instead of failing.
         progress: draw a bar on the standard error, if that is a terminal.
 
     Raises:
@@ -236,14 +238,22 @@ def load_parts(
             (source.source, source.split),
             language=plan.language,
             encoder=plan.encoder,
-            force=force,
+            drop_others=drop_others,
         )
         plan = replace(plan, storage=plan.storage.or_else(live.storage))
         builder = Builder(store, header.alias, live, plan)
         points = _points(parts, builder.run_id)
         built = builder.build(points, source.points, progress=progress)
     seconds = time.perf_counter() - started
-    return LoadSummary(header.alias, built.name, len(parts), source.points, built.points, seconds)
+    return LoadSummary(
+        alias=header.alias,
+        collection=built.name,
+        parts=len(parts),
+        points=source.points,
+        total_points=built.points,
+        dropped_sources=live.dropped,
+        seconds=seconds,
+    )
 
 
 def _whole(parts: Sequence[PointFile]) -> PointFileHeader:

@@ -256,14 +256,14 @@ class Jobs(Session):
             )  # fmt: skip
 
     def load(
-        self, path: str | Path, *, language_check: bool = True, force: bool = False
+        self, path: str | Path, *, language_check: bool = True, drop_others: bool = False
     ) -> "list[LoadSummary]":
         """Store the files that :meth:`embed` wrote into a folder, each collection in turn.
 
         Args:
             path: of the folder, or of a single file.
             language_check: refuse titles that are plainly in another language.
-            force: drop other sources that cannot be kept.
+            drop_others: drop other sources that cannot be kept, instead of failing.
 
         Raises:
             SourceError, StoreError: see :func:`ingest.remote.load_parts`.
@@ -282,7 +282,7 @@ class Jobs(Session):
             summaries.append(
                 load_parts(
                     parts, self.store, self.encoder(variant), language_check=language_check,
-                    force=force, progress=self._progress,
+                    drop_others=drop_others, progress=self._progress,
                 )
             )  # fmt: skip
         return summaries

@@ -39,13 +39,15 @@ class IngestOptions(EmbedOptions, total=False):
     """Options of an ingest, beside those of :class:`EmbedOptions`.
 
     Args:
-        force: build even if nothing has changed, and drop other sources that cannot be kept.
+        force: build even if nothing has changed.
+        drop_others: drop other sources that cannot be kept, instead of failing.
         resume: continue an interrupted build on a server.
         topology: how a server spreads a collection over a cluster; as the live collection if left
             out.
     """
 
     force: bool
+    drop_others: bool
     resume: bool
     topology: Topology | None
 

@@ -1,7 +1,7 @@
 """``jobsearch ingest``: stores titles in collections."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +25,7 @@ from jobsearch.types import Quantization, Topology, VectorStorage
 
 if TYPE_CHECKING:
     from ingest.pipeline import IngestSummary
-    from ingest.remote import EmbedSummary
+    from ingest.remote import EmbedSummary, LoadSummary
     from ingest.sources import Source
 
 _COUNT = click.IntRange(min=1)
@@ -51,6 +51,14 @@ class _Share(click.ParamType):  # type: ignore[type-arg] # generic since click 8
         return part, parts
 
 
+_drop_others = click.option(
+    "--drop-others",
+    is_flag=True,
+    help="Drop titles of other sources in the collection if they cannot be kept: another model "
+    "embedded them, or their files are damaged. Without it, the command fails and names them.",
+)
+
+
 def _ingest_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options of all commands that ingest a source; for :func:`_ingest_source`."""
     options = [
@@ -69,11 +77,8 @@ def _ingest_options(command: Callable[..., Any]) -> Callable[..., Any]:
             "if left out.",
         ),
         language_check,
-        click.option(
-            "--force",
-            is_flag=True,
-            help="Build anew even if nothing has changed; drop other sources that cannot be kept.",
-        ),
+        click.option("--force", is_flag=True, help="Build anew even if nothing has changed."),
+        _drop_others,
         click.option(
             "--resume",
             is_flag=True,
@@ -150,6 +155,7 @@ def _ingest_source(
     embed_to: Path | None,
     share: tuple[int, int],
     force: bool,
+    drop_others: bool,
     resume: bool,
     json_: bool,
     **options: Any,
@@ -162,7 +168,9 @@ def _ingest_source(
         _print_embedded(jobs.embed(source, embed_to, part=part, parts=parts, **options), json_)
         return
     topology = Topology(shards, replicas, write_consistency)
-    summaries = jobs.ingest_source(source, force=force, resume=resume, topology=topology, **options)
+    summaries = jobs.ingest_source(
+        source, force=force, drop_others=drop_others, resume=resume, topology=topology, **options
+    )
     _print_summaries(summaries, json_)
 
 
@@ -203,6 +211,14 @@ def _print_summaries(summaries: "list[IngestSummary]", json_: bool) -> None:
     for summary in summaries:
         if summary.rejects_file:
             note(f"{summary.rows_rejected} rejected rows are listed in {summary.rejects_file}")
+    _note_dropped(summaries)
+
+
+def _note_dropped(summaries: "Sequence[IngestSummary | LoadSummary]") -> None:
+    for summary in summaries:
+        if summary.dropped_sources:
+            dropped = ", ".join(summary.dropped_sources)
+            note(f"{summary.alias}: titles of other sources were dropped ({dropped})")
 
 
 @click.group()
@@ -289,16 +305,18 @@ def sample(**common: Any) -> None:
 @ingest.command()
 @click.argument("path", type=_EXISTING)
 @language_check
-@click.option("--force", is_flag=True, help="Drop other sources that cannot be kept.")
+@_drop_others
 @with_settings
 @as_json
-def load(path: Path, settings: Settings, language_check: bool, force: bool, json_: bool) -> None:
+def load(
+    path: Path, settings: Settings, language_check: bool, drop_others: bool, json_: bool
+) -> None:
     """Store the files that `jobsearch ingest … --embed-to` wrote: PATH is their folder.
 
     All parts of a collection must be there. Some titles of each part are embedded again, to make
     sure that this model made the vectors.
     """
-    summaries = jobs_of(settings).load(path, language_check=language_check, force=force)
+    summaries = jobs_of(settings).load(path, language_check=language_check, drop_others=drop_others)
     if json_:
         print_json({"loaded": [summary.as_dict() for summary in summaries]})
     else:
@@ -306,3 +324,4 @@ def load(path: Path, settings: Settings, language_check: bool, force: bool, json
             [(s.alias, s.parts, s.points, s.total_points, f"{s.seconds:.1f}") for s in summaries],
             headers=("alias", "parts", "points", "points in all", "seconds"),
         )
+        _note_dropped(summaries)

@@ -47,7 +47,7 @@ def test_what_is_stored(store: Store, encoder: Any, esco_source: EscoSource) -> 
         "source": "esco", "split": "", "language": "en",
         "rows_read": 4, "rows_rejected": 0,
         "titles": 14, "duplicates": 1, "distinct_texts": 12, "points": 13, "total_points": 13,
-        "kept_sources": [], "seconds": summary.seconds,
+        "kept_sources": [], "dropped_sources": [], "seconds": summary.seconds,
         "titles_per_s": pytest.approx(14 / summary.seconds),
         "collection": store.aliases()[ALIAS], "alias": ALIAS,
         "rejects_file": None, "language_checked": True, "unchanged": False,
@@ -204,12 +204,17 @@ def test_another_encoder_may_replace_but_not_mix(
     live = store.aliases()
     with pytest.raises(
         CollectionMismatch,
-        match=r"weights_sha256 .*cannot be kept \(esco\): `force=True` drops them",
+        match=r"weights_sha256 .*cannot be kept \(esco\): `drop_others=True` drops them",
     ):
-        ingest(table, "en", store, old)
+        # To build anew says nothing about other sources.
+        ingest(table, "en", store, old, force=True)
     assert store.aliases() == live
-    summary = ingest(table, "en", store, old, force=True)
+    summary = ingest(table, "en", store, old, drop_others=True)
     assert (summary.total_points, summary.kept_sources) == (3, ())
+    assert summary.dropped_sources == ("esco",)
+    # Sources that can be kept are kept.
+    kept = ingest(esco_source, "en", store, old, drop_others=True)
+    assert (kept.kept_sources, kept.dropped_sources) == (("ours",), ())
 
 
 def test_a_damaged_collection_is_replaced_only_if_nothing_else_is_lost(
@@ -224,9 +229,10 @@ def test_a_damaged_collection_is_replaced_only_if_nothing_else_is_lost(
         if path.is_file():
             path.unlink()
     store = open_store(str(location))
-    with pytest.raises(StoreDamaged, match=r"cannot be kept \(esco\): `force=True` drops them"):
-        ingest(table, "en", store, encoder)
-    assert ingest(table, "en", store, encoder, force=True).total_points == 3
+    lost = r"cannot be kept \(esco\): `drop_others=True` drops them"
+    with pytest.raises(StoreDamaged, match=lost):
+        ingest(table, "en", store, encoder, force=True)
+    assert ingest(table, "en", store, encoder, drop_others=True).total_points == 3
     store.close()
 
 

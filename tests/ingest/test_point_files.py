@@ -303,6 +303,21 @@ def test_missing_files_parts_and_languages(
         embed_part(esco_source, "en", encoder, tmp_path / "file")
 
 
+def test_loading_drops_other_sources_only_if_asked(
+    tmp_path: Path, store: Store, esco_source: EscoSource, encoder: Any, make_encoder: Any
+) -> None:
+    (tmp_path / "ours.csv").write_text("title\nchief happiness officer\n", encoding="utf-8")
+    own = TableSource(tmp_path / "ours.csv", title="title", language="en")
+    ingest(own, "en", store, make_encoder(weights="other"))
+    embed_part(esco_source, "en", encoder, tmp_path / "parts")
+    parts = find_point_files(tmp_path / "parts")
+    with pytest.raises(CollectionMismatch, match=r"\(ours\): `drop_others=True` drops them"):
+        load_parts(parts, store, encoder)
+    assert store.count(ALIAS) == 1
+    loaded = load_parts(parts, store, encoder, drop_others=True)
+    assert (loaded.total_points, loaded.as_dict()["dropped_sources"]) == (13, ["ours"])
+
+
 def test_storage_that_the_embedding_leaves_out(
     tmp_path: Path, store: Store, esco_source: EscoSource, encoder: Any
 ) -> None:
