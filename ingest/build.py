@@ -163,7 +163,7 @@ def new_metadata(
     language: str,
     encoder: EncoderInfo,
     sources: tuple[SourceInfo, ...],
-    storage: VectorStorage,
+    storage: VectorStorage = PLAIN_STORAGE,
 ) -> CollectionMetadata:
     """Metadata of a build that begins now."""
     return CollectionMetadata(

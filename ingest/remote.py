@@ -7,7 +7,7 @@ stores all shares in a collection (:func:`load_parts`).
 import time
 import zlib
 from collections.abc import Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,13 @@ from tqdm import tqdm
 
 from ingest.build import Builder, find_live_collection, new_metadata
 from ingest.language_guard import check_titles
-from ingest.pipeline import SourceTitles, chosen_languages, encoded_points, rejects_file
+from ingest.pipeline import (
+    NoTitles,
+    SourceTitles,
+    encoded_points,
+    naming_what_is_done,
+    read_files,
+)
 from ingest.point_files import PointFile, PointFileHeader, write_point_file
 from ingest.reading import Reading
 from ingest.sources.base import Source
@@ -77,8 +83,8 @@ def embed_languages(
     """Embed every ``parts``-th text of a source into files in ``folder``.
 
     Each process reads the whole source, which is quick, and embeds its own share of the texts. So
-    processes need only the source and the model, and no text is embedded twice. Each language is
-    read, deduplicated and checked once for all encoders.
+    processes need only the source and the model, and no text is embedded twice. Each file is read,
+    deduplicated and checked once, for all its languages and all encoders.
 
     Args:
         source: the data set.
@@ -99,25 +105,29 @@ def embed_languages(
 
     Raises:
         SourceError: the source cannot be read, has too many bad rows, or is in another language;
-            or a file cannot be written.
+            or a file cannot be written. Files that were written before stay: the message names
+            them, and ``done`` of the error has their summaries.
         InvalidInput: the source lacks a language, or the number of the part is out of range.
     """
     if not 1 <= part <= parts:
         raise InvalidInput(f"there is no part {part} of {parts}: parts are numbered from 1")
     summaries: list[list[EmbedSummary]] = [[] for _ in encoders]
-    for language in chosen_languages(source, languages):
-        titles = SourceTitles(
+    storage = storage or VectorStorage()
+    left_out = (NoTitles,) if languages is None else ()
+    with naming_what_is_done(summaries, "written", lambda summary: summary.file):
+        for titles in read_files(
             source,
-            language,
+            languages,
             language_check=language_check,
             max_rejects=max_rejects,
-            rejects_path=rejects_file(rejects, source, language),
-        )
-        for encoder, done in zip(encoders, summaries, strict=True):
-            summary = _embed(
-                titles, encoder, folder, part, parts, storage or VectorStorage(), progress=progress
-            )
-            done.append(summary)
+            rejects=rejects,
+        ):
+            for encoder, done in zip(encoders, summaries, strict=True):
+                with suppress(*left_out):
+                    summary = _embed(
+                        titles, encoder, folder, part, parts, storage, progress=progress
+                    )
+                    done.append(summary)
     return [summary for done in summaries for summary in done]
 
 

@@ -45,13 +45,14 @@ def read_training_titles(sources: Sequence[Source], *, max_rejects: float = 0.01
     records: list[TitleRecord] = []
     gendered: set[tuple[str, str, str]] = set()
     for source in sources:
-        for language in source.languages:
-            found = read_source(source, language, max_rejects=max_rejects, rejects_path=None)
-            records += found.records
-            for record in found.records:
-                forms = [normalize_title(form) for form in split_forms(record.title, language)]
-                if len(forms) == 2:
-                    gendered.add((language, forms[0], forms[1]))
+        for languages in source.files:
+            found = read_source(source, languages, max_rejects=max_rejects, rejects_path=None)
+            for language, reading in found.items():
+                records += reading.records
+                for record in reading.records:
+                    forms = [normalize_title(form) for form in split_forms(record.title, language)]
+                    if len(forms) == 2:
+                        gendered.add((language, forms[0], forms[1]))
     return TrainingTitles.of(records, gendered)
 
 

@@ -163,8 +163,9 @@ class Jobs(Session):
         Args:
             table: path of the file.
             title: column with the title.
-            language: ISO 639-1 code of all titles; or ``language_column``.
-            language_column: column with the language code.
+            language: code, tag or name of the language of all titles; beside ``language_column``,
+                of titles whose cell is empty.
+            language_column: column with the language of each title.
             concept_id: column with the id of the concept.
             isco: column with an ISCO-08 code.
             kind: column with preferred, alternative or hidden.
@@ -210,7 +211,7 @@ class Jobs(Session):
     ) -> "list[IngestSummary]":
         """Ingest any source (:mod:`ingest.sources`) in its languages and the model's variants.
 
-        Each language is read once for all variants. See :meth:`ingest`.
+        Each file is read once for all its languages and variants. See :meth:`ingest`.
         """
         from ingest.pipeline import ingest_languages
 
@@ -270,21 +271,23 @@ class Jobs(Session):
         """
         from itertools import groupby
 
+        from ingest.pipeline import naming_what_is_done
         from ingest.point_files import find_point_files
         from ingest.remote import load_parts
 
-        summaries = []
+        summaries: list[LoadSummary] = []
         files = find_point_files(Path(path))
-        for alias, found in groupby(files, key=lambda file: file.header.alias):
-            parts = list(found)
-            variant = parts[0].header.metadata.encoder.variant
-            self._notify(f"loading {self.settings.model} {variant} for {alias}")
-            summaries.append(
-                load_parts(
-                    parts, self.store, self.encoder(variant), language_check=language_check,
-                    drop_others=drop_others, progress=self._progress,
-                )
-            )  # fmt: skip
+        with naming_what_is_done([summaries], "stored", lambda summary: summary.alias):
+            for alias, found in groupby(files, key=lambda file: file.header.alias):
+                parts = list(found)
+                variant = parts[0].header.metadata.encoder.variant
+                self._notify(f"loading {self.settings.model} {variant} for {alias}")
+                summaries.append(
+                    load_parts(
+                        parts, self.store, self.encoder(variant), language_check=language_check,
+                        drop_others=drop_others, progress=self._progress,
+                    )
+                )  # fmt: skip
         return summaries
 
     # Evaluation and training

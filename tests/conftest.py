@@ -29,6 +29,15 @@ def shared_data() -> Path:
 
 
 @pytest.fixture(scope="session")
+def cases(shared_data: Path) -> Path:
+    """Small inputs as users have them, beside the real data sets; its README says what is right."""
+    folder = shared_data.parent / "cases"
+    if not folder.is_dir():
+        pytest.skip(f"there are no cases at {folder}")
+    return folder
+
+
+@pytest.fixture(scope="session")
 def esco(shared_data: Path) -> Path:
     return shared_data / "esco-1.2.0"
 

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 from ingest.gendered import RULES_VERSION, split_forms
-from ingest.sources.base import Reject, Row, choose_languages
+from ingest.sources.base import FilePerLanguage, Reject, Row, choose_languages
 from ingest.sources.files import Cells, FileTree, open_tree, read_cells, read_header
 from jobsearch import __version__
 from jobsearch.errors import SourceFormatError
@@ -32,7 +32,7 @@ _LABELS: dict[str, Kind] = {
 }
 
 
-class EscoSource:
+class EscoSource(FilePerLanguage):
     """An ESCO export: the titles of its occupations.
 
     Args:
@@ -78,7 +78,7 @@ class EscoSource:
         options = f"{content} {sorted(self._kinds)} {rules}"
         return hashlib.sha256(options.encode()).hexdigest()
 
-    def rows(self, language: str) -> Iterator[Row]:
+    def _rows(self, language: str) -> Iterator[Row]:
         """One row per occupation, with all its labels."""
         name = self._files[language]
         file = self._tree.where(name)

@@ -7,7 +7,7 @@ from dataclasses import astuple, dataclass
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from ingest.sources.base import Row
 from ingest.sources.files import (
@@ -22,7 +22,7 @@ from ingest.sources.files import (
 from ingest.sources.parquet import BATCH_ROWS, flat_columns, import_parquet, open_parquet, values_of
 from jobsearch.errors import InvalidInput, SourceFormatError, SourceNotFound
 from jobsearch.isco import CODES
-from jobsearch.languages import NAMES, check_language
+from jobsearch.languages import check_language, find_language
 from jobsearch.text import slug
 from jobsearch.types import KINDS, TitleRecord
 
@@ -34,6 +34,8 @@ _RESERVED_NAMES = ("esco", "sample", "talentclef-2025")
 _MAX_CELL_CHARS = 131_072
 _SHOWN_CHARS = 200
 _SUFFIXES = (*_DELIMITERS, *_JSON_LINES, ".parquet")
+# Part of the digest of a table: increase it whenever the same file gives other titles.
+_RULES_VERSION = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +67,9 @@ class TableSource:
     Args:
         path: of the file; its suffix gives the format: .csv, .tsv, .jsonl, .ndjson or .parquet.
         title: column with the title.
-        language: ISO 639-1 code of all titles; give this or ``language_column``.
-        language_column: column with the ISO 639-1 code of each title.
+        language: language of all titles, as :func:`jobsearch.languages.find_language` reads it;
+            beside ``language_column``, the language of titles whose cell is empty.
+        language_column: column with the language of each title.
         concept_id: column with the id of the occupation that a title denotes.
         isco: column with an ISCO-08 code of one to four digits.
         kind: column with preferred, alternative, hidden or corpus; if None, or if a cell is empty,
@@ -74,8 +77,8 @@ class TableSource:
         name: of the source; the file's name without its suffix if None.
 
     Raises:
-        InvalidInput: not exactly one of ``language`` and ``language_column`` is given, the language
-            is unknown, or the name is reserved for a data set.
+        InvalidInput: neither ``language`` nor ``language_column`` is given, the language is
+            unknown, or the name is reserved for a data set.
         SourceNotFound: the path does not exist.
         SourceFormatError: the suffix is another one, or pyarrow is missing.
     """
@@ -95,10 +98,8 @@ class TableSource:
         kind: str | None = None,
         name: str | None = None,
     ) -> None:
-        if (language is None) == (language_column is None):
-            raise InvalidInput(
-                "give exactly one of `language`, for all titles, and `language_column`"
-            )
+        if language is None and language_column is None:
+            raise InvalidInput("give `language`, for all titles, or `language_column`")
         self._path = Path(path)
         self._columns = _Columns(title, language_column, concept_id, isco, kind)
         self._language = check_language(language) if language else None
@@ -119,41 +120,56 @@ class TableSource:
 
     @cached_property
     def languages(self) -> tuple[str, ...]:
-        """The fixed language, or the known codes in the language column, sorted; reads the file."""
-        if self._language:
+        """The fixed language, or the known ones in the language column, sorted; reads the file."""
+        if self._language and not self._columns.language:
             return (self._language,)
-        column = cast(str, self._columns.language)
-        codes = {entry.fields.get(column, "").lower() for entry in self._entries()}
-        return tuple(sorted(codes & NAMES.keys()))
+        return tuple(sorted({code for code in map(self._language_of, self._entries()) if code}))
+
+    def _language_of(self, entry: _TableRow) -> str | None:
+        """Code of the language of a row, None if it has none or an unknown one."""
+        column = self._columns.language
+        if column is None:
+            return self._language
+        if entry.problem:  # the columns of a broken row are not known
+            return None
+        cell = entry.fields.get(column, "")
+        return find_language(cell) if cell else self._language
+
+    @property
+    def files(self) -> tuple[tuple[str, ...], ...]:
+        """All languages are in one file."""
+        return (self.languages,)
 
     def sha256(self, language: str) -> str:
         """Digest of the file, the mapping of its columns and the language."""
         content = file_sha256(lambda: self._path.open("rb"), str(self._path))
-        mapping = json.dumps([content, astuple(self._columns), self._language, language])
+        columns = astuple(self._columns)
+        mapping = json.dumps([_RULES_VERSION, content, columns, self._language, language])
         return hashlib.sha256(mapping.encode()).hexdigest()
 
-    def rows(self, language: str) -> Iterator[Row]:
-        """One row per title of the language; rows with an unknown language are rejected."""
+    def rows(self, *languages: str) -> Iterator[Row]:
+        """One row per title of the languages; rows with an unknown language are rejected."""
         for entry in self._entries():
-            row = self._row(entry, language)
+            row = self._row(entry, languages)
             if row is not None:
                 yield row
 
-    def _row(self, entry: _TableRow, language: str) -> Row | None:
-        file, columns = str(self._path), self._columns
+    def _row(self, entry: _TableRow, languages: tuple[str, ...]) -> Row | None:
+        file, columns, code = str(self._path), self._columns, self._language_of(entry)
 
         def cell(column: str | None) -> str:
             return entry.fields.get(column, "") if column else ""
 
         def rejected(reason: str, text: str) -> Row:
-            return Row.rejected(file, entry.line, reason, text)
+            return Row.rejected(file, entry.line, reason, text, code or "")
 
         if entry.problem:
             return rejected(entry.problem, " ".join(entry.fields.values()))
-        code = self._language or cell(columns.language).lower()
-        if code not in NAMES:
-            return rejected("unknown language", f"{code} of {cell(columns.title)}")
-        if code != language:
+        if code is None:
+            given, title = cell(columns.language), cell(columns.title)
+            reason = "unknown language" if given else "no language"
+            return rejected(reason, f"{given} of {title}" if given else title)
+        if code not in languages:
             return None
         isco, kind = cell(columns.isco), cell(columns.kind) or "preferred"
         if isco and isco not in CODES:

@@ -12,6 +12,7 @@ from jobsearch.cli.options import (
     BASELINE_NAMES,
     METRICS,
     PAIRS,
+    Command,
     Place,
     as_json,
     jobs_of,
@@ -32,7 +33,7 @@ _FOLDER = Place(exists=True, file_okay=False)
 
 def _common(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options of all commands that measure; for :func:`_run`."""
-    options = [
+    options: list[Callable[[Command], Command]] = [
         click.option(
             "--runs",
             type=Place(file_okay=False),

@@ -1,7 +1,8 @@
 """``jobsearch ingest``: stores titles in collections."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ import click
 import jobsearch
 from jobsearch.cli.options import (
     LANGUAGES,
+    Command,
     Place,
     as_json,
     cache_dir,
@@ -19,7 +21,8 @@ from jobsearch.cli.options import (
     with_options,
     with_settings,
 )
-from jobsearch.cli.output import note, print_json, print_table
+from jobsearch.cli.output import note, print_json, print_table, with_flags
+from jobsearch.errors import JobSearchError
 from jobsearch.settings import Settings
 from jobsearch.types import Quantization, Topology, VectorStorage
 
@@ -61,7 +64,7 @@ _drop_others = click.option(
 
 def _ingest_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options of all commands that ingest a source; for :func:`_ingest_source`."""
-    options = [
+    options: list[Callable[[Command], Command]] = [
         click.option(
             "--max-rejects",
             type=click.FloatRange(0, 1),
@@ -165,13 +168,27 @@ def _ingest_source(
     options["storage"] = VectorStorage(quantization, on_disk)
     if embed_to is not None:
         part, parts = share
-        _print_embedded(jobs.embed(source, embed_to, part=part, parts=parts, **options), json_)
+        with _json_of_failure("embedded", json_):
+            embedded = jobs.embed(source, embed_to, part=part, parts=parts, **options)
+        _print_embedded(embedded, json_)
         return
-    topology = Topology(shards, replicas, write_consistency)
-    summaries = jobs.ingest_source(
-        source, force=force, drop_others=drop_others, resume=resume, topology=topology, **options
-    )
+    options |= {"force": force, "drop_others": drop_others, "resume": resume}
+    options["topology"] = Topology(shards, replicas, write_consistency)
+    with _json_of_failure("ingested", json_):
+        summaries = jobs.ingest_source(source, **options)
     _print_summaries(summaries, json_)
+
+
+@contextmanager
+def _json_of_failure(key: str, json_: bool) -> Iterator[None]:
+    """Print the JSON document also if the command fails: the finished work, and the error."""
+    try:
+        yield
+    except JobSearchError as error:
+        if json_:
+            failure = {"type": type(error).__name__, "message": with_flags(str(error))}
+            print_json({key: [summary.as_dict() for summary in error.done], "error": failure})
+        raise
 
 
 def _print_embedded(summaries: "list[EmbedSummary]", json_: bool) -> None:
@@ -208,9 +225,9 @@ def _print_summaries(summaries: "list[IngestSummary]", json_: bool) -> None:
         ],
         headers=("alias", "rows", "rejected", "distinct texts", "points", "seconds", "titles/s"),
     )
-    for summary in summaries:
-        if summary.rejects_file:
-            note(f"{summary.rows_rejected} rejected rows are listed in {summary.rejects_file}")
+    rejects = {s.rejects_file: s.file_rejected for s in summaries if s.rejects_file}
+    for file, rows in rejects.items():
+        note(f"{rows:,} rejected rows are listed in {file}")
     _note_dropped(summaries)
 
 
@@ -257,10 +274,13 @@ def talentclef(path: Path, split: str, **common: Any) -> None:
 @ingest.command()
 @click.argument("path", type=_EXISTING)
 @click.option("--title", required=True, metavar="COLUMN", help="Column with the title.")
-@click.option("--language", metavar="CODE", help="ISO 639-1 code of all titles.")
 @click.option(
-    "--language-column", metavar="COLUMN", help="Column with the ISO 639-1 code, if titles differ."
+    "--language",
+    metavar="LANG",
+    help="Language of all titles: de, de-AT, German. With --language-column: of titles whose cell "
+    "is empty.",
 )
+@click.option("--language-column", metavar="COLUMN", help="Column with the language of each title.")
 @click.option("--concept-id", metavar="COLUMN", help="Column with the id of the concept.")
 @click.option("--isco", metavar="COLUMN", help="Column with an ISCO-08 code.")
 @click.option("--kind", metavar="COLUMN", help="Column with preferred, alternative or hidden.")
@@ -316,7 +336,10 @@ def load(
     All parts of a collection must be there. Some titles of each part are embedded again, to make
     sure that this model made the vectors.
     """
-    summaries = jobs_of(settings).load(path, language_check=language_check, drop_others=drop_others)
+    with _json_of_failure("loaded", json_):
+        summaries = jobs_of(settings).load(
+            path, language_check=language_check, drop_others=drop_others
+        )
     if json_:
         print_json({"loaded": [summary.as_dict() for summary in summaries]})
     else:

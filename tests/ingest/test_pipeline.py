@@ -11,13 +11,16 @@ import pytest
 
 from ingest import pipeline
 from ingest.build import remove_source
-from ingest.pipeline import ingest
+from ingest.pipeline import ingest, ingest_languages
 from ingest.sources import EscoSource, TableSource
+from ingest.sources.esco import SAMPLE_FOLDER
 from jobsearch.errors import (
     CollectionChanged,
     CollectionMismatch,
     InvalidInput,
     LanguageMismatch,
+    SourceError,
+    SourceFormatError,
     StoreDamaged,
     StoreError,
     TooManyRejects,
@@ -29,6 +32,13 @@ from jobsearch.vectors import Vectors
 
 Write = Callable[..., Path]
 ALIAS = "jobs__en__fake__pretrained"
+ENGLISH = (
+    "registered nurse", "software developer", "bus driver", "floor polisher", "school teacher",
+    "head of logistics", "warehouse clerk", "night watchman", "shop assistant", "tax advisor",
+    "fishing boat captain", "wedding planner", "insurance broker", "forest ranger", "tile layer",
+    "railway signaller", "hotel receptionist", "dental hygienist", "sheep shearer", "watchmaker",
+    "crane operator", "window cleaner", "glass blower", "street sweeper", "food inspector",
+)  # fmt: skip
 
 
 @pytest.fixture
@@ -45,7 +55,7 @@ def test_what_is_stored(store: Store, encoder: Any, esco_source: EscoSource) -> 
     summary = ingest(esco_source, "en", store, encoder)
     assert summary.as_dict() == {
         "source": "esco", "split": "", "language": "en",
-        "rows_read": 4, "rows_rejected": 0,
+        "rows_read": 4, "rows_rejected": 0, "file_rejected": 0,
         "titles": 14, "duplicates": 1, "distinct_texts": 12, "points": 13, "total_points": 13,
         "kept_sources": [], "dropped_sources": [], "seconds": summary.seconds,
         "titles_per_s": pytest.approx(14 / summary.seconds),
@@ -260,6 +270,80 @@ def test_too_many_rejects_store_nothing(
     assert len(store.collections()) == 1
     summary = ingest(bad, "en", store, encoder, rejects_path=rejects, max_rejects=0.5)
     assert (summary.rows_rejected, summary.rejects_file) == (1, str(rejects))
+
+
+def test_one_bad_row_does_not_stop_a_rare_language(
+    store: Store, encoder: Any, write: Write, tmp_path: Path
+) -> None:
+    """1 of 206 rows is bad, but one of six if it counted for Spanish alone."""
+    rows = [f"cook {n},en" for n in range(200)]
+    rows += [f"{title},es" for title in ("enfermero", "soldador", "maestra", "cocinera", "juez")]
+    path = write("jobs.csv", "\n".join(["job,lang", *rows, "sjuksköterska,xx"]) + "\n")
+    source = TableSource(path, title="job", language_column="lang")
+    summaries = ingest_languages(source, None, store, [encoder], rejects=tmp_path)
+    assert [(s.language, s.points, s.rows_read, s.rows_rejected) for s in summaries] == [
+        ("en", 200, 200, 0), ("es", 5, 5, 0),
+    ]  # fmt: skip
+    rejects = tmp_path / "rejects-jobs.jsonl"
+    assert {(s.file_rejected, s.rejects_file) for s in summaries} == {(1, str(rejects))}
+    [listed] = map(json.loads, rejects.read_text(encoding="utf-8").splitlines())
+    assert (listed["line"], listed["reason"]) == (207, "unknown language")
+    # Both or none: nothing is stored before the whole file was judged.
+    other = open_store(":memory:")
+    with pytest.raises(TooManyRejects, match=r"1 of 206 rows.*Nothing was stored$") as caught:
+        ingest_languages(source, None, other, [encoder], max_rejects=0.001)
+    assert (other.collections(), caught.value.done) == ([], ())
+
+
+def test_a_language_whose_rows_are_all_bad_is_left_out(
+    store: Store, encoder: Any, write: Write
+) -> None:
+    rows = [f"cook {n},en" for n in range(200)]
+    path = write("jobs.csv", "\n".join(["job,lang", *rows, "?,es"]) + "\n")
+    source = TableSource(path, title="job", language_column="lang")
+    [summary] = ingest_languages(source, None, store, [encoder])
+    assert (summary.language, summary.file_rejected) == ("en", 1)
+    with pytest.raises(SourceFormatError, match="no titles in es that can be used"):
+        ingest_languages(source, ["en", "es"], store, [encoder], force=True)
+
+
+@pytest.mark.parametrize("max_rejects", [0.01, 1])
+@pytest.mark.parametrize("rows", [["nurse,xx", "cook,yy"], ["nurse,", "cook,"], []])
+def test_a_table_without_a_known_language(
+    store: Store, encoder: Any, write: Write, tmp_path: Path, rows: list[str], max_rejects: float
+) -> None:
+    path = write("jobs.csv", "\n".join(["job,lang", *rows]) + "\n")
+    source = TableSource(path, title="job", language_column="lang")
+    with pytest.raises(SourceError, match="Nothing was stored") as caught:
+        ingest_languages(source, None, store, [encoder], rejects=tmp_path, max_rejects=max_rejects)
+    listed = tmp_path / "rejects-jobs.jsonl"
+    assert listed.exists() == bool(rows)
+    if rows:
+        assert len(listed.read_text().splitlines()) == 2
+        assert str(listed) in str(caught.value)
+
+
+def test_an_error_names_what_was_stored_before(store: Store, encoder: Any, write: Write) -> None:
+    """Languages in files of their own: the first is stored before the second is read."""
+    english = (SAMPLE_FOLDER / "occupations_en.csv").read_bytes()
+    folder = write("export/occupations_en.csv", english).parent
+    write("export/occupations_es.csv", english)
+    with pytest.raises(LanguageMismatch, match=f"Stored before and complete: {ALIAS}$") as caught:
+        ingest_languages(EscoSource(folder), None, store, [encoder])
+    [summary] = caught.value.done
+    assert (summary.alias, summary.points) == (ALIAS, store.count(ALIAS))
+
+
+def test_languages_of_one_file_are_checked_before_the_first_is_stored(
+    store: Store, encoder: Any, write: Write
+) -> None:
+    english = [f"{title},en" for title in ENGLISH]
+    wrong = [f"{title},es" for title in ENGLISH]
+    path = write("jobs.csv", "\n".join(["job,lang", *english, *wrong]) + "\n")
+    source = TableSource(path, title="job", language_column="lang")
+    with pytest.raises(LanguageMismatch, match=r"Nothing was stored$"):
+        ingest_languages(source, None, store, [encoder])
+    assert store.collections() == []
 
 
 def test_a_language_that_the_source_lacks(
