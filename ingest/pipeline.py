@@ -125,7 +125,9 @@ class SourceTitles:
         """The entry for the metadata of a collection; reads the titles."""
         points = len(self.reading.records)
         source = self.source
-        return SourceInfo(source.name, source.split, source.version, self.sha256, points)
+        return SourceInfo(
+            source.name, source.split, source.version, self.sha256, points, source.origin
+        )
 
     @property
     def language_checked(self) -> bool:
@@ -275,6 +277,7 @@ def ingest_languages(
     force: bool = False,
     drop_others: bool = False,
     resume: bool = False,
+    directory: str | None = None,
     progress: bool = False,
 ) -> list[IngestSummary]:
     """Ingest a source in several languages with several encoders; see :func:`ingest`.
@@ -295,6 +298,7 @@ def ingest_languages(
         force: see :func:`ingest`.
         drop_others: see :func:`ingest`.
         resume: see :func:`ingest`.
+        directory: see :func:`ingest`.
         progress: draw bars on the standard error, if that is a terminal.
 
     Returns:
@@ -319,7 +323,8 @@ def ingest_languages(
                 with suppress(*left_out):
                     summary = _ingest(
                         titles, store, encoder, namespace=JOBS, storage=storage, force=force,
-                        drop_others=drop_others, resume=resume, progress=progress,
+                        drop_others=drop_others, resume=resume, directory=directory,
+                        progress=progress,
                     )  # fmt: skip
                     done.append(summary)
     return [summary for done in summaries for summary in done]
@@ -385,6 +390,7 @@ def ingest(
     force: bool = False,
     drop_others: bool = False,
     resume: bool = False,
+    directory: str | None = None,
     progress: bool = False,
 ) -> IngestSummary:
     """Embed the titles of a source and store them in the collection of their language and encoder.
@@ -409,6 +415,8 @@ def ingest(
             or because they cannot be read, instead of failing.
         resume: continue an interrupted build on a server, if there is one for exactly these titles:
             titles that it has are not encoded and stored again.
+        directory: absolute path of the model, if it is a directory: two directories of the same
+            name must not replace each other's collections.
         progress: draw a bar on the standard error, if that is a terminal.
 
     Raises:
@@ -427,7 +435,7 @@ def ingest(
     titles = SourceTitles(file, code)
     return _ingest(
         titles, store, encoder, namespace=namespace, storage=storage, force=force,
-        drop_others=drop_others, resume=resume, progress=progress,
+        drop_others=drop_others, resume=resume, directory=directory, progress=progress,
     )  # fmt: skip
 
 
@@ -441,6 +449,7 @@ def _ingest(
     force: bool,
     drop_others: bool,
     resume: bool,
+    directory: str | None,
     progress: bool,
 ) -> IngestSummary:
     started = time.perf_counter()
@@ -451,8 +460,10 @@ def _ingest(
             store,
             alias,
             (source.name, source.split),
+            origin=source.origin,
             language=language,
             encoder=encoder.info,
+            directory=directory,
             drop_others=drop_others,
         )
         storage = (storage or VectorStorage()).or_else(live.storage)
@@ -463,7 +474,7 @@ def _ingest(
             return _summary(same, language, alias, live, kept, started)
         entry = titles.info
         checked = titles.language_checked
-        plan = new_metadata(language, encoder.info, (entry,), storage)
+        plan = new_metadata(language, encoder.info, (entry,), storage, directory)
         ids = frozenset(titles.reading.ids)
         begun = find_unfinished_build(store, alias, plan, ids) if resume else None
         builder = Builder(store, alias, live, plan, begun)

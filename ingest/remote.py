@@ -207,6 +207,7 @@ def load_parts(
     *,
     language_check: bool = True,
     drop_others: bool = False,
+    directory: str | None = None,
     progress: bool = False,
 ) -> LoadSummary:
     """Store all parts of one collection, with the points of other sources that it holds.
@@ -221,6 +222,7 @@ def load_parts(
         encoder: the encoder that made the vectors.
         language_check: refuse titles that are plainly in another language.
         drop_others: lose other sources that cannot be kept, instead of failing.
+        directory: see :func:`ingest.pipeline.ingest`.
         progress: draw a bar on the standard error, if that is a terminal.
 
     Raises:
@@ -246,11 +248,14 @@ def load_parts(
             store,
             header.alias,
             (source.source, source.split),
+            origin=source.origin,
             language=plan.language,
             encoder=plan.encoder,
+            directory=directory,
             drop_others=drop_others,
         )
-        plan = replace(plan, storage=plan.storage.or_else(live.storage))
+        storage = plan.storage.or_else(live.storage)
+        plan = replace(plan, storage=storage, directory=directory)
         builder = Builder(store, header.alias, live, plan)
         points = _points(parts, builder.run_id)
         built = builder.build(points, source.points, progress=progress)

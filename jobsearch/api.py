@@ -223,7 +223,13 @@ class Jobs(Session):
             languages, cache, rest = _split(options)
             encoders = opened.enter_context(self._document_encoders(**cache))
             return ingest_languages(
-                source, languages, store, encoders, progress=self._progress, **rest
+                source,
+                languages,
+                store,
+                encoders,
+                directory=self._model_directory(),
+                progress=self._progress,
+                **rest,
             )
 
     def embed(
@@ -285,7 +291,8 @@ class Jobs(Session):
                 summaries.append(
                     load_parts(
                         parts, self.store, self.encoder(variant), language_check=language_check,
-                        drop_others=drop_others, progress=self._progress,
+                        drop_others=drop_others, directory=self._model_directory(),
+                        progress=self._progress,
                     )
                 )  # fmt: skip
         return summaries

@@ -281,13 +281,22 @@ class Topology:
 
 @dataclass(frozen=True, slots=True)
 class SourceInfo:
-    """One source (and split) in a collection, with its number of points."""
+    """One source (and split) in a collection, with its number of points.
+
+    Args:
+        source, split, version: as in :class:`ingest.sources.base.Source`.
+        sha256: digest of everything that decides the titles.
+        points: number of points.
+        origin: as in :class:`ingest.sources.base.Source`; does not count in comparisons, because
+            the same file may have another path on another machine.
+    """
 
     source: str
     split: str
     version: str
     sha256: str
     points: int
+    origin: str | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,6 +48,11 @@ class Corpus:
     documents: tuple[tuple[int, TitleRecord], ...]
 
     @property
+    def origin(self) -> None:
+        """A benchmark is known by its name."""
+        return
+
+    @property
     def titles(self) -> dict[str, str]:
         """Document id -> title."""
         return {record.doc_id or "": record.title for _, record in self.documents}

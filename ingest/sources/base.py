@@ -89,6 +89,7 @@ class FilePerLanguage(ABC):
     """Base of sources that have a file for each language."""
 
     languages: tuple[str, ...]
+    origin = None
 
     @property
     def files(self) -> tuple[tuple[str, ...], ...]:
@@ -122,6 +123,14 @@ class Source(Protocol):
     @property
     def version(self) -> str:
         """Version of the data set, empty if unknown."""
+        ...
+
+    @property
+    def origin(self) -> str | None:
+        """What the name stands for: the path of a table whose file name is the source's name.
+
+        Empty if the user chose the name; None for a data set.
+        """
         ...
 
     @property

@@ -2,6 +2,9 @@
 
 import hashlib
 import json
+import os
+import re
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import astuple, dataclass
 from functools import cached_property
@@ -23,7 +26,6 @@ from ingest.sources.parquet import BATCH_ROWS, flat_columns, import_parquet, ope
 from jobsearch.errors import InvalidInput, SourceFormatError, SourceNotFound
 from jobsearch.isco import CODES
 from jobsearch.languages import check_language, find_language
-from jobsearch.text import slug
 from jobsearch.types import KINDS, TitleRecord
 
 _DELIMITERS = {".csv": ",", ".tsv": "\t"}
@@ -74,11 +76,12 @@ class TableSource:
         isco: column with an ISCO-08 code of one to four digits.
         kind: column with preferred, alternative, hidden or corpus; if None, or if a cell is empty,
             the title is preferred.
-        name: of the source; the file's name without its suffix if None.
+        name: of the source; the file's name without its suffix if None. Letters and digits of any
+            script are kept, in lower case; all other characters become hyphens.
 
     Raises:
         InvalidInput: neither ``language`` nor ``language_column`` is given, the language is
-            unknown, or the name is reserved for a data set.
+            unknown, or the name has no letter or digit, or is reserved for a data set.
         SourceNotFound: the path does not exist.
         SourceFormatError: the suffix is another one, or pyarrow is missing.
     """
@@ -103,7 +106,9 @@ class TableSource:
         self._path = Path(path)
         self._columns = _Columns(title, language_column, concept_id, isco, kind)
         self._language = check_language(language) if language else None
-        self.name = slug(name or self._path.stem) or "table"
+        self.name = _name_of(self._path.stem if name is None else name)
+        # Two files of the same name must not replace each other, if nobody chose the name.
+        self.origin = "" if name is not None else os.path.normpath(self._path.absolute())
         if self.name in _RESERVED_NAMES:
             raise InvalidInput(
                 f"the name {self.name!r} is reserved for a data set: give the table another `name`"
@@ -244,6 +249,19 @@ class TableSource:
 
     def _lines(self) -> Iterator[str]:
         return text_lines(lambda: self._path.open("rb"), str(self._path))
+
+
+def _name_of(text: str) -> str:
+    """A name for payloads and file names.
+
+    Raises:
+        InvalidInput: the text has no letter or digit.
+    """
+    lowered = unicodedata.normalize("NFKC", text).lower()
+    name = re.sub(r"(?:[^\w-]|_)+", "-", lowered).strip("-")
+    if not name:
+        raise InvalidInput(f"{text!r} has no letter or digit: give the table another `name`")
+    return name
 
 
 def _table_row(number: int, values: dict[str, Any]) -> _TableRow:

@@ -31,6 +31,7 @@ class CollectionMetadata:
         created_at: start of the build, ISO 8601, UTC.
         created_by: program and version.
         previous: physical name of the build that this one replaced; empty if none.
+        directory: absolute path of the model, if it is a directory.
         storage: storage format of its vectors. Only point files leave values out, for the
             collection into which they are loaded.
     """
@@ -43,11 +44,14 @@ class CollectionMetadata:
     created_at: str
     created_by: str
     previous: str = ""
+    directory: str | None = None
     storage: VectorStorage = PLAIN_STORAGE
 
     def as_dict(self) -> dict[str, Any]:
         """Return flat keys, as Qdrant merges metadata one level deep; ``sources`` is JSON text."""
         own = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in _NESTED}
+        if self.directory is None:
+            del own["directory"]
         own["schema_version"] = SCHEMA_VERSION
         own["sources"] = json.dumps([asdict(s) for s in self.sources], ensure_ascii=False)
         storage = {name: value for name, value in asdict(self.storage).items() if value is not None}
@@ -70,11 +74,14 @@ class CollectionMetadata:
             metadata = cls(
                 encoder=EncoderInfo.from_dict({**data, **_typed(EncoderInfo, data)}),
                 sources=tuple(
-                    SourceInfo(**_typed(SourceInfo, entry)) for entry in json.loads(data["sources"])
+                    # Older collections lack the origin.
+                    SourceInfo(**_typed(SourceInfo, {"origin": None, **entry}))
+                    for entry in json.loads(data["sources"])
                 ),
                 # Older collections lack these keys: their storage is plain.
                 storage=VectorStorage(**_typed(VectorStorage, {**asdict(VectorStorage()), **data})),
-                **_typed(cls, data),
+                # Older collections lack the directory.
+                **_typed(cls, {"directory": None, **data}),
             )
             metadata._check_values()
         except (KeyError, TypeError, ValueError, RecursionError) as error:

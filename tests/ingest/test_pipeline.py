@@ -227,6 +227,68 @@ def test_another_encoder_may_replace_but_not_mix(
     assert (kept.kept_sources, kept.dropped_sources) == (("ours",), ())
 
 
+def test_another_table_of_the_same_file_name_is_refused(
+    store: Store, encoder: Any, write: Write
+) -> None:
+    def jobs(path: Path, name: str | None = None) -> TableSource:
+        return TableSource(path, title="job", language="en", name=name)
+
+    first = write("d1/jobs.csv", "job\nwarehouse clerk\nhead of logistics\n")
+    second = write("d2/jobs.csv", "job\nschool teacher\n")
+    ingest(jobs(first), "en", store, encoder)
+    with pytest.raises(InvalidInput, match=r"'jobs' already, from .*d1/jobs\.csv, and .*d2/jobs"):
+        ingest(jobs(second), "en", store, encoder, force=True, drop_others=True)
+    assert titles(store) == ["head of logistics", "warehouse clerk"]
+    # The same file, changed and by another path, replaces its own titles.
+    write("d1/jobs.csv", "job\nwarehouse clerk\n")
+    ingest(jobs(first.parent / ".." / "d1" / "jobs.csv"), "en", store, encoder)
+    assert titles(store) == ["warehouse clerk"]
+    # Another name keeps both; a name that was chosen replaces.
+    ingest(jobs(second, "Other jobs"), "en", store, encoder)
+    assert titles(store) == ["school teacher", "warehouse clerk"]
+    ingest(jobs(second, "jobs"), "en", store, encoder)
+    assert titles(store) == ["school teacher", "school teacher"]
+    with pytest.raises(InvalidInput, match="'jobs' already, from a table that was given this name"):
+        ingest(jobs(first), "en", store, encoder)
+
+
+def test_names_in_any_script_are_kept_apart(store: Store, encoder: Any, write: Write) -> None:
+    for name in ("护士", "职位", "Büro"):
+        path = write(f"{name}.csv", f"job\ncook {name}\n")
+        source = TableSource(path, title="job", language="en")
+        ingest(source, "en", store, encoder, language_check=False)
+    sources = store.describe(ALIAS).metadata.sources
+    assert sorted(source.source for source in sources) == ["büro", "护士", "职位"]
+    with pytest.raises(InvalidInput, match="'🙂' has no letter or digit: give the table another"):
+        TableSource(write("🙂.csv", "job\n"), title="job", language="en")
+
+
+def test_another_model_directory_of_the_same_name_is_refused(
+    store: Store, make_encoder: Callable[..., Any], esco_source: EscoSource
+) -> None:
+    one, two = make_encoder(weights="one"), make_encoder(weights="two")
+    first = ingest(esco_source, "en", store, one, directory="/a/fake")
+    with pytest.raises(CollectionMismatch, match="the model /a/fake, and another model, /b/fake,"):
+        ingest(esco_source, "en", store, two, directory="/b/fake", force=True)
+    assert store.aliases() == {ALIAS: first.collection}
+    # The same directory with new weights replaces its own titles, and so does a moved one.
+    ingest(esco_source, "en", store, two, directory="/a/fake")
+    assert ingest(esco_source, "en", store, two, directory="/c/fake").unchanged
+    replaced = ingest(esco_source, "en", store, one, directory="/c/fake", drop_others=True)
+    assert store.describe(ALIAS).metadata.directory == "/c/fake"
+    assert replaced.dropped_sources == ()
+
+
+def test_models_whose_names_make_one_alias(
+    store: Store, make_encoder: Callable[..., Any], esco_source: EscoSource
+) -> None:
+    one, two = make_encoder(weights="one"), make_encoder(weights="two")
+    one.info, two.info = replace(one.info, model="a/b-c"), replace(two.info, model="a-b/c")
+    ingest(esco_source, "en", store, one)
+    with pytest.raises(CollectionMismatch, match="the model a/b-c, and another model, a-b/c,"):
+        ingest(esco_source, "en", store, two)
+
+
 def test_a_damaged_collection_is_replaced_only_if_nothing_else_is_lost(
     tmp_path: Path, encoder: Any, esco_source: EscoSource, table: TableSource
 ) -> None:

@@ -318,6 +318,19 @@ def test_loading_drops_other_sources_only_if_asked(
     assert (loaded.total_points, loaded.as_dict()["dropped_sources"]) == (13, ["ours"])
 
 
+def test_loading_another_table_of_the_same_file_name(
+    tmp_path: Path, store: Store, encoder: Any
+) -> None:
+    for folder, title in (("d1", "warehouse clerk"), ("d2", "school teacher")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "jobs.csv").write_text(f"title\n{title}\n", encoding="utf-8")
+        source = TableSource(tmp_path / folder / "jobs.csv", title="title", language="en")
+        embed_part(source, "en", encoder, tmp_path / f"parts of {folder}")
+    load_parts(find_point_files(tmp_path / "parts of d1"), store, encoder)
+    with pytest.raises(InvalidInput, match=r"from .*d1/jobs\.csv, and .*d2/jobs\.csv would"):
+        load_parts(find_point_files(tmp_path / "parts of d2"), store, encoder)
+
+
 def test_storage_that_the_embedding_leaves_out(
     tmp_path: Path, store: Store, esco_source: EscoSource, encoder: Any
 ) -> None:

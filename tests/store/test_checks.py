@@ -73,6 +73,19 @@ def test_metadata_round_trip() -> None:
     assert all(isinstance(v, str | int | bool) for v in ready.as_dict().values())
 
 
+def test_metadata_with_origins_and_of_old_versions() -> None:
+    [entry] = metadata(COUNT).sources
+    origins = replace(metadata(COUNT), sources=(replace(entry, origin="/d1/jobs.csv"),))
+    origins = replace(origins, directory="/models/a")
+    read = CollectionMetadata.from_dict(origins.as_dict())
+    assert (read.sources[0].origin, read.directory) == ("/d1/jobs.csv", "/models/a")
+    old = metadata(COUNT).as_dict()
+    [stored] = json.loads(old["sources"])
+    del stored["origin"]
+    read = CollectionMetadata.from_dict({**old, "sources": json.dumps([stored])})
+    assert (read.sources[0].origin, read.directory) == (None, None)
+
+
 def test_metadata_that_leave_the_storage_out() -> None:
     """As point files for a collection whose storage decides, and collections of old versions."""
     left_out = replace(metadata(COUNT), storage=VectorStorage("int8"))
