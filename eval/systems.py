@@ -23,7 +23,7 @@ from jobsearch.search.full_ranking import Ranking, exact_rankings, read_points
 from jobsearch.store import PointBatch, Store, check_collection
 from jobsearch.store.metadata import eval_namespace
 from jobsearch.text import fold_title
-from jobsearch.types import VectorStorage
+from jobsearch.types import PLAIN_STORAGE, VectorStorage
 
 #: Seed of the random baseline.
 SEED = 0
@@ -92,7 +92,7 @@ class VectorSearch:
     """
 
     def __init__(
-        self, store: Store, encoder: TitleEncoder, storage: VectorStorage = VectorStorage()
+        self, store: Store, encoder: TitleEncoder, storage: VectorStorage = PLAIN_STORAGE
     ) -> None:
         self._store, self._encoder, self._storage = store, encoder, storage
 

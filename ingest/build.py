@@ -19,11 +19,17 @@ from jobsearch.errors import (
     StoreDamaged,
     StoreUnavailable,
 )
-from jobsearch.store import CollectionMetadata, PointBatch, Store, check_collection
+from jobsearch.store import (
+    CollectionInfo,
+    CollectionMetadata,
+    PointBatch,
+    Store,
+    check_collection,
+)
 from jobsearch.store.metadata import alias_of, build_name
 from jobsearch.text import normalize_title
 from jobsearch.timing import timed
-from jobsearch.types import EncoderInfo, SourceInfo, VectorStorage
+from jobsearch.types import PLAIN_STORAGE, EncoderInfo, SourceInfo, VectorStorage
 from jobsearch.vectors import Vectors
 
 # Points of a finished build that are searched for by their own vectors, and the number of hits.
@@ -43,13 +49,15 @@ class LiveCollection:
             it completely.
         points: number of points.
         storage: how its vectors are stored.
+        dropped: labels of other sources that cannot be kept and will be lost.
     """
 
     name: str | None
     kept: tuple[SourceInfo, ...] = ()
     same: SourceInfo | None = None
     points: int = 0
-    storage: VectorStorage = VectorStorage()
+    storage: VectorStorage = PLAIN_STORAGE
+    dropped: tuple[str, ...] = ()
 
 
 def find_live_collection(
@@ -57,9 +65,11 @@ def find_live_collection(
     alias: str,
     replaced: tuple[str, str],
     *,
+    origin: str | None,
     language: str,
     encoder: EncoderInfo,
-    force: bool,
+    directory: str | None,
+    drop_others: bool,
 ) -> LiveCollection:
     """Look up the collection that a new build will replace.
 
@@ -67,38 +77,86 @@ def find_live_collection(
         store: holds the collection.
         alias: stable name of the collection.
         replaced: name and split of the source that is being ingested.
+        origin: of that source (:class:`jobsearch.types.SourceInfo`).
         language: of the collection.
         encoder: encoder of the new build.
-        force: lose other sources that cannot be kept, instead of failing.
+        directory: absolute path of its model, if it is a directory.
+        drop_others: lose other sources that cannot be kept, instead of failing.
 
     Raises:
-        CollectionMismatch: other sources cannot be kept, because another encoder embedded them.
+        InvalidInput: a source of the same name comes from another file.
+        CollectionMismatch: other sources cannot be kept, because another encoder embedded them; or
+            the collection was made by another model whose name only reads the same.
         StoreDamaged: other sources cannot be kept, because they cannot be read.
     """
     name = store.aliases().get(alias)
     if name is None:
         return LiveCollection(None)
     others: tuple[SourceInfo, ...] | None = None
+    storage = PLAIN_STORAGE
+    found: CollectionInfo | None = None
     try:
         found = store.describe(name)
+        storage = found.metadata.storage.or_else(storage)
         held = {(s.source, s.split): s for s in found.metadata.sources}
         others = tuple(s for key, s in held.items() if key != replaced)
+        if replaced in held:
+            _check_origin(alias, held[replaced], origin)
         check_collection(name, found.metadata, language=language, encoder=encoder)
         # This reads the files: damage is better found now than after all titles were encoded.
         store.count(name)
     except (CollectionMismatch, StoreDamaged) as error:
-        if force or others == ():
-            return LiveCollection(name)
-        lost = ", ".join(map(source_label, others)) if others else "sources unknown"
-        raise type(error)(
-            f"{error}. Titles of other sources cannot be kept ({lost}): `force=True` drops them"
-        ) from error
+        if found is not None and not drop_others:
+            _check_model(alias, found.metadata, encoder, directory)
+        lost = ("unknown sources",) if others is None else tuple(map(source_label, others))
+        if lost and not drop_others:
+            raise type(error)(
+                f"{error}. Titles of other sources cannot be kept ({', '.join(lost)}): "
+                "`drop_others=True` drops them"
+            ) from error
+        return LiveCollection(name, storage=storage, dropped=lost)
     # An earlier version could delete titles: then the source is no longer complete.
     complete = found.points == sum(s.points for s in found.metadata.sources)
     same = next(
         (s for s in found.metadata.sources if complete and (s.source, s.split) == replaced), None
     )
-    return LiveCollection(name, others, same, found.points, found.metadata.storage)
+    return LiveCollection(name, others, same, found.points, storage)
+
+
+def _check_origin(alias: str, held: SourceInfo, origin: str | None) -> None:
+    """Refuse to replace a table by another one of the same file name, unless it was named so.
+
+    Raises:
+        InvalidInput: with the origins of both.
+    """
+    if not origin or held.origin is None or held.origin == origin:
+        return
+    raise InvalidInput(
+        f"{alias} has a source {held.source!r} already, "
+        f"from {held.origin or 'a table that was given this name'}, and "
+        f"{origin} would replace it: give the table another `name`, or "
+        f'`name="{held.source}"` to replace that source'
+    )
+
+
+def _check_model(
+    alias: str, live: CollectionMetadata, encoder: EncoderInfo, directory: str | None
+) -> None:
+    """Refuse to replace the vectors of another model whose name only reads the same.
+
+    Raises:
+        CollectionMismatch: with the names or directories of both models.
+    """
+    held, new = live.encoder.model, encoder.model
+    if held == new:
+        if None in (live.directory, directory) or live.directory == directory:
+            return
+        held, new = str(live.directory), str(directory)
+    raise CollectionMismatch(
+        f"{alias} was made by the model {held}, and another model, {new}, would replace it because "
+        "both have the same name in the store: rename a directory to keep both apart, or "
+        "`drop_others=True` replaces the collection"
+    )
 
 
 def source_label(info: SourceInfo) -> str:
@@ -158,7 +216,8 @@ def new_metadata(
     language: str,
     encoder: EncoderInfo,
     sources: tuple[SourceInfo, ...],
-    storage: VectorStorage = VectorStorage(),
+    storage: VectorStorage = PLAIN_STORAGE,
+    directory: str | None = None,
 ) -> CollectionMetadata:
     """Metadata of a build that begins now."""
     return CollectionMetadata(
@@ -169,6 +228,7 @@ def new_metadata(
         status="building",
         created_at=_now(),
         created_by=f"jobsearch {__version__}",
+        directory=directory,
         storage=storage,
     )
 
@@ -385,5 +445,7 @@ def remove_source(
             names = ", ".join(dict.fromkeys(s.source for s in metadata.sources))
             raise InvalidInput(f"{alias} has no source {source!r}, only {names or 'none'}")
         live = LiveCollection(info.name, kept, None, info.points, metadata.storage)
-        plan = new_metadata(metadata.language, metadata.encoder, (), metadata.storage)
+        plan = new_metadata(
+            metadata.language, metadata.encoder, (), metadata.storage, metadata.directory
+        )
         return Builder(store, alias, live, plan).build((), 0, progress=progress)

@@ -75,8 +75,8 @@ def check_titles(titles: Iterable[str], language: str, *, where: str) -> bool:
         given, likely = NAMES[language].title(), NAMES[other].title()
         raise LanguageMismatch(
             f"{where}: of {len(sample)} titles {votes[other]} look {likely} and {votes[language]} "
-            f"look {given}, but their language is given as {given}. Nothing was stored: give the "
-            "right language; if it is right, `language_check=False` skips the check"
+            f"look {given}, but their language is given as {given}. Give the right "
+            "language; if it is right, `language_check=False` skips the check"
         )
     return True
 

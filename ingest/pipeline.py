@@ -1,16 +1,17 @@
 """Ingests a source: reads its titles, embeds them, and stores them in collections."""
 
 import time
-from collections.abc import Generator, Sequence, Set
-from contextlib import closing
+from collections.abc import Callable, Generator, Iterator, Sequence, Set
+from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from ingest.build import (
     Builder,
     FinishedBuild,
+    LiveCollection,
     find_live_collection,
     find_unfinished_build,
     new_metadata,
@@ -19,7 +20,7 @@ from ingest.build import (
 from ingest.language_guard import check_titles
 from ingest.reading import Reading, read_source
 from ingest.sources.base import Source
-from jobsearch.errors import InvalidInput
+from jobsearch.errors import InvalidInput, JobSearchError, SourceError, SourceFormatError
 from jobsearch.languages import check_language
 from jobsearch.models.encoder import CHUNK_SIZE, DocumentEncoder
 from jobsearch.store import PointBatch, Store
@@ -27,79 +28,156 @@ from jobsearch.store.metadata import JOBS, alias_name
 from jobsearch.timing import timed
 from jobsearch.types import SourceInfo, VectorStorage
 
+_Summary = TypeVar("_Summary")
 
-class SourceTitles:
-    """The titles of one language of a source. They are read and checked once, when first needed.
+
+class FileTitles:
+    """The titles of some languages of one file. They are read and checked once, when first needed.
 
     Args:
         source: the data set.
-        language: one of its languages.
+        languages: languages that are in one file (:attr:`Source.files`).
         language_check: refuse titles that are plainly in another language.
-        max_rejects: share of bad rows, from 0 to 1, above which the source is refused.
+        max_rejects: share of bad rows, from 0 to 1, above which the file is refused.
         rejects_path: JSON lines file for the bad rows.
-
-    Raises:
-        InvalidInput: the source has no such language.
     """
 
     def __init__(
         self,
         source: Source,
-        language: str,
+        languages: Sequence[str],
         *,
-        language_check: bool = True,
-        max_rejects: float = 0.01,
-        rejects_path: Path | None = None,
+        language_check: bool,
+        max_rejects: float,
+        rejects_path: Path | None,
     ) -> None:
-        self.source = source
-        self.language = check_language(language)
-        if self.language not in source.languages:
-            raise InvalidInput(
-                f"{source.name} has no titles in {self.language}, only in "
-                f"{', '.join(source.languages)}"
-            )
+        self.source, self.languages = source, tuple(languages)
         self._language_check = language_check
         self._max_rejects, self._rejects_path = max_rejects, rejects_path
 
     @cached_property
+    def readings(self) -> dict[str, Reading]:
+        """The titles of each language that has any.
+
+        Raises:
+            SourceError: the file cannot be read, has too many bad rows, or has no titles.
+        """
+        with timed("read", source=self.source.name, language=",".join(self.languages)):
+            return read_source(
+                self.source,
+                self.languages,
+                max_rejects=self._max_rejects,
+                rejects_path=self._rejects_path,
+            )
+
+    @cached_property
+    def languages_checked(self) -> dict[str, bool]:
+        """Whether the titles of each language were compared with it; reads and checks them all.
+
+        Raises:
+            LanguageMismatch: the titles of a language are plainly in another one.
+        """
+        if not self._language_check:
+            return dict.fromkeys(self.readings, False)
+        where = f"{self.source.name} {self.source.split}".strip()
+        with timed("language check", source=self.source.name, language=",".join(self.languages)):
+            return {
+                language: check_titles(reading.texts, language, where=where)
+                for language, reading in self.readings.items()
+            }
+
+
+@dataclass(frozen=True, slots=True)
+class SourceTitles:
+    """The titles of one language of a source."""
+
+    file: FileTitles
+    language: str
+
+    @property
+    def source(self) -> Source:
+        """The data set."""
+        return self.file.source
+
+    @property
     def sha256(self) -> str:
         """Digest of everything that decides the titles."""
         return self.source.sha256(self.language)
 
-    @cached_property
+    @property
     def reading(self) -> Reading:
         """The titles.
 
         Raises:
-            SourceError: the source cannot be read or has too many bad rows.
+            NoTitles: the language has none.
+            SourceError: see :attr:`FileTitles.readings`.
         """
-        with timed("read", source=self.source.name, language=self.language):
-            return read_source(
-                self.source,
-                self.language,
-                max_rejects=self._max_rejects,
-                rejects_path=self._rejects_path,
+        readings = self.file.readings
+        if self.language not in readings:
+            raise NoTitles(
+                f"{self.source.name} has no titles in {self.language} that can be used: correct "
+                "the rejected rows"
             )
+        return readings[self.language]
 
     @property
     def info(self) -> SourceInfo:
         """The entry for the metadata of a collection; reads the titles."""
         points = len(self.reading.records)
         source = self.source
-        return SourceInfo(source.name, source.split, source.version, self.sha256, points)
+        return SourceInfo(
+            source.name, source.split, source.version, self.sha256, points, source.origin
+        )
 
-    @cached_property
+    @property
     def language_checked(self) -> bool:
-        """Whether the titles were compared with their language; reads and checks them.
+        """Whether the titles were compared with their language; see :class:`FileTitles`."""
+        return self.file.languages_checked[self.language]
 
-        Raises:
-            LanguageMismatch: the titles are plainly in another language.
-        """
-        if not self._language_check:
-            return False
-        label = source_label(self.info)
-        with timed("language check", source=self.source.name, language=self.language):
-            return check_titles(self.reading.texts, self.language, where=label)
+
+class NoTitles(SourceFormatError):
+    """A language has no usable title, but others in the file have."""
+
+
+def read_files(
+    source: Source,
+    languages: Sequence[str] | None,
+    *,
+    language_check: bool,
+    max_rejects: float,
+    rejects: Path | None,
+) -> Iterator[SourceTitles]:
+    """The titles of each language, file by file; a file is read when its first title is needed.
+
+    Args:
+        source: the data set.
+        languages: the requested languages; all languages of the source if None.
+        language_check: refuse titles that are plainly in another language.
+        max_rejects: share of bad rows, from 0 to 1, above which a file is refused.
+        rejects: folder for files with the bad rows; no file is written if None.
+
+    Raises:
+        InvalidInput: the source has no titles in a requested language.
+        SourceError: no row has a known language.
+    """
+    chosen = _chosen_languages(source, languages)
+    by_file: dict[tuple[str, ...], list[str]] = {} if chosen else {(): []}
+    for language in chosen:
+        in_file = next(each for each in source.files if language in each)
+        by_file.setdefault(in_file, []).append(language)
+    for in_file, wanted in by_file.items():
+        file = FileTitles(
+            source,
+            wanted,
+            language_check=language_check,
+            max_rejects=max_rejects,
+            rejects_path=_rejects_file(rejects, source, in_file),
+        )
+        if not wanted:
+            # Without a known language, all rows are bad: this raises.
+            _ = file.readings
+        for language in wanted:
+            yield SourceTitles(file, language)
 
 
 def encoded_points(
@@ -140,17 +218,20 @@ class IngestSummary:
 
     Args:
         source, split, language: identify the titles.
-        rows_read, rows_rejected: rows of the file; a row with one bad title counts as rejected.
+        rows_read, rows_rejected: rows of the language; a row with one bad title counts as rejected.
+        file_rejected: rejected rows of the file: of all its languages, and rows without a known
+            language.
         titles: usable titles, including both titles of each slash form.
         duplicates: titles dropped because the same title of the same concept is stored.
         distinct_texts: normalised titles that were encoded.
         points: stored for this source and split.
         total_points: in the collection.
         kept_sources: other sources whose titles were copied from the previous build.
+        dropped_sources: other sources whose titles could not be kept and were dropped.
         seconds: duration; reading counts for the first of several variants.
         titles_per_s: ``titles`` divided by ``seconds``.
         collection, alias: physical name of the collection, and the alias that points at it.
-        rejects_file: list of the rejects, None if there are no rejects or no file was requested.
+        rejects_file: list of the file's rejects, None if there are none or no file was requested.
         language_checked: whether the titles were compared with their language.
         unchanged: the collection held these titles already and nothing was done; the figures about
             reading are 0.
@@ -161,12 +242,14 @@ class IngestSummary:
     language: str
     rows_read: int
     rows_rejected: int
+    file_rejected: int
     titles: int
     duplicates: int
     distinct_texts: int
     points: int
     total_points: int
     kept_sources: tuple[str, ...]
+    dropped_sources: tuple[str, ...]
     seconds: float
     titles_per_s: float
     collection: str
@@ -177,7 +260,8 @@ class IngestSummary:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
-        return {**asdict(self), "kept_sources": list(self.kept_sources)}
+        lists = {name: list(getattr(self, name)) for name in ("kept_sources", "dropped_sources")}
+        return {**asdict(self), **lists}
 
 
 def ingest_languages(
@@ -187,56 +271,89 @@ def ingest_languages(
     encoders: Sequence[DocumentEncoder],
     *,
     language_check: bool = True,
-    storage: VectorStorage = VectorStorage(),
+    storage: VectorStorage | None = None,
     max_rejects: float = 0.01,
     rejects: Path | None = None,
     force: bool = False,
+    drop_others: bool = False,
     resume: bool = False,
+    directory: str | None = None,
     progress: bool = False,
 ) -> list[IngestSummary]:
     """Ingest a source in several languages with several encoders; see :func:`ingest`.
 
-    Each language is read, deduplicated and checked once for all encoders.
+    Each file is read, deduplicated and checked once, for all its languages and all encoders, before
+    the first of its collections is built.
 
     Args:
         source: the data set.
-        languages: languages to ingest; all languages of the source if None.
+        languages: languages to ingest. All languages of the source if None, apart from languages
+            whose rows were all rejected.
         store: receives the titles.
         encoders: make the vectors, each for a collection of its own.
         language_check: refuse titles that are plainly in another language.
-        storage: how vectors are stored.
-        max_rejects: share of bad rows, from 0 to 1, above which a language is refused.
+        storage: see :func:`ingest`.
+        max_rejects: share of bad rows, from 0 to 1, above which a file is refused.
         rejects: folder for files with the bad rows; no file is written if None.
         force: see :func:`ingest`.
+        drop_others: see :func:`ingest`.
         resume: see :func:`ingest`.
+        directory: see :func:`ingest`.
         progress: draw bars on the standard error, if that is a terminal.
 
     Returns:
         A summary per encoder and language, in the order of the encoders.
 
     Raises:
-        SourceError, StoreError, InvalidInput: see :func:`ingest`; collections of earlier languages
-            are complete and stay.
+        SourceError, StoreError, InvalidInput: see :func:`ingest`. Collections that were stored
+            before are complete and stay: the message names them, and ``done`` of the error has
+            their summaries.
     """
     summaries: list[list[IngestSummary]] = [[] for _ in encoders]
-    for language in chosen_languages(source, languages):
-        titles = SourceTitles(
+    left_out = (NoTitles,) if languages is None else ()
+    with naming_what_is_done(summaries, "stored", lambda summary: summary.alias):
+        for titles in read_files(
             source,
-            language,
+            languages,
             language_check=language_check,
             max_rejects=max_rejects,
-            rejects_path=rejects_file(rejects, source, language),
-        )
-        for encoder, done in zip(encoders, summaries, strict=True):
-            summary = _ingest(
-                titles, store, encoder, namespace=JOBS, storage=storage, force=force,
-                resume=resume, progress=progress,
-            )  # fmt: skip
-            done.append(summary)
+            rejects=rejects,
+        ):
+            for encoder, done in zip(encoders, summaries, strict=True):
+                with suppress(*left_out):
+                    summary = _ingest(
+                        titles, store, encoder, namespace=JOBS, storage=storage, force=force,
+                        drop_others=drop_others, resume=resume, directory=directory,
+                        progress=progress,
+                    )  # fmt: skip
+                    done.append(summary)
     return [summary for done in summaries for summary in done]
 
 
-def chosen_languages(source: Source, languages: Sequence[str] | None) -> tuple[str, ...]:
+@contextmanager
+def naming_what_is_done(
+    summaries: Sequence[Sequence[_Summary]], verb: str, name: Callable[[_Summary], str]
+) -> Iterator[None]:
+    """Complete an error by the work that was done before it, which stays.
+
+    Args:
+        summaries: of the finished work, for each encoder.
+        verb: for the message, e.g. ``stored``.
+        name: what to call one piece of work in the message.
+    """
+    try:
+        yield
+    except JobSearchError as error:
+        error.done = tuple(summary for done in summaries for summary in done)
+        names = ", ".join(map(name, error.done))
+        # Other errors can happen when nothing is expected to be stored.
+        if names or isinstance(error, SourceError):
+            said = f"{verb.capitalize()} before and complete: {names}" if names else None
+            error.args = (f"{error}. {said or f'Nothing was {verb}'}",)
+        raise
+
+
+def _chosen_languages(source: Source, languages: Sequence[str] | None) -> tuple[str, ...]:
     """The requested languages, each once; all languages of the source if None.
 
     Raises:
@@ -251,9 +368,12 @@ def chosen_languages(source: Source, languages: Sequence[str] | None) -> tuple[s
     return chosen
 
 
-def rejects_file(folder: Path | None, source: Source, language: str) -> Path | None:
-    """The file for the bad rows of one language, None without a folder."""
-    return None if folder is None else folder / f"rejects-{source.name}-{language}.jsonl"
+def _rejects_file(folder: Path | None, source: Source, in_file: Sequence[str]) -> Path | None:
+    """The file for the bad rows of a file with these languages, None without a folder."""
+    if folder is None:
+        return None
+    language = f"-{in_file[0]}" if len(in_file) == 1 else ""
+    return folder / f"rejects-{source.name}{language}.jsonl"
 
 
 def ingest(
@@ -264,11 +384,13 @@ def ingest(
     *,
     namespace: str = JOBS,
     language_check: bool = True,
-    storage: VectorStorage = VectorStorage(),
+    storage: VectorStorage | None = None,
     max_rejects: float = 0.01,
     rejects_path: Path | None = None,
     force: bool = False,
+    drop_others: bool = False,
     resume: bool = False,
+    directory: str | None = None,
     progress: bool = False,
 ) -> IngestSummary:
     """Embed the titles of a source and store them in the collection of their language and encoder.
@@ -284,12 +406,17 @@ def ingest(
         encoder: makes the vectors.
         namespace: searches use ``jobs``; corpora of benchmarks have others (``eval_namespace``).
         language_check: refuse titles that are plainly in another language.
-        storage: how vectors are stored; a change makes a new build.
+        storage: how vectors are stored; a change makes a new build. Values that are left out are
+            those of the live collection.
         max_rejects: share of bad rows, from 0 to 1, above which nothing is stored.
         rejects_path: JSON lines file for the bad rows.
-        force: build even if nothing has changed, and drop other sources that cannot be kept.
+        force: build even if nothing has changed.
+        drop_others: drop other sources that cannot be kept, because another encoder embedded them
+            or because they cannot be read, instead of failing.
         resume: continue an interrupted build on a server, if there is one for exactly these titles:
             titles that it has are not encoded and stored again.
+        directory: absolute path of the model, if it is a directory: two directories of the same
+            name must not replace each other's collections.
         progress: draw a bar on the standard error, if that is a terminal.
 
     Raises:
@@ -297,16 +424,18 @@ def ingest(
         StoreError: the store failed; ``CollectionMismatch`` if other sources would be lost.
         InvalidInput: the source has no such language.
     """
-    titles = SourceTitles(
+    [code] = _chosen_languages(source, [check_language(language)])
+    file = FileTitles(
         source,
-        language,
+        [code],
         language_check=language_check,
         max_rejects=max_rejects,
         rejects_path=rejects_path,
     )
+    titles = SourceTitles(file, code)
     return _ingest(
-        titles, store, encoder, namespace=namespace, storage=storage, force=force, resume=resume,
-        progress=progress,
+        titles, store, encoder, namespace=namespace, storage=storage, force=force,
+        drop_others=drop_others, resume=resume, directory=directory, progress=progress,
     )  # fmt: skip
 
 
@@ -316,9 +445,11 @@ def _ingest(
     encoder: DocumentEncoder,
     *,
     namespace: str,
-    storage: VectorStorage,
+    storage: VectorStorage | None,
     force: bool,
+    drop_others: bool,
     resume: bool,
+    directory: str | None,
     progress: bool,
 ) -> IngestSummary:
     started = time.perf_counter()
@@ -329,18 +460,21 @@ def _ingest(
             store,
             alias,
             (source.name, source.split),
+            origin=source.origin,
             language=language,
             encoder=encoder.info,
-            force=force,
+            directory=directory,
+            drop_others=drop_others,
         )
+        storage = (storage or VectorStorage()).or_else(live.storage)
         same = live.same
         stored = (same.sha256, same.version, live.storage) if same else None
         if same and not force and stored == (titles.sha256, source.version, storage):
             kept = FinishedBuild(live.name or "", (*live.kept, same), live.points)
-            return _summary(same, language, alias, kept, started)
+            return _summary(same, language, alias, live, kept, started)
         entry = titles.info
         checked = titles.language_checked
-        plan = new_metadata(language, encoder.info, (entry,), storage)
+        plan = new_metadata(language, encoder.info, (entry,), storage, directory)
         ids = frozenset(titles.reading.ids)
         begun = find_unfinished_build(store, alias, plan, ids) if resume else None
         builder = Builder(store, alias, live, plan, begun)
@@ -349,13 +483,14 @@ def _ingest(
             encoded_points(titles.reading, encoder, builder.run_id, stored_ids)
         ) as encoded:
             built = builder.build(encoded, entry.points, progress=progress)
-    return _summary(entry, language, alias, built, started, titles.reading, checked=checked)
+    return _summary(entry, language, alias, live, built, started, titles.reading, checked=checked)
 
 
 def _summary(
     entry: SourceInfo,
     language: str,
     alias: str,
+    live: LiveCollection,
     built: FinishedBuild,
     started: float,
     reading: Reading | None = None,
@@ -371,12 +506,14 @@ def _summary(
         language=language,
         rows_read=reading.rows_read if reading else 0,
         rows_rejected=reading.rows_rejected if reading else 0,
+        file_rejected=reading.file_rejected if reading else 0,
         titles=titles,
         duplicates=reading.duplicates if reading else 0,
         distinct_texts=reading.distinct_texts if reading else 0,
         points=entry.points,
         total_points=built.points,
         kept_sources=tuple(source_label(s) for s in built.sources if s != entry),
+        dropped_sources=live.dropped,
         seconds=seconds,
         titles_per_s=titles / seconds,
         collection=built.name,

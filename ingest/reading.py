@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -91,7 +91,7 @@ class RejectLog:
         return self._path if self._stream is not None else None
 
     def check_share(self, rejected: int, rows: int, limit: float, where: str) -> None:
-        """Refuse a source with too many bad rows.
+        """Refuse files with too many bad rows.
 
         Raises:
             TooManyRejects: with the most frequent reasons and an example of each.
@@ -105,8 +105,7 @@ class RejectLog:
         listed = f"All are listed in {self.file}. " if self.file else ""
         raise TooManyRejects(
             f"{where}: {rejected:,} of {rows:,} rows ({rejected / rows:.1%}) were rejected, more "
-            f"than {limit:.1%}: {reasons}. {listed}Nothing was stored: correct the file, or "
-            "raise `max_rejects`"
+            f"than {limit:.1%}: {reasons}. {listed}Correct the file, or raise `max_rejects`"
         )
 
     def _cannot_write(self, error: OSError) -> SourceError:
@@ -131,9 +130,11 @@ class Reading:
         records: one for each point to store.
         texts: the normalised titles, parallel to ``records``.
         ids: the ids of the points, parallel to ``records``.
-        rows_read, rows_rejected: rows of the file; a row with one bad title counts as rejected.
+        rows_read, rows_rejected: rows of the language; a row with one bad title counts as rejected.
         titles: number of usable titles, duplicates included.
-        rejects_file: list of the rejects, None if there are no rejects or no file was requested.
+        file_rejected: rejected rows of the file: of all languages that were read with this one, and
+            rows without a known language.
+        rejects_file: list of these rows, None if there are none or no file was requested.
     """
 
     records: list[TitleRecord]
@@ -142,6 +143,7 @@ class Reading:
     rows_read: int
     rows_rejected: int
     titles: int
+    file_rejected: int
     rejects_file: Path | None
 
     @property
@@ -155,46 +157,97 @@ class Reading:
         return len(set(self.texts))
 
 
+class _LanguageTitles:
+    """Collects the titles of one language: each once per concept or document, as its best kind."""
+
+    def __init__(self) -> None:
+        self.rows = self.rejected = self.titles = 0
+        self._best: dict[tuple[str, str], tuple[str, TitleRecord]] = {}
+
+    def add(self, text: str, record: TitleRecord) -> TitleRecord | None:
+        """Add a title; returns the earlier title that its ISCO-08 code contradicts, if any.
+
+        Args:
+            text: the normalised title.
+            record: the title; it is left out if it contradicts an earlier one.
+        """
+        identity = record.identity(text)
+        known = self._best.setdefault(identity, (text, record))
+        if record.isco and known[1].isco and record.isco != known[1].isco:
+            return known[1]
+        self.titles += 1
+        if known[1] is not record:
+            self._best[identity] = _merged(known, (text, record))
+        return None
+
+    def reading(self, file_rejected: int, rejects_file: Path | None) -> Reading:
+        """The titles that were added."""
+        texts = [text for text, _ in self._best.values()]
+        records = [record for _, record in self._best.values()]
+        ids = [record.point_id_of(text) for record, text in zip(records, texts, strict=True)]
+        return Reading(
+            records=records,
+            texts=texts,
+            ids=ids,
+            rows_read=self.rows,
+            rows_rejected=self.rejected,
+            titles=self.titles,
+            file_rejected=file_rejected,
+            rejects_file=rejects_file,
+        )
+
+
 def read_source(
-    source: Source, language: str, *, max_rejects: float, rejects_path: Path | None
-) -> Reading:
-    """Read all titles of a language into memory.
+    source: Source, languages: Sequence[str], *, max_rejects: float, rejects_path: Path | None
+) -> dict[str, Reading]:
+    """Read all titles of some languages into memory, in one pass.
 
     Titles with the same :meth:`~jobsearch.types.TitleRecord.identity` are kept once: the one of the
     best kind, and of several such the first. So two concepts with the same title both keep it, and
     documents are never merged. A title whose ISCO-08 code contradicts an earlier row of the same
     concept and title is rejected.
 
+    Args:
+        source: the data set.
+        languages: languages that are in one file (:attr:`Source.files`). Rejected rows are counted
+            and listed once, and their share is that of all rows read.
+        max_rejects: share of bad rows, from 0 to 1, above which the file is refused.
+        rejects_path: JSON lines file for the bad rows.
+
+    Returns:
+        The titles of each language that has any.
+
     Raises:
         TooManyRejects: the share of rejected rows is above ``max_rejects``.
         SourceFormatError: there are no titles, or the file is not in its layout.
         SourceError: the rejects cannot be written.
     """
-    best: dict[tuple[str, str], tuple[str, TitleRecord]] = {}
-    rows = rejected = titles = 0
+    # Rows without a known language are counted under the empty code.
+    found = {language: _LanguageTitles() for language in (*languages, "")}
     with RejectLog(rejects_path) as log:
-        for row in source.rows(language):
+        for row in source.rows(*languages):
+            titles = found[row.records[0].language if row.records else row.language]
             rejects = list(row.rejects)
             for text, record in _usable(row, rejects):
-                titles += 1
-                identity = record.identity(text)
-                known = best.setdefault(identity, (text, record))
-                if record.isco and known[1].isco and record.isco != known[1].isco:
-                    titles -= 1
-                    rejects.append(_contradiction(row, record, known[1]))
-                elif known[1] is not record:
-                    best[identity] = _merged(known, (text, record))
-            rows += 1
-            rejected += bool(rejects)
+                earlier = titles.add(text, record)
+                if earlier is not None:
+                    rejects.append(_contradiction(row, record, earlier))
+            titles.rows += 1
+            titles.rejected += bool(rejects)
             for reject in rejects:
                 log.add(reject)
-    where = f"{source.name} ({language})"
+    where = f"{source.name} ({', '.join(languages)})" if languages else source.name
+    rows = sum(titles.rows for titles in found.values())
+    rejected = sum(titles.rejected for titles in found.values())
     log.check_share(rejected, rows, max_rejects, where)
-    if not best:
-        raise SourceFormatError(f"{where} has no titles in {rows} rows: check the file")
-    texts, records = [text for text, _ in best.values()], [record for _, record in best.values()]
-    ids = [record.point_id_of(text) for record, text in zip(records, texts, strict=True)]
-    return Reading(records, texts, ids, rows, rejected, titles, log.file)
+    if not any(titles.titles for titles in found.values()):
+        listed = f" (the rejected rows are listed in {log.file})" if log.file else ""
+        raise SourceFormatError(f"{where} has no titles in {rows:,} rows{listed}: check the file")
+    return {
+        language: titles.reading(rejected, log.file)
+        for language, titles in found.items()
+        if titles.titles
+    }
 
 
 def _merged(

@@ -7,7 +7,7 @@ stores all shares in a collection (:func:`load_parts`).
 import time
 import zlib
 from collections.abc import Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,13 @@ from tqdm import tqdm
 
 from ingest.build import Builder, find_live_collection, new_metadata
 from ingest.language_guard import check_titles
-from ingest.pipeline import SourceTitles, chosen_languages, encoded_points, rejects_file
+from ingest.pipeline import (
+    NoTitles,
+    SourceTitles,
+    encoded_points,
+    naming_what_is_done,
+    read_files,
+)
 from ingest.point_files import PointFile, PointFileHeader, write_point_file
 from ingest.reading import Reading
 from ingest.sources.base import Source
@@ -69,7 +75,7 @@ def embed_languages(
     part: int = 1,
     parts: int = 1,
     language_check: bool = True,
-    storage: VectorStorage = VectorStorage(),
+    storage: VectorStorage | None = None,
     max_rejects: float = 0.01,
     rejects: Path | None = None,
     progress: bool = False,
@@ -77,8 +83,8 @@ def embed_languages(
     """Embed every ``parts``-th text of a source into files in ``folder``.
 
     Each process reads the whole source, which is quick, and embeds its own share of the texts. So
-    processes need only the source and the model, and no text is embedded twice. Each language is
-    read, deduplicated and checked once for all encoders.
+    processes need only the source and the model, and no text is embedded twice. Each file is read,
+    deduplicated and checked once, for all its languages and all encoders.
 
     Args:
         source: the data set.
@@ -88,7 +94,8 @@ def embed_languages(
         part: number of this share, from 1.
         parts: number of shares.
         language_check: refuse titles that are plainly in another language.
-        storage: how the store will keep the vectors.
+        storage: how the store will keep the vectors. Values that are left out will be those of the
+            collection into which the files are loaded.
         max_rejects: share of bad rows, from 0 to 1, above which nothing is written.
         rejects: folder for files with the bad rows; no file is written if None.
         progress: draw a bar on the standard error, if that is a terminal.
@@ -98,22 +105,29 @@ def embed_languages(
 
     Raises:
         SourceError: the source cannot be read, has too many bad rows, or is in another language;
-            or a file cannot be written.
+            or a file cannot be written. Files that were written before stay: the message names
+            them, and ``done`` of the error has their summaries.
         InvalidInput: the source lacks a language, or the number of the part is out of range.
     """
     if not 1 <= part <= parts:
         raise InvalidInput(f"there is no part {part} of {parts}: parts are numbered from 1")
     summaries: list[list[EmbedSummary]] = [[] for _ in encoders]
-    for language in chosen_languages(source, languages):
-        titles = SourceTitles(
+    storage = storage or VectorStorage()
+    left_out = (NoTitles,) if languages is None else ()
+    with naming_what_is_done(summaries, "written", lambda summary: summary.file):
+        for titles in read_files(
             source,
-            language,
+            languages,
             language_check=language_check,
             max_rejects=max_rejects,
-            rejects_path=rejects_file(rejects, source, language),
-        )
-        for encoder, done in zip(encoders, summaries, strict=True):
-            done.append(_embed(titles, encoder, folder, part, parts, storage, progress=progress))
+            rejects=rejects,
+        ):
+            for encoder, done in zip(encoders, summaries, strict=True):
+                with suppress(*left_out):
+                    summary = _embed(
+                        titles, encoder, folder, part, parts, storage, progress=progress
+                    )
+                    done.append(summary)
     return [summary for done in summaries for summary in done]
 
 
@@ -169,6 +183,7 @@ class LoadSummary:
         parts: number of files.
         points: stored from the files.
         total_points: in the collection, including other sources.
+        dropped_sources: other sources whose titles could not be kept and were dropped.
         seconds: duration.
     """
 
@@ -177,11 +192,12 @@ class LoadSummary:
     parts: int
     points: int
     total_points: int
+    dropped_sources: tuple[str, ...]
     seconds: float
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
-        return asdict(self)
+        return {**asdict(self), "dropped_sources": list(self.dropped_sources)}
 
 
 def load_parts(
@@ -190,7 +206,8 @@ def load_parts(
     encoder: DocumentEncoder,
     *,
     language_check: bool = True,
-    force: bool = False,
+    drop_others: bool = False,
+    directory: str | None = None,
     progress: bool = False,
 ) -> LoadSummary:
     """Store all parts of one collection, with the points of other sources that it holds.
@@ -204,7 +221,8 @@ def load_parts(
         store: receives the points.
         encoder: the encoder that made the vectors.
         language_check: refuse titles that are plainly in another language.
-        force: lose other sources that cannot be kept, instead of failing.
+        drop_others: lose other sources that cannot be kept, instead of failing.
+        directory: see :func:`ingest.pipeline.ingest`.
         progress: draw a bar on the standard error, if that is a terminal.
 
     Raises:
@@ -230,15 +248,27 @@ def load_parts(
             store,
             header.alias,
             (source.source, source.split),
+            origin=source.origin,
             language=plan.language,
             encoder=plan.encoder,
-            force=force,
+            directory=directory,
+            drop_others=drop_others,
         )
+        storage = plan.storage.or_else(live.storage)
+        plan = replace(plan, storage=storage, directory=directory)
         builder = Builder(store, header.alias, live, plan)
         points = _points(parts, builder.run_id)
         built = builder.build(points, source.points, progress=progress)
     seconds = time.perf_counter() - started
-    return LoadSummary(header.alias, built.name, len(parts), source.points, built.points, seconds)
+    return LoadSummary(
+        alias=header.alias,
+        collection=built.name,
+        parts=len(parts),
+        points=source.points,
+        total_points=built.points,
+        dropped_sources=live.dropped,
+        seconds=seconds,
+    )
 
 
 def _whole(parts: Sequence[PointFile]) -> PointFileHeader:

@@ -45,17 +45,19 @@ def read_training_titles(sources: Sequence[Source], *, max_rejects: float = 0.01
     records: list[TitleRecord] = []
     gendered: set[tuple[str, str, str]] = set()
     for source in sources:
-        for language in source.languages:
-            found = read_source(source, language, max_rejects=max_rejects, rejects_path=None)
-            records += found.records
-            labels: dict[str | None, list[str]] = {}
-            for record in found.records:
-                labels.setdefault(record.concept_id, []).append(record.title)
-            forms = LabelForms(language, labels.values())
-            for record in found.records:
-                split = forms.split(record.title, labels[record.concept_id])
-                if len(split) == 2:
-                    gendered.add((language, normalize_title(split[0]), normalize_title(split[1])))
+        for languages in source.files:
+            found = read_source(source, languages, max_rejects=max_rejects, rejects_path=None)
+            for language, reading in found.items():
+                records += reading.records
+                labels: dict[str | None, list[str]] = {}
+                for record in reading.records:
+                    labels.setdefault(record.concept_id, []).append(record.title)
+                forms = LabelForms(language, labels.values())
+                for record in reading.records:
+                    pair = forms.split(record.title, labels[record.concept_id])
+                    if len(pair) == 2:
+                        first, second = map(normalize_title, pair)
+                        gendered.add((language, first, second))
     return TrainingTitles.of(records, gendered)
 
 

@@ -21,7 +21,7 @@ from jobsearch.errors import InvalidInput, StoreLocked, TrainingError
 from jobsearch.options import EmbedOptions, IngestOptions, SearchOptions
 from jobsearch.session import Session
 from jobsearch.settings import DEFAULT_MODEL, DEFAULT_MODELS_DIR, DEFAULT_STORE, Secret, Settings
-from jobsearch.types import Filters, Topology, Variant, VectorStorage, as_values
+from jobsearch.types import PLAIN_STORAGE, Filters, Topology, Variant, VectorStorage, as_values
 
 if TYPE_CHECKING:
     from eval.benchmarks.base import Benchmark
@@ -164,8 +164,9 @@ class Jobs(Session):
         Args:
             table: path of the file.
             title: column with the title.
-            language: ISO 639-1 code of all titles; or ``language_column``.
-            language_column: column with the language code.
+            language: code, tag or name of the language of all titles; beside ``language_column``,
+                of titles whose cell is empty.
+            language_column: column with the language of each title.
             concept_id: column with the id of the concept.
             isco: column with an ISCO-08 code.
             kind: column with preferred, alternative or hidden.
@@ -212,19 +213,25 @@ class Jobs(Session):
     ) -> "list[IngestSummary]":
         """Ingest any source (:mod:`ingest.sources`) in its languages and the model's variants.
 
-        Each language is read once for all variants. See :meth:`ingest`.
+        Each file is read once for all its languages and variants. See :meth:`ingest`.
         """
         from ingest.pipeline import ingest_languages
 
-        topology = options.pop("topology", Topology())
+        topology = options.pop("topology", None)
         with ExitStack() as opened:
             store = self.store
-            if topology != Topology():
+            if topology not in (None, Topology()):
                 store = opened.enter_context(closing(self._open_store(topology)))
             languages, cache, rest = _split(options)
             encoders = opened.enter_context(self._document_encoders(**cache))
             return ingest_languages(
-                source, languages, store, encoders, progress=self._progress, **rest
+                source,
+                languages,
+                store,
+                encoders,
+                directory=self._model_directory(),
+                progress=self._progress,
+                **rest,
             )
 
     def embed(
@@ -258,35 +265,38 @@ class Jobs(Session):
             )  # fmt: skip
 
     def load(
-        self, path: str | Path, *, language_check: bool = True, force: bool = False
+        self, path: str | Path, *, language_check: bool = True, drop_others: bool = False
     ) -> "list[LoadSummary]":
         """Store the files that :meth:`embed` wrote into a folder, each collection in turn.
 
         Args:
             path: of the folder, or of a single file.
             language_check: refuse titles that are plainly in another language.
-            force: drop other sources that cannot be kept.
+            drop_others: drop other sources that cannot be kept, instead of failing.
 
         Raises:
             SourceError, StoreError: see :func:`ingest.remote.load_parts`.
         """
         from itertools import groupby
 
+        from ingest.pipeline import naming_what_is_done
         from ingest.point_files import find_point_files
         from ingest.remote import load_parts
 
-        summaries = []
+        summaries: list[LoadSummary] = []
         files = find_point_files(Path(path))
-        for alias, found in groupby(files, key=lambda file: file.header.alias):
-            parts = list(found)
-            variant = parts[0].header.metadata.encoder.variant
-            self._notify(f"loading {self.settings.model} {variant} for {alias}")
-            summaries.append(
-                load_parts(
-                    parts, self.store, self.encoder(variant), language_check=language_check,
-                    force=force, progress=self._progress,
-                )
-            )  # fmt: skip
+        with naming_what_is_done([summaries], "stored", lambda summary: summary.alias):
+            for alias, found in groupby(files, key=lambda file: file.header.alias):
+                parts = list(found)
+                variant = parts[0].header.metadata.encoder.variant
+                self._notify(f"loading {self.settings.model} {variant} for {alias}")
+                summaries.append(
+                    load_parts(
+                        parts, self.store, self.encoder(variant), language_check=language_check,
+                        drop_others=drop_others, directory=self._model_directory(),
+                        progress=self._progress,
+                    )
+                )  # fmt: skip
         return summaries
 
     # Evaluation and training
@@ -299,7 +309,7 @@ class Jobs(Session):
         results: str | Path | None = None,
         baselines: str | Sequence[str] = (),
         index_loss: bool = False,
-        storage: VectorStorage = VectorStorage(),
+        storage: VectorStorage = PLAIN_STORAGE,
         language_check: bool = True,
         **options: Any,
     ) -> "Evaluation":

@@ -29,11 +29,18 @@ exit status of the command line.
     └── OutputError             1   a command's output cannot be written
 """
 
+from typing import Any
+
 
 class JobSearchError(Exception):
-    """Base class of all expected failures."""
+    """Base class of all expected failures.
+
+    Attributes:
+        done: summaries of the work that was finished before an ingest failed, and that stays.
+    """
 
     exit_code = 1
+    done: tuple[Any, ...] = ()
 
 
 class InvalidInput(JobSearchError):

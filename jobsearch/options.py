@@ -22,7 +22,7 @@ class EmbedOptions(TypedDict, total=False):
         cache_mb: size of the cache above which the oldest embeddings are deleted; 0 uses none
             (default 2048).
         workers: number of processes that embed (default 1).
-        storage: how vectors are stored.
+        storage: how vectors are stored; as in the live collection if left out.
     """
 
     languages: str | Sequence[str] | None
@@ -32,21 +32,24 @@ class EmbedOptions(TypedDict, total=False):
     cache_dir: Path | None
     cache_mb: int
     workers: int
-    storage: VectorStorage
+    storage: VectorStorage | None
 
 
 class IngestOptions(EmbedOptions, total=False):
     """Options of an ingest, beside those of :class:`EmbedOptions`.
 
     Args:
-        force: build even if nothing has changed, and drop other sources that cannot be kept.
+        force: build even if nothing has changed.
+        drop_others: drop other sources that cannot be kept, instead of failing.
         resume: continue an interrupted build on a server.
-        topology: how a server spreads new collections over a cluster.
+        topology: how a server spreads a collection over a cluster; as the live collection if left
+            out.
     """
 
     force: bool
+    drop_others: bool
     resume: bool
-    topology: Topology
+    topology: Topology | None
 
 
 class SearchOptions(TypedDict, total=False):

@@ -173,6 +173,13 @@ class Session:
             encoder = opened.enter_context(closing(WorkersEncoder(encoder, load, workers)))
         return CachedEncoder(encoder, cache) if cache else encoder
 
+    def _model_directory(self) -> str | None:
+        """Absolute path of the model, None if it is not a directory."""
+        from jobsearch.models.catalog import model_directory
+
+        directory = model_directory(self.settings.model)
+        return None if directory is None else str(directory)
+
     def variants(self) -> tuple[Variant, ...]:
         """The variants to ingest or evaluate: the chosen one, else every one that exists."""
         from jobsearch.models import find_model

@@ -4,8 +4,8 @@ import hashlib
 import json
 import uuid
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Literal
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any, Literal, TypeVar
 
 from jobsearch.errors import InvalidInput
 from jobsearch.isco import check_code, codes_below
@@ -238,6 +238,17 @@ class EncoderInfo:
         return hashlib.sha256(canonical.encode()).hexdigest()
 
 
+_Layout = TypeVar("_Layout", "VectorStorage", "Topology")
+
+
+def _or_else(layout: _Layout, other: _Layout) -> _Layout:
+    """A layout, with None replaced by the value of another one."""
+    left_out = {
+        f.name: getattr(other, f.name) for f in fields(layout) if getattr(layout, f.name) is None
+    }
+    return replace(layout, **left_out)
+
+
 Quantization = Literal["none", "int8", "binary"]
 QUANTIZATIONS: tuple[Quantization, ...] = ("none", "int8", "binary")
 
@@ -246,19 +257,33 @@ QUANTIZATIONS: tuple[Quantization, ...] = ("none", "int8", "binary")
 class VectorStorage:
     """How the vectors of a collection are stored: decides memory and speed, not exact scores.
 
+    None stands for a value that was left out: a build takes it from the collection that it
+    replaces, else from :data:`PLAIN_STORAGE`.
+
     Args:
         quantization: the form that the index compares first: full vectors, one byte or one bit per
             dimension. The best candidates are compared again by their full vectors.
         on_disk: a server keeps full vectors on disk, and in memory only the data of the index.
     """
 
-    quantization: Quantization = "none"
-    on_disk: bool = False
+    quantization: Quantization | None = None
+    on_disk: bool | None = None
+
+    def or_else(self, other: "VectorStorage") -> "VectorStorage":
+        """This storage, with values that were left out taken from another one."""
+        return _or_else(self, other)
+
+
+#: Full vectors, in memory.
+PLAIN_STORAGE = VectorStorage("none", on_disk=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Topology:
-    """How new collections are spread over a cluster; for None the server decides.
+    """How new collections are spread over a cluster.
+
+    None stands for a value that was left out: a build takes it from the collection that it
+    replaces, else the server decides.
 
     Args:
         shards: parts of a collection, spread over the nodes.
@@ -270,16 +295,29 @@ class Topology:
     replicas: int | None = None
     write_consistency: int | None = None
 
+    def or_else(self, other: "Topology") -> "Topology":
+        """This topology, with values that were left out taken from another one."""
+        return _or_else(self, other)
+
 
 @dataclass(frozen=True, slots=True)
 class SourceInfo:
-    """One source (and split) in a collection, with its number of points."""
+    """One source (and split) in a collection, with its number of points.
+
+    Args:
+        source, split, version: as in :class:`ingest.sources.base.Source`.
+        sha256: digest of everything that decides the titles.
+        points: number of points.
+        origin: as in :class:`ingest.sources.base.Source`; does not count in comparisons, because
+            the same file may have another path on another machine.
+    """
 
     source: str
     split: str
     version: str
     sha256: str
     points: int
+    origin: str | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,6 +56,11 @@ class Corpus:
     documents: tuple[tuple[int, TitleRecord], ...]
 
     @property
+    def origin(self) -> None:
+        """A benchmark is known by its name."""
+        return
+
+    @property
     def titles(self) -> dict[str, str]:
         """Document id -> title."""
         return {record.doc_id or "": record.title for _, record in self.documents}
@@ -68,10 +73,15 @@ class Corpus:
                 digest.update(repr(record).encode())
         return digest.hexdigest()
 
-    def rows(self, language: str) -> Iterator[Row]:
-        """One row per document in the language."""
+    @property
+    def files(self) -> tuple[tuple[str, ...], ...]:
+        """All languages are read together."""
+        return (self.languages,)
+
+    def rows(self, *languages: str) -> Iterator[Row]:
+        """One row per document in the languages."""
         for line, record in self.documents:
-            if record.language == language:
+            if record.language in languages:
                 yield Row(line, (record,), (), self.file)
 
     @property

@@ -44,7 +44,7 @@ def measure_index(
     vectors = encoder.encode_queries(list(benchmark.queries.values()))
     filters = benchmark.corpus.filters
     quantization = store.describe(collections[0]).metadata.storage.quantization
-    index = "index" if quantization == "none" else f"{quantization} index"
+    index = "index" if quantization in (None, "none") else f"{quantization} index"
     #: Mode -> filters, and whether the search is exact.
     modes: dict[str, tuple[Filters | None, bool]] = {
         "exact": (filters, True),

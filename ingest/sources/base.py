@@ -1,7 +1,8 @@
 """The interface of every source of titles, and the rows that it yields."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from jobsearch.errors import SourceFormatError
@@ -55,17 +56,19 @@ class Row:
         records: the good titles.
         rejects: the bad titles, or the row itself.
         file: path of the file, as shown to the user.
+        language: ISO 639-1 code of a row without good titles; empty if it is not known.
     """
 
     line: int
     records: tuple[TitleRecord, ...]
     rejects: tuple[Reject, ...] = ()
     file: str = ""
+    language: str = ""
 
     @classmethod
-    def rejected(cls, file: str, line: int, reason: str, text: str) -> "Row":
+    def rejected(cls, file: str, line: int, reason: str, text: str, language: str = "") -> "Row":
         """A row without a usable title."""
-        return cls(line, (), (Reject.of(file, line, reason, text),), file)
+        return cls(line, (), (Reject.of(file, line, reason, text),), file, language)
 
 
 def choose_languages(
@@ -93,6 +96,28 @@ def choose_languages(
     return chosen
 
 
+class FilePerLanguage(ABC):
+    """Base of sources that have a file for each language."""
+
+    languages: tuple[str, ...]
+    origin = None
+
+    @property
+    def files(self) -> tuple[tuple[str, ...], ...]:
+        """The languages of each file; see :class:`Source`."""
+        return tuple((language,) for language in self.languages)
+
+    def rows(self, *languages: str) -> Iterator[Row]:
+        """The rows of some languages, one language after the other; see :class:`Source`."""
+        for language in languages:
+            for row in self._rows(language):
+                yield row if row.records else replace(row, language=language)
+
+    @abstractmethod
+    def _rows(self, language: str) -> Iterator[Row]:
+        """The rows of a language in the order of its file."""
+
+
 class Source(Protocol):
     """A data set of titles in one or several languages."""
 
@@ -112,14 +137,30 @@ class Source(Protocol):
         ...
 
     @property
+    def origin(self) -> str | None:
+        """What the name stands for: the path of a table whose file name is the source's name.
+
+        Empty if the user chose the name; None for a data set.
+        """
+        ...
+
+    @property
     def languages(self) -> tuple[str, ...]:
         """ISO 639-1 codes of the languages that can be read."""
+        ...
+
+    @property
+    def files(self) -> tuple[tuple[str, ...], ...]:
+        """The languages of each file. They are read, and their bad rows counted, together."""
         ...
 
     def sha256(self, language: str) -> str:
         """Hexadecimal digest of everything that decides the titles: the file and the options."""
         ...
 
-    def rows(self, language: str) -> Iterator[Row]:
-        """The rows of a language in the order of the file; every call reads it again."""
+    def rows(self, *languages: str) -> Iterator[Row]:
+        """The rows of some languages, and the rows without a known language.
+
+        They come in the order of the files; every call reads the files again.
+        """
         ...

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 from ingest.gendered import RULES_VERSION, LabelForms
-from ingest.sources.base import Reject, Row, choose_languages
+from ingest.sources.base import FilePerLanguage, Reject, Row, choose_languages
 from ingest.sources.files import (
     Cells,
     FileTree,
@@ -41,7 +41,7 @@ _LABELS: dict[str, Kind] = {
 }
 
 
-class EscoSource:
+class EscoSource(FilePerLanguage):
     """An ESCO export: the titles of its occupations.
 
     Args:
@@ -88,7 +88,7 @@ class EscoSource:
         options = f"{content} {sorted(self._kinds)} {rules}"
         return hashlib.sha256(options.encode()).hexdigest()
 
-    def rows(self, language: str) -> Iterator[Row]:
+    def _rows(self, language: str) -> Iterator[Row]:
         """One row per occupation, with all its labels."""
         file = self._tree.where(self._files[language])
         forms = LabelForms(language, self._labels(language)) if self._gendered_forms else None

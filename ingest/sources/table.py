@@ -2,11 +2,14 @@
 
 import hashlib
 import json
+import os
+import re
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import astuple, dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from ingest.gendered import RULES_VERSION, LabelForms, needs_labels
 from ingest.sources.base import Row
@@ -24,8 +27,8 @@ from ingest.sources.files import (
 from ingest.sources.parquet import BATCH_ROWS, flat_columns, import_parquet, open_parquet, values_of
 from jobsearch.errors import InvalidInput, SourceFormatError, SourceNotFound
 from jobsearch.isco import CodeColumn
-from jobsearch.languages import NAMES, check_language
-from jobsearch.text import fold_title, slug
+from jobsearch.languages import check_language, find_language
+from jobsearch.text import fold_title
 from jobsearch.types import KINDS, TitleRecord
 
 _DELIMITERS = {".csv": ",", ".tsv": "\t"}
@@ -36,7 +39,7 @@ _RESERVED_NAMES = ("esco", "sample", "talentclef-2025")
 _MAX_CELL_CHARS = 131_072
 _SHOWN_CHARS = 200
 # Part of a table's digest; raise it whenever the same cells give other titles.
-_RULES_VERSION = 1
+_RULES_VERSION = 2
 # Separators that are hard to type in a shell.
 _ESCAPED = {r"\n": "\n", r"\t": "\t"}
 _EXCEL = (".xlsx", ".xlsm")
@@ -77,20 +80,23 @@ class TableSource:
         path: of the file; its suffix gives the format: .parquet, .xlsx, .csv, .tsv, .jsonl or
             .ndjson, the last four also with .gz.
         title: column with the title.
-        language: ISO 639-1 code of all titles; give this or ``language_column``.
-        language_column: column with the ISO 639-1 code of each title.
+        language: language of all titles, as :func:`jobsearch.languages.find_language` reads it;
+            beside ``language_column``, the language of titles whose cell is empty.
+        language_column: column with the language of each title.
         concept_id: column with the id of the occupation that a title denotes.
         isco: column with an ISCO-08 code of one to four digits; :class:`jobsearch.isco.CodeColumn`
             lists the forms that are understood.
         kind: column with preferred, alternative, hidden or corpus; if None, or if a cell is empty,
             the title is preferred.
-        name: of the source; the file's name without its suffix if None.
+        name: of the source; the file's name without its suffix if None. Letters and digits of any
+            script are kept, in lower case; all other characters become hyphens.
         split_titles: separator of several titles in one cell, e.g. ``;``; line breaks separate
             titles too. If None, a cell is one title, and a cell with a line break is rejected.
 
     Raises:
-        InvalidInput: not exactly one of ``language`` and ``language_column`` is given, the language
-            is unknown, the name is reserved for a data set, or the separator is empty.
+        InvalidInput: neither ``language`` nor ``language_column`` is given, the language is
+            unknown, the name has no letter or digit, or is reserved for a data set, or the
+            separator is empty.
         SourceNotFound: the path does not exist.
         SourceFormatError: the suffix is another one, or pyarrow or openpyxl is missing.
     """
@@ -111,10 +117,8 @@ class TableSource:
         name: str | None = None,
         split_titles: str | None = None,
     ) -> None:
-        if (language is None) == (language_column is None):
-            raise InvalidInput(
-                "give exactly one of `language`, for all titles, and `language_column`"
-            )
+        if language is None and language_column is None:
+            raise InvalidInput("give `language`, for all titles, or `language_column`")
         if split_titles == "":
             raise InvalidInput("`split_titles` is empty: give the separator, such as ;")
         self._separator = _ESCAPED.get(split_titles or "", split_titles)
@@ -124,7 +128,9 @@ class TableSource:
         self._language = check_language(language) if language else None
         gzipped = self._path.suffix.lower() == ".gz"
         file = self._path.with_suffix("") if gzipped else self._path
-        self.name = slug(name or file.stem) or "table"
+        self.name = _name_of(file.stem if name is None else name)
+        # Two files of the same name must not replace each other, if nobody chose the name.
+        self.origin = "" if name is not None else os.path.normpath(self._path.absolute())
         if self.name in _RESERVED_NAMES:
             raise InvalidInput(
                 f"the name {self.name!r} is reserved for a data set: give the table another `name`"
@@ -143,12 +149,25 @@ class TableSource:
 
     @cached_property
     def languages(self) -> tuple[str, ...]:
-        """The fixed language, or the known codes in the language column, sorted; reads the file."""
-        if self._language:
+        """The fixed language, or the known ones in the language column, sorted; reads the file."""
+        if self._language and not self._columns.language:
             return (self._language,)
-        column = cast(str, self._columns.language)
-        codes = {entry.fields.get(column, "").lower() for entry in self._entries()}
-        return tuple(sorted(codes & NAMES.keys()))
+        return tuple(sorted({code for code in map(self._language_of, self._entries()) if code}))
+
+    def _language_of(self, entry: _TableRow) -> str | None:
+        """Code of the language of a row, None if it has none or an unknown one."""
+        column = self._columns.language
+        if column is None:
+            return self._language
+        if entry.problem:  # the columns of a broken row are not known
+            return None
+        cell = entry.fields.get(column, "")
+        return self._language if is_no_value(cell) else find_language(cell)
+
+    @property
+    def files(self) -> tuple[tuple[str, ...], ...]:
+        """All languages are in one file."""
+        return (self.languages,)
 
     def sha256(self, language: str) -> str:
         """Digest of the file, the mapping of its columns, the language and the splitting rules."""
@@ -157,49 +176,53 @@ class TableSource:
         mapping = json.dumps([_RULES_VERSION, RULES_VERSION, content, *options])
         return hashlib.sha256(mapping.encode()).hexdigest()
 
-    def rows(self, language: str) -> Iterator[Row]:
-        """One row per title of the language; rows with an unknown language are rejected."""
-        concepts = self._concepts(language) if needs_labels(language) else {}
-        forms = LabelForms(language, concepts.values())
-        for row in self._whole_titles(language):
+    def rows(self, *languages: str) -> Iterator[Row]:
+        """One row per title of the languages; rows with an unknown language are rejected."""
+        concepts = self._concepts(languages)
+        forms = {code: LabelForms(code, concepts[code].values()) for code in languages}
+        for row in self._whole_titles(languages):
             records = list(row.records)
             for record in row.records:
-                titles = forms.split(record.title, concepts.get(record.concept_id, ()))
+                labels = concepts[record.language].get(record.concept_id, ())
+                titles = forms[record.language].split(record.title, labels)
                 # Of "24/24", two equal halves, the half is no title.
                 if len(set(map(fold_title, titles))) == 2:
                     records += [replace(record, title=title) for title in titles]
             yield replace(row, records=tuple(records))
 
-    def _whole_titles(self, language: str) -> Iterator[Row]:
+    def _whole_titles(self, languages: tuple[str, ...]) -> Iterator[Row]:
         for entry in self._entries():
-            row = self._row(entry, language)
+            row = self._row(entry, languages)
             if row is not None:
                 yield row
 
-    def _concepts(self, language: str) -> dict[str | None, list[str]]:
-        """Concept id -> its titles; empty if the table has no column for it."""
-        concepts: dict[str | None, list[str]] = {}
-        for row in self._whole_titles(language) if self._columns.concept_id else ():
+    def _concepts(self, languages: tuple[str, ...]) -> dict[str, dict[str | None, list[str]]]:
+        """Language -> concept id -> its titles, for languages whose slash forms depend on them."""
+        concepts: dict[str, dict[str | None, list[str]]] = {code: {} for code in languages}
+        needed = tuple(code for code in languages if needs_labels(code))
+        for row in self._whole_titles(needed) if needed and self._columns.concept_id else ():
             for record in row.records:
                 if record.concept_id:
-                    concepts.setdefault(record.concept_id, []).append(record.title)
+                    titles = concepts[record.language].setdefault(record.concept_id, [])
+                    titles.append(record.title)
         return concepts
 
-    def _row(self, entry: _TableRow, language: str) -> Row | None:
-        file, columns = str(self._path), self._columns
+    def _row(self, entry: _TableRow, languages: tuple[str, ...]) -> Row | None:
+        file, columns, code = str(self._path), self._columns, self._language_of(entry)
 
         def cell(column: str | None) -> str:
             return entry.fields.get(column, "") if column else ""
 
         def rejected(reason: str, text: str) -> Row:
-            return Row.rejected(file, entry.line, reason, text)
+            return Row.rejected(file, entry.line, reason, text, code or "")
 
         if entry.problem:
             return rejected(entry.problem, " ".join(entry.fields.values()))
-        code = self._language or cell(columns.language).lower()
-        if code not in NAMES:
-            return rejected("unknown language", f"{code} of {cell(columns.title)}")
-        if code != language:
+        if code is None:
+            given, title = cell(columns.language), cell(columns.title)
+            reason = "unknown language" if given else "no language"
+            return rejected(reason, f"{given} of {title}" if given else title)
+        if code not in languages:
             return None
         return self._titled_row(entry, code)
 
@@ -212,7 +235,7 @@ class TableSource:
             return "" if is_no_value(text) else text
 
         def rejected(reason: str, text: str) -> Row:
-            return Row.rejected(file, entry.line, reason, text)
+            return Row.rejected(file, entry.line, reason, text, language)
 
         isco, kind = optional(self._columns.isco), optional(self._columns.kind) or "preferred"
         codes = self._isco.readings(isco)
@@ -322,6 +345,19 @@ class TableSource:
 
     def _lines(self) -> Iterator[str]:
         return text_lines(lambda: self._path.open("rb"), str(self._path))
+
+
+def _name_of(text: str) -> str:
+    """A name for payloads and file names.
+
+    Raises:
+        InvalidInput: the text has no letter or digit.
+    """
+    lowered = unicodedata.normalize("NFKC", text).lower()
+    name = re.sub(r"(?:[^\w-]|_)+", "-", lowered).strip("-")
+    if not name:
+        raise InvalidInput(f"{text!r} has no letter or digit: give the table another `name`")
+    return name
 
 
 def _parquet_row(number: int, values: dict[str, Any]) -> _TableRow:

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal, cast
 
-from ingest.sources.base import Row, choose_languages
+from ingest.sources.base import FilePerLanguage, Row, choose_languages
 from ingest.sources.files import (
     NOT_UTF8,
     FileTree,
@@ -165,7 +165,7 @@ def read_titles(
     return titles
 
 
-class TalentClefSource:
+class TalentClefSource(FilePerLanguage):
     """The corpora of one split, one per language.
 
     Args:
@@ -194,7 +194,7 @@ class TalentClefSource:
         """Digest of the corpus file."""
         return self._task.tree.sha256(self._task.find(self.split, language, "corpus"))
 
-    def rows(self, language: str) -> Iterator[Row]:
+    def _rows(self, language: str) -> Iterator[Row]:
         """One row per document of the corpus."""
         file = self._task.tree.where(self._task.find(self.split, language, "corpus"))
         for line in title_lines(self._task, self.split, language, "corpus"):
@@ -207,7 +207,7 @@ class TalentClefSource:
             yield Row(line.line, (record,), (), file)
 
 
-class TalentClefPairsSource:
+class TalentClefPairsSource(FilePerLanguage):
     """The titles of the training pairs, each with its ESCO occupation.
 
     Args:
@@ -256,7 +256,7 @@ class TalentClefPairsSource:
         """Digest of the file of the language."""
         return self._tree.sha256(self._files[language])
 
-    def rows(self, language: str) -> Iterator[Row]:
+    def _rows(self, language: str) -> Iterator[Row]:
         """One row per pair."""
         name = self._files[language]
         file = self._tree.where(name)

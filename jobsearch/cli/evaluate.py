@@ -12,6 +12,7 @@ from jobsearch.cli.options import (
     BASELINE_NAMES,
     METRICS,
     PAIRS,
+    Command,
     Place,
     as_json,
     jobs_of,
@@ -24,7 +25,7 @@ from jobsearch.cli.output import note, print_json, print_text
 from jobsearch.cli.run_files import package, score, validate
 from jobsearch.errors import BenchmarkError
 from jobsearch.settings import Settings
-from jobsearch.types import Quantization, VectorStorage
+from jobsearch.types import PLAIN_STORAGE, Quantization, VectorStorage
 
 _EXISTING = Place()
 _FOLDER = Place(exists=True, file_okay=False)
@@ -32,7 +33,7 @@ _FOLDER = Place(exists=True, file_okay=False)
 
 def _common(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options of all commands that measure; for :func:`_run`."""
-    options = [
+    options: list[Callable[[Command], Command]] = [
         click.option(
             "--runs",
             type=Place(file_okay=False),
@@ -56,7 +57,7 @@ def _common(command: Callable[..., Any]) -> Callable[..., Any]:
             help="Also send every query to the live index, as a search does: measures its loss "
             "against an exact search, and its speed.",
         ),
-        quantization,
+        quantization("none"),
         language_check,
     ]
     return with_options(as_json(with_settings(command)), options)
@@ -70,7 +71,7 @@ def _run(
     results: Path | None,
     baselines: tuple[str, ...],
     index_loss: bool,
-    quantization: Quantization,
+    quantization: Quantization | None,
     language_check: bool,
     json_: bool,
     **options: Any,
@@ -83,7 +84,7 @@ def _run(
         results=results,
         baselines=baselines,
         index_loss=index_loss,
-        storage=VectorStorage(quantization),
+        storage=VectorStorage(quantization).or_else(PLAIN_STORAGE),
         language_check=language_check,
         **options,
     )

@@ -1,7 +1,8 @@
 """``jobsearch ingest``: stores titles in collections."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ import click
 import jobsearch
 from jobsearch.cli.options import (
     LANGUAGES,
+    Command,
     Place,
     as_json,
     cache_dir,
@@ -19,17 +21,19 @@ from jobsearch.cli.options import (
     with_options,
     with_settings,
 )
-from jobsearch.cli.output import note, print_json, print_table
+from jobsearch.cli.output import note, print_json, print_table, with_flags
+from jobsearch.errors import JobSearchError
 from jobsearch.settings import Settings
 from jobsearch.types import Quantization, Topology, VectorStorage
 
 if TYPE_CHECKING:
     from ingest.pipeline import IngestSummary
-    from ingest.remote import EmbedSummary
+    from ingest.remote import EmbedSummary, LoadSummary
     from ingest.sources import Source
 
 _COUNT = click.IntRange(min=1)
 _EXISTING = Place()
+_AS_LIVE = "If left out: as for the live collection, else as the server decides."
 
 
 class _Share(click.ParamType):  # type: ignore[type-arg] # generic since click 8.4
@@ -50,9 +54,17 @@ class _Share(click.ParamType):  # type: ignore[type-arg] # generic since click 8
         return part, parts
 
 
+_drop_others = click.option(
+    "--drop-others",
+    is_flag=True,
+    help="Drop titles of other sources in the collection if they cannot be kept: another model "
+    "embedded them, or their files are damaged. Without it, the command fails and names them.",
+)
+
+
 def _ingest_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options of all commands that ingest a source; for :func:`_ingest_source`."""
-    options = [
+    options: list[Callable[[Command], Command]] = [
         click.option(
             "--max-rejects",
             type=click.FloatRange(0, 1),
@@ -68,11 +80,8 @@ def _ingest_options(command: Callable[..., Any]) -> Callable[..., Any]:
             "if left out.",
         ),
         language_check,
-        click.option(
-            "--force",
-            is_flag=True,
-            help="Build anew even if nothing has changed; drop other sources that cannot be kept.",
-        ),
+        click.option("--force", is_flag=True, help="Build anew even if nothing has changed."),
+        _drop_others,
         click.option(
             "--resume",
             is_flag=True,
@@ -97,14 +106,26 @@ def _ingest_options(command: Callable[..., Any]) -> Callable[..., Any]:
             show_default=True,
             help="Number of processes that embed, each on its own GPU or its share of the cores.",
         ),
-        quantization,
-        click.option("--on-disk", is_flag=True, help="On a server: keep full vectors on disk."),
-        click.option("--shards", type=_COUNT, help="On a cluster: parts of a collection."),
-        click.option("--replicas", type=_COUNT, help="On a cluster: copies of each part."),
+        quantization("as in the live collection, else none"),
+        click.option(
+            "--on-disk/--in-memory",
+            default=None,
+            help="On a server: keep full vectors on disk, or in memory. If left out: as in the "
+            "live collection, else in memory.",
+        ),
+        click.option(
+            "--shards",
+            type=_COUNT,
+            help=f"On a cluster: parts of a collection. {_AS_LIVE}",
+        ),
+        click.option(
+            "--replicas", type=_COUNT, help=f"On a cluster: copies of each part. {_AS_LIVE}"
+        ),
         click.option(
             "--write-consistency",
             type=_COUNT,
-            help="On a cluster: copies that must confirm a write before it counts as done.",
+            help="On a cluster: copies that must confirm a write before it counts as done. "
+            f"{_AS_LIVE}",
         ),
         click.option(
             "--embed-to",
@@ -129,14 +150,15 @@ def _ingest_source(
     source: "Source",
     *,
     settings: Settings,
-    quantization: Quantization,
-    on_disk: bool,
+    quantization: Quantization | None,
+    on_disk: bool | None,
     shards: int | None,
     replicas: int | None,
     write_consistency: int | None,
     embed_to: Path | None,
     share: tuple[int, int],
     force: bool,
+    drop_others: bool,
     resume: bool,
     json_: bool,
     **options: Any,
@@ -146,11 +168,27 @@ def _ingest_source(
     options["storage"] = VectorStorage(quantization, on_disk)
     if embed_to is not None:
         part, parts = share
-        _print_embedded(jobs.embed(source, embed_to, part=part, parts=parts, **options), json_)
+        with _json_of_failure("embedded", json_):
+            embedded = jobs.embed(source, embed_to, part=part, parts=parts, **options)
+        _print_embedded(embedded, json_)
         return
-    topology = Topology(shards, replicas, write_consistency)
-    summaries = jobs.ingest_source(source, force=force, resume=resume, topology=topology, **options)
+    options |= {"force": force, "drop_others": drop_others, "resume": resume}
+    options["topology"] = Topology(shards, replicas, write_consistency)
+    with _json_of_failure("ingested", json_):
+        summaries = jobs.ingest_source(source, **options)
     _print_summaries(summaries, json_)
+
+
+@contextmanager
+def _json_of_failure(key: str, json_: bool) -> Iterator[None]:
+    """Print the JSON document also if the command fails: the finished work, and the error."""
+    try:
+        yield
+    except JobSearchError as error:
+        if json_:
+            failure = {"type": type(error).__name__, "message": with_flags(str(error))}
+            print_json({key: [summary.as_dict() for summary in error.done], "error": failure})
+        raise
 
 
 def _print_embedded(summaries: "list[EmbedSummary]", json_: bool) -> None:
@@ -197,9 +235,17 @@ def _print_summaries(summaries: "list[IngestSummary]", json_: bool) -> None:
             "titles/s",
         ),
     )
+    rejects = {s.rejects_file: s.file_rejected for s in summaries if s.rejects_file}
+    for file, rows in rejects.items():
+        note(f"{rows:,} rejected rows are listed in {file}")
+    _note_dropped(summaries)
+
+
+def _note_dropped(summaries: "Sequence[IngestSummary | LoadSummary]") -> None:
     for summary in summaries:
-        if summary.rejects_file:
-            note(f"{summary.rows_rejected} rejected rows are listed in {summary.rejects_file}")
+        if summary.dropped_sources:
+            dropped = ", ".join(summary.dropped_sources)
+            note(f"{summary.alias}: titles of other sources were dropped ({dropped})")
 
 
 @click.group()
@@ -238,10 +284,13 @@ def talentclef(path: Path, split: str, **common: Any) -> None:
 @ingest.command()
 @click.argument("path", type=_EXISTING)
 @click.option("--title", required=True, metavar="COLUMN", help="Column with the title.")
-@click.option("--language", metavar="CODE", help="ISO 639-1 code of all titles.")
 @click.option(
-    "--language-column", metavar="COLUMN", help="Column with the ISO 639-1 code, if titles differ."
+    "--language",
+    metavar="LANG",
+    help="Language of all titles: de, de-AT, German. With --language-column: of titles whose cell "
+    "is empty.",
 )
+@click.option("--language-column", metavar="COLUMN", help="Column with the language of each title.")
 @click.option("--concept-id", metavar="COLUMN", help="Column with the id of the concept.")
 @click.option("--isco", metavar="COLUMN", help="Column with an ISCO-08 code.")
 @click.option("--kind", metavar="COLUMN", help="Column with preferred, alternative or hidden.")
@@ -293,16 +342,21 @@ def sample(**common: Any) -> None:
 @ingest.command()
 @click.argument("path", type=_EXISTING)
 @language_check
-@click.option("--force", is_flag=True, help="Drop other sources that cannot be kept.")
+@_drop_others
 @with_settings
 @as_json
-def load(path: Path, settings: Settings, language_check: bool, force: bool, json_: bool) -> None:
+def load(
+    path: Path, settings: Settings, language_check: bool, drop_others: bool, json_: bool
+) -> None:
     """Store the files that `jobsearch ingest … --embed-to` wrote: PATH is their folder.
 
     All parts of a collection must be there. Some titles of each part are embedded again, to make
     sure that this model made the vectors.
     """
-    summaries = jobs_of(settings).load(path, language_check=language_check, force=force)
+    with _json_of_failure("loaded", json_):
+        summaries = jobs_of(settings).load(
+            path, language_check=language_check, drop_others=drop_others
+        )
     if json_:
         print_json({"loaded": [summary.as_dict() for summary in summaries]})
     else:
@@ -310,3 +364,4 @@ def load(path: Path, settings: Settings, language_check: bool, force: bool, json
             [(s.alias, s.parts, s.points, s.total_points, f"{s.seconds:.1f}") for s in summaries],
             headers=("alias", "parts", "points", "points in all", "seconds"),
         )
+        _note_dropped(summaries)

@@ -206,15 +206,19 @@ models_dir = click.option(
     show_default=True,
     help="Folder with fine-tuned variants.",
 )
-quantization = click.option(
-    "--quantization",
-    type=click.Choice(QUANTIZATIONS),
-    default="none",
-    show_default=True,
-    help="Form of the vectors that the index compares first: a byte or a bit per dimension saves "
-    "memory, and the best candidates are compared again by their full vectors. (In a folder, "
-    "collections of up to 50,000 titles have no index.)",
-)
+
+
+def quantization(left_out: str) -> Callable[[Command], Command]:
+    """Add ``--quantization``, which is None if left out; the help says what this means."""
+    return click.option(
+        "--quantization",
+        type=click.Choice(QUANTIZATIONS),
+        help="Form of the vectors that the index compares first: a byte or a bit per dimension "
+        "saves memory, and the best candidates are compared again by their full vectors. (In a "
+        f"folder, collections of up to 50,000 titles have no index.) If left out: {left_out}.",
+    )
+
+
 cache_dir = click.option(
     "--cache-dir",
     envvar="JOBSEARCH_CACHE_DIR",

@@ -68,6 +68,7 @@ def find_model(name: str, models_dir: Path) -> ModelEntry:
 
     Raises:
         ModelNotFound: ``name`` is neither a short name, a directory nor a Hugging Face id.
+        ModelError: the fine-tuned variant was made from another directory of the same last name.
     """
     if name == BUILTIN:
         origin = f"{PACKAGE} {version(PACKAGE)}"
@@ -86,6 +87,8 @@ def find_model(name: str, models_dir: Path) -> ModelEntry:
     if name == BUILTIN:
         folders.append(finetuned_path(name, SHIPPED))
     finetuned = next((folder for folder in folders if folder.is_dir()), None)
+    if finetuned is not None:
+        _check_base(name, finetuned)
     return ModelEntry(
         name=name,
         description=_DESCRIPTIONS.get(name, "SentenceTransformer"),
@@ -95,9 +98,33 @@ def find_model(name: str, models_dir: Path) -> ModelEntry:
     )
 
 
+def _check_base(model: str, finetuned: Path) -> None:
+    """Refuse a fine-tuned variant whose card names another directory than the model's.
+
+    Raises:
+        ModelError: with both directories.
+    """
+    directory = model_directory(model)
+    base = (read_card(finetuned) or {}).get("model") if directory else None
+    other = model_directory(base) if isinstance(base, str) else None
+    if other is not None and other != directory:
+        raise ModelError(
+            f"{finetuned} was fine-tuned from {other}, not from {directory}, which has the same "
+            "last name: rename one of the directories, or give another `models_dir`"
+        )
+
+
 def short_name(model: str) -> str:
     """Name of a model in collections: the last part of a directory's path, else the name itself."""
-    return Path(model).resolve().name if Path(model).is_dir() else model
+    directory = model_directory(model)
+    return model if directory is None else directory.name
+
+
+def model_directory(model: str) -> Path | None:
+    """Absolute path of a model, None if it is a short name or a Hugging Face id."""
+    if model == BUILTIN or model in _HUB_IDS or not Path(model).is_dir():
+        return None
+    return Path(model).resolve()
 
 
 def load_encoder(model: str, variant: Variant, models_dir: Path = Path("models")) -> Encoder:

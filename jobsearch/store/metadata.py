@@ -5,11 +5,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
-from typing import Any, Literal, get_args
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin
 
 from jobsearch.errors import CollectionMismatch
 from jobsearch.text import slug
-from jobsearch.types import EncoderInfo, SourceInfo, Variant, VectorStorage
+from jobsearch.types import PLAIN_STORAGE, EncoderInfo, SourceInfo, Variant, VectorStorage
 
 SCHEMA_VERSION = 1
 _NESTED = ("encoder", "sources", "storage")
@@ -30,7 +31,9 @@ class CollectionMetadata:
         created_at: start of the build, ISO 8601, UTC.
         created_by: program and version.
         previous: physical name of the build that this one replaced; empty if none.
-        storage: storage format of its vectors.
+        directory: absolute path of the model, if it is a directory.
+        storage: storage format of its vectors. Only point files leave values out, for the
+            collection into which they are loaded.
     """
 
     language: str
@@ -41,14 +44,18 @@ class CollectionMetadata:
     created_at: str
     created_by: str
     previous: str = ""
-    storage: VectorStorage = VectorStorage()
+    directory: str | None = None
+    storage: VectorStorage = PLAIN_STORAGE
 
     def as_dict(self) -> dict[str, Any]:
         """Return flat keys, as Qdrant merges metadata one level deep; ``sources`` is JSON text."""
         own = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in _NESTED}
+        if self.directory is None:
+            del own["directory"]
         own["schema_version"] = SCHEMA_VERSION
         own["sources"] = json.dumps([asdict(s) for s in self.sources], ensure_ascii=False)
-        return {**own, **self.encoder.as_dict(), **asdict(self.storage)}
+        storage = {name: value for name, value in asdict(self.storage).items() if value is not None}
+        return {**own, **self.encoder.as_dict(), **storage}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> "CollectionMetadata":
@@ -67,11 +74,14 @@ class CollectionMetadata:
             metadata = cls(
                 encoder=EncoderInfo.from_dict({**data, **_typed(EncoderInfo, data)}),
                 sources=tuple(
-                    SourceInfo(**_typed(SourceInfo, entry)) for entry in json.loads(data["sources"])
+                    # Older collections lack the origin.
+                    SourceInfo(**_typed(SourceInfo, {"origin": None, **entry}))
+                    for entry in json.loads(data["sources"])
                 ),
-                # Older collections lack these keys and have the default storage.
+                # Older collections lack these keys: their storage is plain.
                 storage=VectorStorage(**_typed(VectorStorage, {**asdict(VectorStorage()), **data})),
-                **_typed(cls, data),
+                # Older collections lack the directory.
+                **_typed(cls, {"directory": None, **data}),
             )
             metadata._check_values()
         except (KeyError, TypeError, ValueError, RecursionError) as error:
@@ -95,14 +105,24 @@ def _typed(kind: type[Any], data: Mapping[str, Any]) -> dict[str, Any]:
     for field in fields(kind):
         if field.name in _NESTED:
             continue
-        value, literals = data[field.name], get_args(field.type)
-        if value not in literals if literals else type(value) is not field.type:
+        value = data[field.name]
+        if not _fits(value, field.type):
             raise TypeError(f"{field.name} is {_short(value)}")
         if isinstance(value, str):
             # JSON allows lone surrogates, which no store accepts: encoding raises for them.
             value.encode()
         values[field.name] = value
     return values
+
+
+def _fits(value: object, kind: Any) -> bool:
+    """Whether a value has exactly the type of an annotation: a class, a literal or a union."""
+    choices = get_args(kind)
+    if get_origin(kind) in (Union, UnionType):
+        return any(_fits(value, choice) for choice in choices)
+    if kind is NoneType:
+        return value is None
+    return value in choices if choices else type(value) is kind
 
 
 def check_collection(

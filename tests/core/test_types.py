@@ -87,7 +87,7 @@ def test_a_single_string_is_one_value() -> None:
         ("isco", "99", "unknown ISCO-08 code '99'"),
         ("isco", ["222", 3], "`isco` has the value 3"),
         ("kinds", "broader", "unknown kind 'broader'"),
-        ("languages", "en-US", "unknown language 'en-US'"),
+        ("languages", "xx-US", "unknown language 'xx-US'"),
         ("sources", "", "`sources` has the value ''"),
         ("concept_ids", [None], "`concept_ids` has the value None"),
     ],

@@ -10,24 +10,35 @@ import numpy as np
 import pytest
 
 from ingest import pipeline
-from ingest.pipeline import ingest
+from ingest.build import remove_source
+from ingest.pipeline import ingest, ingest_languages
 from ingest.sources import EscoSource, TableSource
+from ingest.sources.esco import SAMPLE_FOLDER
 from jobsearch.errors import (
     CollectionChanged,
     CollectionMismatch,
     InvalidInput,
     LanguageMismatch,
+    SourceError,
+    SourceFormatError,
     StoreDamaged,
     StoreError,
     TooManyRejects,
 )
 from jobsearch.store import PointBatch, Store, open_store
 from jobsearch.store.metadata import build_name
-from jobsearch.types import Filters, VectorStorage
+from jobsearch.types import PLAIN_STORAGE, Filters, VectorStorage
 from jobsearch.vectors import Vectors
 
 Write = Callable[..., Path]
 ALIAS = "jobs__en__fake__pretrained"
+ENGLISH = (
+    "registered nurse", "software developer", "bus driver", "floor polisher", "school teacher",
+    "head of logistics", "warehouse clerk", "night watchman", "shop assistant", "tax advisor",
+    "fishing boat captain", "wedding planner", "insurance broker", "forest ranger", "tile layer",
+    "railway signaller", "hotel receptionist", "dental hygienist", "sheep shearer", "watchmaker",
+    "crane operator", "window cleaner", "glass blower", "street sweeper", "food inspector",
+)  # fmt: skip
 
 
 @pytest.fixture
@@ -46,9 +57,9 @@ def test_stored_points_metadata_and_summary(
     summary = ingest(esco_source, "en", store, encoder)
     assert summary.as_dict() == {
         "source": "esco", "split": "", "language": "en",
-        "rows_read": 4, "rows_rejected": 0,
+        "rows_read": 4, "rows_rejected": 0, "file_rejected": 0,
         "titles": 14, "duplicates": 1, "distinct_texts": 12, "points": 13, "total_points": 13,
-        "kept_sources": [], "seconds": summary.seconds,
+        "kept_sources": [], "dropped_sources": [], "seconds": summary.seconds,
         "titles_per_s": pytest.approx(14 / summary.seconds),
         "collection": store.aliases()[ALIAS], "alias": ALIAS,
         "rejects_file": None, "language_checked": True, "unchanged": False,
@@ -94,12 +105,37 @@ def test_another_vector_storage_makes_a_new_build(
     store: Store, encoder: Any, esco_source: EscoSource
 ) -> None:
     first = ingest(esco_source, "en", store, encoder)
-    for storage in (VectorStorage("int8"), VectorStorage("int8", on_disk=True), VectorStorage()):
+    for storage, expected in (
+        (VectorStorage("int8"), VectorStorage("int8", on_disk=False)),
+        (VectorStorage(on_disk=True), VectorStorage("int8", on_disk=True)),
+        (PLAIN_STORAGE, PLAIN_STORAGE),
+    ):
         changed = ingest(esco_source, "en", store, encoder, storage=storage)
         assert not changed.unchanged
         assert changed.collection != first.collection
-        assert store.describe(ALIAS).metadata.storage == storage
+        assert store.describe(ALIAS).metadata.storage == expected
         assert ingest(esco_source, "en", store, encoder, storage=storage).unchanged
+
+
+def test_storage_that_is_left_out_is_that_of_the_live_collection(
+    store: Store,
+    encoder: Any,
+    make_encoder: Callable[..., Any],
+    esco_source: EscoSource,
+    table: TableSource,
+) -> None:
+    quantised = VectorStorage("int8", on_disk=True)
+    ingest(esco_source, "en", store, encoder, storage=quantised)
+    assert ingest(esco_source, "en", store, encoder).unchanged
+    ingest(table, "en", store, encoder)
+    assert store.describe(ALIAS).metadata.storage == quantised
+    # A changed file, a forced build, a removed source and another encoder keep it as well.
+    ingest(table, "en", store, encoder, force=True)
+    assert store.describe(ALIAS).metadata.storage == quantised
+    remove_source(store, ALIAS, "ours")
+    assert store.describe(ALIAS).metadata.storage == quantised
+    ingest(esco_source, "en", store, make_encoder(weights="new"))
+    assert store.describe(ALIAS).metadata.storage == quantised
 
 
 def test_other_sources_are_kept(
@@ -182,12 +218,79 @@ def test_another_encoder_replaces_its_source_but_keeps_no_others(
     live = store.aliases()
     with pytest.raises(
         CollectionMismatch,
-        match=r"weights_sha256 .*cannot be kept \(esco\): `force=True` drops them",
+        match=r"weights_sha256 .*cannot be kept \(esco\): `drop_others=True` drops them",
     ):
-        ingest(table, "en", store, old)
+        # To build anew says nothing about other sources.
+        ingest(table, "en", store, old, force=True)
     assert store.aliases() == live
-    summary = ingest(table, "en", store, old, force=True)
+    summary = ingest(table, "en", store, old, drop_others=True)
     assert (summary.total_points, summary.kept_sources) == (3, ())
+    assert summary.dropped_sources == ("esco",)
+    # Sources that can be kept are kept.
+    kept = ingest(esco_source, "en", store, old, drop_others=True)
+    assert (kept.kept_sources, kept.dropped_sources) == (("ours",), ())
+
+
+def test_another_table_of_the_same_file_name_is_refused(
+    store: Store, encoder: Any, write: Write
+) -> None:
+    def jobs(path: Path, name: str | None = None) -> TableSource:
+        return TableSource(path, title="job", language="en", name=name)
+
+    first = write("d1/jobs.csv", "job\nwarehouse clerk\nhead of logistics\n")
+    second = write("d2/jobs.csv", "job\nschool teacher\n")
+    ingest(jobs(first), "en", store, encoder)
+    with pytest.raises(InvalidInput, match=r"'jobs' already, from .*d1/jobs\.csv, and .*d2/jobs"):
+        ingest(jobs(second), "en", store, encoder, force=True, drop_others=True)
+    assert titles(store) == ["head of logistics", "warehouse clerk"]
+    # The same file, changed and by another path, replaces its own titles.
+    write("d1/jobs.csv", "job\nwarehouse clerk\n")
+    ingest(jobs(first.parent / ".." / "d1" / "jobs.csv"), "en", store, encoder)
+    assert titles(store) == ["warehouse clerk"]
+    # Another name keeps both; a name that was chosen replaces.
+    ingest(jobs(second, "Other jobs"), "en", store, encoder)
+    assert titles(store) == ["school teacher", "warehouse clerk"]
+    ingest(jobs(second, "jobs"), "en", store, encoder)
+    assert titles(store) == ["school teacher", "school teacher"]
+    with pytest.raises(InvalidInput, match="'jobs' already, from a table that was given this name"):
+        ingest(jobs(first), "en", store, encoder)
+
+
+def test_names_in_any_script_are_kept_apart(store: Store, encoder: Any, write: Write) -> None:
+    for name in ("护士", "职位", "Büro"):
+        path = write(f"{name}.csv", f"job\ncook {name}\n")
+        source = TableSource(path, title="job", language="en")
+        ingest(source, "en", store, encoder, language_check=False)
+    sources = store.describe(ALIAS).metadata.sources
+    assert sorted(source.source for source in sources) == ["büro", "护士", "职位"]
+    with pytest.raises(InvalidInput, match="'🙂' has no letter or digit: give the table another"):
+        TableSource(write("🙂.csv", "job\n"), title="job", language="en")
+
+
+def test_another_model_directory_of_the_same_name_is_refused(
+    store: Store, make_encoder: Callable[..., Any], esco_source: EscoSource
+) -> None:
+    one, two = make_encoder(weights="one"), make_encoder(weights="two")
+    first = ingest(esco_source, "en", store, one, directory="/a/fake")
+    with pytest.raises(CollectionMismatch, match="the model /a/fake, and another model, /b/fake,"):
+        ingest(esco_source, "en", store, two, directory="/b/fake", force=True)
+    assert store.aliases() == {ALIAS: first.collection}
+    # The same directory with new weights replaces its own titles, and so does a moved one.
+    ingest(esco_source, "en", store, two, directory="/a/fake")
+    assert ingest(esco_source, "en", store, two, directory="/c/fake").unchanged
+    replaced = ingest(esco_source, "en", store, one, directory="/c/fake", drop_others=True)
+    assert store.describe(ALIAS).metadata.directory == "/c/fake"
+    assert replaced.dropped_sources == ()
+
+
+def test_models_whose_names_make_one_alias(
+    store: Store, make_encoder: Callable[..., Any], esco_source: EscoSource
+) -> None:
+    one, two = make_encoder(weights="one"), make_encoder(weights="two")
+    one.info, two.info = replace(one.info, model="a/b-c"), replace(two.info, model="a-b/c")
+    ingest(esco_source, "en", store, one)
+    with pytest.raises(CollectionMismatch, match="the model a/b-c, and another model, a-b/c,"):
+        ingest(esco_source, "en", store, two)
 
 
 def test_a_damaged_collection_with_other_sources_needs_force(
@@ -202,9 +305,10 @@ def test_a_damaged_collection_with_other_sources_needs_force(
         if path.is_file():
             path.unlink()
     store = open_store(str(location))
-    with pytest.raises(StoreDamaged, match=r"cannot be kept \(esco\): `force=True` drops them"):
-        ingest(table, "en", store, encoder)
-    assert ingest(table, "en", store, encoder, force=True).total_points == 3
+    lost = r"cannot be kept \(esco\): `drop_others=True` drops them"
+    with pytest.raises(StoreDamaged, match=lost):
+        ingest(table, "en", store, encoder, force=True)
+    assert ingest(table, "en", store, encoder, drop_others=True).total_points == 3
     store.close()
 
 
@@ -232,6 +336,80 @@ def test_nothing_is_stored_after_too_many_rejects(
     assert len(store.collections()) == 1
     summary = ingest(bad, "en", store, encoder, rejects_path=rejects, max_rejects=0.5)
     assert (summary.rows_rejected, summary.rejects_file) == (1, str(rejects))
+
+
+def test_one_bad_row_does_not_stop_a_rare_language(
+    store: Store, encoder: Any, write: Write, tmp_path: Path
+) -> None:
+    """1 of 206 rows is bad, but one of six if it counted for Spanish alone."""
+    rows = [f"cook {n},en" for n in range(200)]
+    rows += [f"{title},es" for title in ("enfermero", "soldador", "maestra", "cocinera", "juez")]
+    path = write("jobs.csv", "\n".join(["job,lang", *rows, "sjuksköterska,xx"]) + "\n")
+    source = TableSource(path, title="job", language_column="lang")
+    summaries = ingest_languages(source, None, store, [encoder], rejects=tmp_path)
+    assert [(s.language, s.points, s.rows_read, s.rows_rejected) for s in summaries] == [
+        ("en", 200, 200, 0), ("es", 5, 5, 0),
+    ]  # fmt: skip
+    rejects = tmp_path / "rejects-jobs.jsonl"
+    assert {(s.file_rejected, s.rejects_file) for s in summaries} == {(1, str(rejects))}
+    [listed] = map(json.loads, rejects.read_text(encoding="utf-8").splitlines())
+    assert (listed["line"], listed["reason"]) == (207, "unknown language")
+    # Both or none: nothing is stored before the whole file was judged.
+    other = open_store(":memory:")
+    with pytest.raises(TooManyRejects, match=r"1 of 206 rows.*Nothing was stored$") as caught:
+        ingest_languages(source, None, other, [encoder], max_rejects=0.001)
+    assert (other.collections(), caught.value.done) == ([], ())
+
+
+def test_a_language_whose_rows_are_all_bad_is_left_out(
+    store: Store, encoder: Any, write: Write
+) -> None:
+    rows = [f"cook {n},en" for n in range(200)]
+    path = write("jobs.csv", "\n".join(["job,lang", *rows, "?,es"]) + "\n")
+    source = TableSource(path, title="job", language_column="lang")
+    [summary] = ingest_languages(source, None, store, [encoder])
+    assert (summary.language, summary.file_rejected) == ("en", 1)
+    with pytest.raises(SourceFormatError, match="no titles in es that can be used"):
+        ingest_languages(source, ["en", "es"], store, [encoder], force=True)
+
+
+@pytest.mark.parametrize("max_rejects", [0.01, 1])
+@pytest.mark.parametrize("rows", [["nurse,xx", "cook,yy"], ["nurse,", "cook,"], []])
+def test_a_table_without_a_known_language(
+    store: Store, encoder: Any, write: Write, tmp_path: Path, rows: list[str], max_rejects: float
+) -> None:
+    path = write("jobs.csv", "\n".join(["job,lang", *rows]) + "\n")
+    source = TableSource(path, title="job", language_column="lang")
+    with pytest.raises(SourceError, match="Nothing was stored") as caught:
+        ingest_languages(source, None, store, [encoder], rejects=tmp_path, max_rejects=max_rejects)
+    listed = tmp_path / "rejects-jobs.jsonl"
+    assert listed.exists() == bool(rows)
+    if rows:
+        assert len(listed.read_text().splitlines()) == 2
+        assert str(listed) in str(caught.value)
+
+
+def test_an_error_names_what_was_stored_before(store: Store, encoder: Any, write: Write) -> None:
+    """Languages in files of their own: the first is stored before the second is read."""
+    english = (SAMPLE_FOLDER / "occupations_en.csv").read_bytes()
+    folder = write("export/occupations_en.csv", english).parent
+    write("export/occupations_es.csv", english)
+    with pytest.raises(LanguageMismatch, match=f"Stored before and complete: {ALIAS}$") as caught:
+        ingest_languages(EscoSource(folder), None, store, [encoder])
+    [summary] = caught.value.done
+    assert (summary.alias, summary.points) == (ALIAS, store.count(ALIAS))
+
+
+def test_languages_of_one_file_are_checked_before_the_first_is_stored(
+    store: Store, encoder: Any, write: Write
+) -> None:
+    english = [f"{title},en" for title in ENGLISH]
+    wrong = [f"{title},es" for title in ENGLISH]
+    path = write("jobs.csv", "\n".join(["job,lang", *english, *wrong]) + "\n")
+    source = TableSource(path, title="job", language_column="lang")
+    with pytest.raises(LanguageMismatch, match=r"Nothing was stored$"):
+        ingest_languages(source, None, store, [encoder])
+    assert store.collections() == []
 
 
 def test_a_language_missing_in_the_source(

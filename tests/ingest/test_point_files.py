@@ -35,7 +35,7 @@ from jobsearch.errors import (
 from jobsearch.models import Encoder
 from jobsearch.store import PointBatch, Store, open_store
 from jobsearch.store.lifecycle import unused_builds
-from jobsearch.types import Filters, VectorStorage
+from jobsearch.types import PLAIN_STORAGE, Filters, VectorStorage
 from jobsearch.vectors import Vectors
 
 ALIAS = "jobs__en__fake__pretrained"
@@ -303,6 +303,46 @@ def test_missing_files_parts_and_languages(
         embed_part(esco_source, "en", encoder, tmp_path / "file")
 
 
+def test_loading_drops_other_sources_only_if_asked(
+    tmp_path: Path, store: Store, esco_source: EscoSource, encoder: Any, make_encoder: Any
+) -> None:
+    (tmp_path / "ours.csv").write_text("title\nchief happiness officer\n", encoding="utf-8")
+    own = TableSource(tmp_path / "ours.csv", title="title", language="en")
+    ingest(own, "en", store, make_encoder(weights="other"))
+    embed_part(esco_source, "en", encoder, tmp_path / "parts")
+    parts = find_point_files(tmp_path / "parts")
+    with pytest.raises(CollectionMismatch, match=r"\(ours\): `drop_others=True` drops them"):
+        load_parts(parts, store, encoder)
+    assert store.count(ALIAS) == 1
+    loaded = load_parts(parts, store, encoder, drop_others=True)
+    assert (loaded.total_points, loaded.as_dict()["dropped_sources"]) == (13, ["ours"])
+
+
+def test_loading_another_table_of_the_same_file_name(
+    tmp_path: Path, store: Store, encoder: Any
+) -> None:
+    for folder, title in (("d1", "warehouse clerk"), ("d2", "school teacher")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "jobs.csv").write_text(f"title\n{title}\n", encoding="utf-8")
+        source = TableSource(tmp_path / folder / "jobs.csv", title="title", language="en")
+        embed_part(source, "en", encoder, tmp_path / f"parts of {folder}")
+    load_parts(find_point_files(tmp_path / "parts of d1"), store, encoder)
+    with pytest.raises(InvalidInput, match=r"from .*d1/jobs\.csv, and .*d2/jobs\.csv would"):
+        load_parts(find_point_files(tmp_path / "parts of d2"), store, encoder)
+
+
+def test_storage_that_the_embedding_leaves_out(
+    tmp_path: Path, store: Store, esco_source: EscoSource, encoder: Any
+) -> None:
+    ingest(esco_source, "en", store, encoder, storage=VectorStorage("int8", on_disk=True))
+    embed_part(esco_source, "en", encoder, tmp_path / "left out")
+    load_parts(find_point_files(tmp_path / "left out"), store, encoder)
+    assert store.describe(ALIAS).metadata.storage == VectorStorage("int8", on_disk=True)
+    embed_part(esco_source, "en", encoder, tmp_path / "given", storage=VectorStorage("binary"))
+    load_parts(find_point_files(tmp_path / "given"), store, encoder)
+    assert store.describe(ALIAS).metadata.storage == VectorStorage("binary", on_disk=True)
+
+
 def test_parts_without_titles(
     tmp_path: Path, store: Store, esco_source: EscoSource, encoder: Any
 ) -> None:
@@ -324,14 +364,17 @@ def test_restoring_a_snapshot(
     assert (written.alias, written.collection, written.points) == (ALIAS, first.collection, 13)
     (tmp_path / "mine.csv").write_text("title\nchief happiness officer\n", encoding="utf-8")
     own = TableSource(tmp_path / "mine.csv", title="title", language="en")
-    changed = ingest(own, "en", store, encoder, storage=VectorStorage())
+    changed = ingest(own, "en", store, encoder, storage=PLAIN_STORAGE)
     assert store.count(ALIAS) == 14
 
     restored = restore_snapshot(path, store)
     assert restored.points == 13
     assert same(contents(store, ALIAS), before)
     metadata = store.describe(ALIAS).metadata
-    assert (metadata.storage, metadata.previous) == (VectorStorage("int8"), changed.collection)
+    assert (metadata.storage, metadata.previous) == (
+        VectorStorage("int8", on_disk=False),
+        changed.collection,
+    )
     assert store.rollback(ALIAS) == changed.collection
 
 

@@ -26,7 +26,11 @@ class ListSource:
     def sha256(self, language: str) -> str:
         return "0" * 64
 
-    def rows(self, language: str) -> Iterator[Row]:
+    @property
+    def files(self) -> tuple[tuple[str, ...], ...]:
+        return (self.languages,)
+
+    def rows(self, *languages: str) -> Iterator[Row]:
         return iter(self.all_rows)
 
 
@@ -39,7 +43,8 @@ def rows_of(*records: TitleRecord) -> list[Row]:
 
 
 def read(rows: list[Row], max_rejects: float = 1.0, rejects_path: Path | None = None) -> Reading:
-    return read_source(ListSource(rows), "en", max_rejects=max_rejects, rejects_path=rejects_path)
+    source = ListSource(rows)
+    return read_source(source, ["en"], max_rejects=max_rejects, rejects_path=rejects_path)["en"]
 
 
 def test_a_title_is_kept_once_per_concept_as_its_best_kind() -> None:
@@ -129,8 +134,8 @@ def test_each_reason_for_a_rejected_title(tmp_path: Path) -> None:
         ),
         rejects_path=path,
     )
-    assert [r.title for r in reading.records] == ["nurse aide"]
-    assert (reading.rows_read, reading.rows_rejected, reading.rejects_file) == (6, 5, path)
+    assert [r.title for r in found.records] == ["nurse aide"]
+    assert (found.rows_read, found.rows_rejected, found.rejects_file) == (6, 5, path)
     listed = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     assert [(r["line"], r["reason"]) for r in listed] == [
         (3, "empty title"),
@@ -158,7 +163,8 @@ def test_too_many_rejects_list_the_reasons(tmp_path: Path) -> None:
         TooManyRejects,
         match=r"list \(en\): 3 of 100 rows \(3\.0%\) were rejected, more than 1\.0%: "
         r"title without letter or digit \(2, e\.g\. list\.csv line 99\); empty title \(1, e\.g\. "
-        r"list\.csv line 101\)\. All are listed in .*rejects\.jsonl\. Nothing was stored",
+        r"list\.csv line 101\)\. All are listed in .*rejects\.jsonl\. Correct the file, or raise "
+        r"`max_rejects`",
     ):
         read(rows, max_rejects=0.01, rejects_path=path)
     assert len(path.read_text().splitlines()) == 3
@@ -173,13 +179,13 @@ def test_rejects_of_an_earlier_run_are_deleted(tmp_path: Path) -> None:
 
 def test_a_source_that_fails_leaves_no_rejects_file(tmp_path: Path) -> None:
     class Breaking(ListSource):
-        def rows(self, language: str) -> Iterator[Row]:
+        def rows(self, *languages: str) -> Iterator[Row]:
             yield Row.rejected("list.csv", 2, "bad", "text")
             raise SourceFormatError("broken")
 
     path = tmp_path / "rejects.jsonl"
     with pytest.raises(SourceFormatError, match="broken"):
-        read_source(Breaking([]), "en", max_rejects=1, rejects_path=path)
+        read_source(Breaking([]), ["en"], max_rejects=1, rejects_path=path)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -199,6 +205,34 @@ def test_a_planted_link_is_not_followed(tmp_path: Path) -> None:
     read(rows_of(record("cook"), record("")), rejects_path=path)
     assert victim.read_text() == "precious"
     assert len(path.read_text().splitlines()) == 1
+
+
+def in_language(language: str, title: str) -> Row:
+    return Row(2, (TitleRecord(title, language, "list", "preferred"),), (), "list.csv")
+
+
+def test_languages_of_one_file_share_their_rejects(tmp_path: Path) -> None:
+    """A bad row is one row of the file, in whatever language it is."""
+    path = tmp_path / "rejects.jsonl"
+    rows = [in_language("en", f"cook {n}") for n in range(95)]
+    rows += [in_language("es", f"cocinero {n}") for n in range(3)]
+    rows += [in_language("es", "?"), Row.rejected("list.csv", 9, "unknown language", "xx of kock")]
+    source = ListSource(rows, languages=("en", "es"))
+    found = read_source(source, ["en", "es"], max_rejects=0.02, rejects_path=path)
+    assert [(code, r.rows_read, r.rows_rejected) for code, r in found.items()] == [
+        ("en", 95, 0), ("es", 4, 1),
+    ]  # fmt: skip
+    assert {(r.file_rejected, r.rejects_file) for r in found.values()} == {(2, path)}
+    assert len(path.read_text().splitlines()) == 2
+    with pytest.raises(TooManyRejects, match=r"list \(en, es\): 2 of 100 rows \(2\.0%\)"):
+        read_source(source, ["en", "es"], max_rejects=0.019, rejects_path=None)
+
+
+def test_a_language_without_usable_titles() -> None:
+    rows = [*(in_language("en", f"cook {n}") for n in range(9)), in_language("es", "?")]
+    source = ListSource(rows, languages=("en", "es"))
+    found = read_source(source, ["en", "es"], max_rejects=0.1, rejects_path=None)
+    assert [(code, r.rows_read, r.file_rejected) for code, r in found.items()] == [("en", 9, 1)]
 
 
 def test_a_source_without_titles() -> None:

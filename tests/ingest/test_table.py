@@ -111,6 +111,29 @@ def test_a_fixed_language_and_name(tmp_path: Path) -> None:
     assert len(list(source.rows("en"))) == 3
 
 
+def test_languages_as_people_write_them(write: Write) -> None:
+    path = write(
+        "jobs.csv",
+        "job,lang\nnurse,en-US\nKoch,Deutsch\ncook,English\nTischler,de_AT\nkokk,nb\nwelder,\n"
+        "sjuksköterska,xx\n",
+    )
+    source = TableSource(path, title="job", language_column="lang")
+    assert source.languages == ("de", "en", "no")
+    rows = list(source.rows(*source.languages))
+    assert [(r.title, r.language) for row in rows for r in row.records] == [
+        ("nurse", "en"), ("Koch", "de"), ("cook", "en"), ("Tischler", "de"), ("kokk", "no"),
+    ]  # fmt: skip
+    assert [(r.line, r.reason, r.text) for row in rows for r in row.rejects] == [
+        (7, "no language", "welder"),
+        (8, "unknown language", "xx of sjuksköterska"),
+    ]
+    # With a language for the others, an empty cell has it, and an unknown one is still unknown.
+    source = TableSource(path, title="job", language_column="lang", language="English")
+    rows = list(source.rows("en"))
+    assert [r.title for row in rows for r in row.records] == ["nurse", "cook", "welder"]
+    assert [r.line for row in rows for r in row.rejects] == [8]
+
+
 def test_bad_rows(write: Write) -> None:
     path = write(
         "jobs.csv",
@@ -180,10 +203,8 @@ def test_parquet_without_pyarrow(write: Write, monkeypatch: pytest.MonkeyPatch) 
 
 def test_bad_arguments_are_refused_at_once(tmp_path: Path, write: Write) -> None:
     path = write("jobs.csv", "job\nnurse\n")
-    with pytest.raises(InvalidInput, match=r"exactly one of `language`, .* and `language_column`"):
+    with pytest.raises(InvalidInput, match=r"give `language`, .* or `language_column`"):
         TableSource(path, title="job")
-    with pytest.raises(InvalidInput, match=r"exactly one of `language`, .* and `language_column`"):
-        TableSource(path, title="job", language="en", language_column="lang")
     with pytest.raises(InvalidInput, match="unknown language 'xx'"):
         TableSource(path, title="job", language="xx")
     with pytest.raises(InvalidInput, match=r"the name 'esco' is reserved .* another `name`"):

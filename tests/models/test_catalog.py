@@ -13,7 +13,7 @@ from sentence_transformers import SentenceTransformer
 
 from jobsearch.errors import ModelError, ModelNotDownloaded, ModelNotFound, VariantNotFound
 from jobsearch.models import find_model, known_models, load_encoder, short_name
-from jobsearch.models.catalog import SHIPPED
+from jobsearch.models.catalog import CARD_FILE, SHIPPED
 from jobsearch.models.encoder import Encoder
 from jobsearch.models.fingerprint import describe_network
 from jobsearch.models.modules import ConceptAnchors, OwnNetwork
@@ -321,3 +321,17 @@ def test_a_transformer_keeps_its_pooling_and_prompts(tiny_transformer: Path) -> 
     plain = encoder.network.encode(["query : nurse"], prompt="", normalize_embeddings=True)
     np.testing.assert_allclose(query, plain, atol=1e-6)
     assert float((query @ document.T)[0, 0]) < 0.9999
+
+
+def test_a_variant_of_another_directory_of_the_same_name(tmp_path: Path) -> None:
+    one, two = tmp_path / "a" / "model", tmp_path / "b" / "model"
+    finetuned = tmp_path / "models" / "model" / "finetuned"
+    for folder in (one, two, finetuned):
+        folder.mkdir(parents=True)
+    assert find_model(str(two), tmp_path / "models").finetuned == finetuned
+    (finetuned / CARD_FILE).write_text(json.dumps({"model": str(one)}))
+    assert find_model(str(one), tmp_path / "models").finetuned == finetuned
+    with pytest.raises(ModelError, match=rf"was fine-tuned from {one}, not from {two}"):
+        find_model(str(two), tmp_path / "models")
+    one.rename(tmp_path / "a" / "moved")
+    assert find_model(str(two), tmp_path / "models").finetuned == finetuned

@@ -13,6 +13,7 @@ from titles import ALIAS, COUNT, POINTS, TITLES, batch, build, encoder_info, met
 from jobsearch.errors import CollectionMismatch
 from jobsearch.store import CollectionMetadata, PointBatch, Store, check_collection, open_store
 from jobsearch.store.lifecycle import check_build, outdated_builds
+from jobsearch.types import VectorStorage
 
 
 @pytest.fixture
@@ -72,10 +73,27 @@ def test_metadata_round_trip() -> None:
     assert all(isinstance(v, str | int | bool) for v in ready.as_dict().values())
 
 
-def test_metadata_without_storage_have_the_default() -> None:
-    data = metadata(COUNT).as_dict()
-    del data["quantization"], data["on_disk"]
-    assert CollectionMetadata.from_dict(data) == metadata(COUNT)
+def test_metadata_with_origins_and_of_old_versions() -> None:
+    [entry] = metadata(COUNT).sources
+    origins = replace(metadata(COUNT), sources=(replace(entry, origin="/d1/jobs.csv"),))
+    origins = replace(origins, directory="/models/a")
+    read = CollectionMetadata.from_dict(origins.as_dict())
+    assert (read.sources[0].origin, read.directory) == ("/d1/jobs.csv", "/models/a")
+    old = metadata(COUNT).as_dict()
+    [stored] = json.loads(old["sources"])
+    del stored["origin"]
+    read = CollectionMetadata.from_dict({**old, "sources": json.dumps([stored])})
+    assert (read.sources[0].origin, read.directory) == (None, None)
+
+
+def test_metadata_that_leave_the_storage_out() -> None:
+    """As point files for a collection whose storage decides, and collections of old versions."""
+    left_out = replace(metadata(COUNT), storage=VectorStorage("int8"))
+    data = left_out.as_dict()
+    assert "on_disk" not in data
+    assert CollectionMetadata.from_dict(data) == left_out
+    del data["quantization"]
+    assert CollectionMetadata.from_dict(data).storage == VectorStorage()
 
 
 def sources(**change: Any) -> str:

@@ -365,6 +365,34 @@ def test_the_configuration_of_a_collection() -> None:
             assert made["quantization_config"] == {kept[0]: {**kept[1], "always_ram": True}}
 
 
+def test_a_topology_that_is_left_out_is_that_of_the_live_collection() -> None:
+    """A second source, a restored snapshot or a copy must not reset a cluster's layout."""
+    local = LocalQdrant()
+
+    def cluster(method: str, path: str, body: Any) -> Answer:
+        status, answer = local(method, path, body)
+        made = local.configured.get(path.removeprefix("/collections/"))
+        if method == "GET" and made:
+            params = answer["result"]["config"]["params"]
+            names = ("shard_number", "replication_factor", "write_consistency_factor")
+            params |= {name: made[0].get(name) or 1 for name in names}
+        return status, answer
+
+    def shape(name: str) -> list[int]:
+        made = local.configured[name][0]
+        names = ("shard_number", "replication_factor", "write_consistency_factor")
+        return [made.get(key) for key in names]
+
+    with serving(cluster) as url:
+        topology = Topology(shards=6, replicas=3, write_consistency=2)
+        with closing(open_store(url, topology=topology)) as store:
+            assert shape(build(store, POINTS)) == [6, 3, 2]
+        with closing(open_store(url)) as store:
+            assert shape(build(store, POINTS)) == [6, 3, 2]
+        with closing(open_store(url, topology=Topology(replicas=1))) as store:
+            assert shape(build(store, POINTS)) == [6, 1, 2]
+
+
 def test_a_folder_takes_no_topology(tmp_path: Path) -> None:
     with pytest.raises(
         InvalidInput, match="`shards`, `replicas` and `write_consistency` need a Qdrant server"

@@ -8,7 +8,7 @@ import numpy as np
 
 from jobsearch.store import CollectionMetadata, PointBatch, Store
 from jobsearch.store.metadata import alias_name, build_name
-from jobsearch.types import EncoderInfo, SourceInfo, TitleRecord, VectorStorage
+from jobsearch.types import PLAIN_STORAGE, EncoderInfo, SourceInfo, TitleRecord, VectorStorage
 from jobsearch.vectors import Vectors
 
 DIM = 16
@@ -71,7 +71,7 @@ def build(
     model: str = MODEL,
     *,
     live: bool = True,
-    storage: VectorStorage = VectorStorage(),
+    storage: VectorStorage = PLAIN_STORAGE,
 ) -> str:
     """Build a collection of these points, move the alias to it, and return its name."""
     dim = points.vectors.shape[1]

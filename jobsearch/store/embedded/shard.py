@@ -52,7 +52,7 @@ def _engine_errors(action: str) -> Iterator[None]:
         raise
 
 
-def _edge_quantization(kind: Quantization) -> Any:
+def _edge_quantization(kind: Quantization | None) -> Any:
     """Build the quantisation config; the quantised vectors stay in memory."""
     if kind == "int8":
         return edge.ScalarQuantizationConfig(edge.ScalarType.Int8, always_ram=True)

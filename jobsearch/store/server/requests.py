@@ -170,7 +170,7 @@ def make_collection(
             raise
 
 
-def _server_quantization(kind: Quantization) -> models.QuantizationConfig | None:
+def _server_quantization(kind: Quantization | None) -> models.QuantizationConfig | None:
     """Build the quantisation config; the quantised vectors stay in memory."""
     if kind == "int8":
         scalar = models.ScalarQuantizationConfig(type=models.ScalarType.INT8, always_ram=True)

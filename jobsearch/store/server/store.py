@@ -73,7 +73,8 @@ class ServerStore:
         bulk: client for requests with vectors; may be the same object.
         location: URL without secrets, for messages.
         local: whether the client keeps the data in memory, without indexes and search parameters.
-        topology: how new collections are distributed over a cluster.
+        topology: how new collections are distributed over a cluster; values that are left out are
+            those of the collection that a build replaces.
         retry_s: how long to retry temporary server failures.
         index_timeout_s: maximum time to build the index after an upload.
     """
@@ -216,8 +217,20 @@ class ServerStore:
         if self._send("", self._control.collection_exists, name):
             raise CollectionExists(f"{self._location} already has a collection {name}")
         building = replace(metadata, status="building")
-        self._send("", make_collection, self._control, name, building, self._topology)
+        topology = self._topology.or_else(self._live_topology(alias_of(name)))
+        self._send("", make_collection, self._control, name, building, topology)
         self._take_over(name, metadata.encoder.dim)
+
+    def _live_topology(self, alias: str) -> Topology:
+        """The topology of the collection that an alias points at."""
+        live = self.aliases().get(alias)
+        return Topology() if live is None else self._topology_of(live)
+
+    def _topology_of(self, name: str) -> Topology:
+        params = self._send(name, self._control.get_collection, name).config.params
+        return Topology(
+            params.shard_number, params.replication_factor, params.write_consistency_factor
+        )
 
     def _take_over(self, name: str, dim: int) -> None:
         """Become the builder of a new or interrupted build; only the last builder may finish it."""
@@ -244,15 +257,12 @@ class ServerStore:
 
     def _check_topology(self, name: str) -> None:
         """Raise ``StoreError`` if an interrupted build has another topology than this store."""
-        params = self._send(name, self._control.get_collection, name).config.params
-        begun = (params.shard_number, params.replication_factor, params.write_consistency_factor)
-        own = self._topology
-        wanted = (own.shards, own.replicas, own.write_consistency)
-        if any(w not in (None, b) for w, b in zip(wanted, begun, strict=True)):
+        begun = self._topology_of(name)
+        if self._topology.or_else(begun) != begun:
             raise StoreError(
-                f"{name} was begun with {begun[0]} shards, {begun[1]} replicas and write "
-                f"consistency {begun[2]}: give these values for `shards`, `replicas` and "
-                "`write_consistency`, or ingest without `resume`"
+                f"{name} was begun with {begun.shards} shards, {begun.replicas} replicas and write "
+                f"consistency {begun.write_consistency}: give these values for `shards`, "
+                "`replicas` and `write_consistency`, or ingest without `resume`"
             )
 
     def finish(self, name: str, metadata: CollectionMetadata) -> None:
