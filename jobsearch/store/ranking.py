@@ -132,9 +132,11 @@ def engine_filter(filters: Filters | None, models: Any) -> Any | None:
     Raises:
         InvalidInput: a value is not valid Unicode.
     """
-    clauses = filters.clauses() if filters else ()
-    return (
-        models.Filter(must=[_condition(clause, models) for clause in clauses]) if clauses else None
+    if filters is None or not (filters.clauses() or filters.exclusions()):
+        return None
+    return models.Filter(
+        must=[_condition(clause, models) for clause in filters.clauses()],
+        must_not=[_condition(clause, models) for clause in filters.exclusions()],
     )
 
 
