@@ -379,10 +379,13 @@ class Builder:
         Raises:
             StoreDamaged: a title is not found.
         """
-        if not titles:
+        # One row is enough for equal titles with equal vectors, such as those of advertisements.
+        keys = zip(map(normalize_title, titles), map(np.ndarray.tobytes, vectors), strict=True)
+        rows = list({key: row for row, key in enumerate(keys)}.values())
+        if not rows:
             return
-        answers = self._store.query(self.name, vectors, limit=_CHECKED_DEPTH, exact=True)
-        for title, hits in zip(titles, answers, strict=True):
+        answers = self._store.query(self.name, vectors[rows], limit=_CHECKED_DEPTH, exact=True)
+        for title, hits in zip((titles[row] for row in rows), answers, strict=True):
             same = [hit.payload["title"] for hit in hits if hit.score > _MIN_SELF_COSINE]
             # Many titles with the same vector may push the title out of the hits.
             found = normalize_title(title) in map(normalize_title, same)

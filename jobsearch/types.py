@@ -137,6 +137,7 @@ class Filters:
         sources: names of data sets.
         splits: parts of data sets.
         languages: ISO 639-1 codes, in upper or lower case.
+        without_concepts: ids of concepts to leave out.
 
     Raises:
         InvalidInput: a code, kind or language is unknown, or a value is no string.
@@ -148,6 +149,7 @@ class Filters:
     sources: str | Iterable[str] = ()
     splits: str | Iterable[str] = ()
     languages: str | Iterable[str] = ()
+    without_concepts: str | Iterable[str] = ()
 
     def __post_init__(self) -> None:
         checks = {"isco": check_code, "kinds": _check_kind, "languages": check_language}
@@ -172,6 +174,11 @@ class Filters:
             "language": self.languages,
         }
         return tuple((name, values) for name, values in conditions.items() if values)
+
+    def exclusions(self) -> tuple[Clause, ...]:
+        """The conditions, none of which may hold."""
+        excluded: Any = self.without_concepts
+        return (("concept_id", excluded),) if excluded else ()
 
 
 def _check_kind(kind: str) -> str:
@@ -335,9 +342,13 @@ class Hit:
     variant: Variant
     point_id: str
     doc_id: str | None = None
-    #: Further titles of the same concept, best first, when hits are grouped.
-    others: tuple[str, ...] = field(default=())
+    #: If hits are grouped: language -> further titles of the same concept, nearest first. All
+    #: titles that pass the filters, up to 100 per language; languages without one are left out.
+    others: Mapping[str, tuple[str, ...]] = field(default_factory=dict, hash=False)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
-        return {**asdict(self), "others": list(self.others)}
+        return {
+            **asdict(self),
+            "others": {language: list(titles) for language, titles in self.others.items()},
+        }

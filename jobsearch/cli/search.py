@@ -1,11 +1,16 @@
 """``jobsearch search``: one query, a table of titles."""
 
+from typing import TYPE_CHECKING
+
 import click
 
 from jobsearch.cli.options import ISCO_CODES, LANGUAGES, as_json, jobs_of, with_settings
-from jobsearch.cli.output import note, print_json, print_table
+from jobsearch.cli.output import note, print_json, print_table, with_flags
 from jobsearch.settings import Settings
 from jobsearch.types import KINDS
+
+if TYPE_CHECKING:
+    from jobsearch.search.engine import SearchResult
 
 
 @click.command()
@@ -35,7 +40,9 @@ from jobsearch.types import KINDS
 @click.option("--top", type=int, default=10, show_default=True, help="Number of hits.")
 @click.option("--min-score", type=float, help="Lowest cosine of a hit.")
 @click.option(
-    "--group-by", type=click.Choice(["concept"]), help="One hit per concept and language."
+    "--group-by",
+    type=click.Choice(["concept"]),
+    help="One hit per concept, its best title over all languages.",
 )
 @click.option("--exact", is_flag=True, help="Compare with every title, without the index.")
 @with_settings
@@ -76,12 +83,21 @@ def search(
         exact=exact,
         min_score=min_score,
     )
+    notes = [with_flags(text) for text in result.notes]
     if json_:
-        print_json(result.as_dict())
+        print_json({**result.as_dict(), "notes": notes})
         return
-    if not result.hits:
-        note("nothing found: loosen the filters, or lower --min-score")
-        return
+    if result.hits:
+        _print_hits(result, text)
+        variants = list(dict.fromkeys(hit.variant for hit in result.hits))
+        # Cosines of several variants cannot be compared; a note of the result says so.
+        direction = ", higher is better" if len(variants) == 1 else ""
+        note(f"{settings.model} {' and '.join(variants)}; scores are cosines{direction}")
+    for each in notes:
+        note(each)
+
+
+def _print_hits(result: "SearchResult", text: str) -> None:
     if result.normalized != text:
         note(f"searched for: {result.normalized}")
     print_table(
@@ -91,5 +107,3 @@ def search(
         ],
         headers=("score", "title", "lang", "ISCO", "kind", "concept"),
     )
-    variants = " and ".join(dict.fromkeys(hit.variant for hit in result.hits))
-    note(f"{settings.model} {variants}; scores are cosines, higher is better")

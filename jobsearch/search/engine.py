@@ -1,69 +1,40 @@
 """Searches: queries against the collections of one or several languages."""
 
 import threading
-from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
-from jobsearch.errors import CollectionNotFound, InvalidInput, VariantNotFound
+from jobsearch.errors import CollectionNotFound, InvalidInput
 from jobsearch.languages import check_language
 from jobsearch.models.encoder import QueryEncoder
-from jobsearch.search.full_ranking import best, exact_scores, read_points
+from jobsearch.search.full_ranking import (
+    exact_scores,
+    matrix_fetch,
+    places_by_concept,
+    read_points,
+)
+from jobsearch.search.grouping import (
+    Fetch,
+    concept_of,
+    has_concept,
+    nearest_concepts,
+    other_titles,
+)
+from jobsearch.search.notes import Searched, notes_on
+from jobsearch.search.routing import choose_variant
 from jobsearch.settings import VariantChoice
 from jobsearch.store.metadata import JOBS, alias_name, check_collection
-from jobsearch.store.protocol import PointBatch, ScoredPoint, Store
+from jobsearch.store.protocol import CollectionInfo, ScoredPoint, Store
 from jobsearch.text import check_query
 from jobsearch.timing import timed
 from jobsearch.types import VARIANTS, Filters, Hit, Variant, as_values
 from jobsearch.vectors import Vectors
 
 MAX_TOP = 1000
-#: Titles fetched at first for each requested concept; doubled until there are enough concepts.
-_TITLES_PER_CONCEPT = 8
 
-#: Returns up to so many of the nearest points, best first.
-_Fetch = Callable[[int], list[ScoredPoint]]
-
-
-def choose_variant(
-    choice: VariantChoice,
-    query_language: str | None,
-    target_language: str,
-    available: Collection[Variant],
-) -> Variant:
-    """Choose the variant of the model for one pair of languages.
-
-    ``auto`` takes the fine-tuned variant if there is one. ``paper`` does as DS@GT at TalentCLEF
-    2025: fine-tuned within a language, pretrained across languages.
-
-    Args:
-        choice: a variant or a policy.
-        query_language: ISO 639-1 code, None if unknown.
-        target_language: ISO 639-1 code of the collection.
-        available: variants that the titles of this language were ingested with.
-
-    Raises:
-        InvalidInput: ``paper`` was chosen without the language of the query.
-        VariantNotFound: the chosen variant is not available.
-    """
-    wanted: Variant
-    if choice == "paper":
-        if query_language is None:
-            raise InvalidInput(
-                "the policy 'paper' needs the language of the query: give `query_language`"
-            )
-        wanted = "finetuned" if query_language == target_language else "pretrained"
-    elif choice == "auto":
-        wanted = "finetuned" if "finetuned" in available else "pretrained"
-    else:
-        wanted = choice
-    if wanted not in available:
-        raise VariantNotFound(
-            f"there is no {wanted} collection for {target_language!r}, only "
-            f"{', '.join(sorted(available))}: leave out `variant`, or ingest the titles with "
-            f'`variant="{wanted}"`'
-        )
-    return wanted
+#: Id of a concept -> its titles beside the one of the hit.
+_Others = dict[str, tuple[str, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +44,9 @@ class SearchResult:
     query: str
     normalized: str
     hits: tuple[Hit, ...]
+    #: Why nothing was found, filter values that no searched title has, and whether the hits are
+    #: ordered by rank; one sentence each.
+    notes: tuple[str, ...] = ()
 
     def __iter__(self) -> Iterator[Hit]:
         return iter(self.hits)
@@ -83,7 +57,12 @@ class SearchResult:
     def as_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
         hits = [hit.as_dict() for hit in self.hits]
-        return {"query": self.query, "normalized": self.normalized, "hits": hits}
+        return {
+            "query": self.query,
+            "normalized": self.normalized,
+            "hits": hits,
+            "notes": list(self.notes),
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,15 +74,35 @@ class _Request:
     group_by_concept: bool
     min_score: float | None
     routes: dict[str, Variant]
+    languages: dict[str, tuple[Variant, ...]]
+
+    @property
+    def ordered_by_rank(self) -> bool:
+        """Whether the languages have different variants, whose cosines cannot be compared."""
+        return len(set(self.routes.values())) > 1
 
 
 @dataclass(frozen=True, slots=True)
 class _Target:
     """One collection to search in."""
 
-    collection: str
+    language: str
+    info: CollectionInfo
     variant: Variant
     encoder: QueryEncoder
+
+    @property
+    def collection(self) -> str:
+        """Its physical name."""
+        return self.info.name
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A point that a query found, and its collection."""
+
+    target: _Target
+    point: ScoredPoint
 
 
 class SearchEngine:
@@ -154,15 +153,16 @@ class SearchEngine:
             top: number of hits, 1 to 1000.
             filters: conditions on the titles.
             variant: a variant or a policy (:func:`choose_variant`).
-            group_by_concept: one hit per concept and language, its best title, with the other
-                titles listed in it.
+            group_by_concept: one hit per concept over all languages, its best title; the hit
+                lists the other titles by language (:attr:`Hit.others`).
             exact: compare with every title that passes the filters, without the index.
             min_score: lowest cosine of a hit, in [-1, 1].
 
         Returns:
             Hits by descending cosine, ties by id. If the policy chooses different variants for
             the languages, whose cosines cannot be compared, hits are ordered by their rank within
-            their language instead.
+            their language instead, and a note says so. If many titles tie with the last hit, the
+            engine decides which of them are returned (:meth:`Store.query`).
 
         Raises:
             InvalidInput: an argument cannot be used.
@@ -174,14 +174,23 @@ class SearchEngine:
         request = self._request(to, query_language, top, filters, variant, group_by_concept,
                                 min_score)  # fmt: skip
         vectors: dict[Variant, Vectors] = {}
-        hits: list[list[Hit]] = []
+        fetches: list[tuple[_Target, Fetch]] = []
         for target in self._targets(request):
             if target.variant not in vectors:
                 with timed("embed the query", variant=target.variant):
                     vectors[target.variant] = target.encoder.encode_queries([normalized])
-            fetch = self._engine_fetch(target, vectors[target.variant], request, exact=exact)
-            hits.append(_hits(fetch, target, request))
-        return SearchResult(query, normalized, _merged(hits, request))
+            vector = vectors[target.variant]
+            fetches.append((target, self._engine_fetch(target, vector, request, exact=exact)))
+        found = _merged([(target, _best_of(fetch, request)) for target, fetch in fetches], request)
+        others: dict[str, _Others] = {}
+        if request.group_by_concept:
+            points = [each.point for each in found]
+            others = {target.language: other_titles(fetch, points) for target, fetch in fetches}
+        hits = _hits(found, others)
+        unknown = self._searched(request, [target for target, _ in fetches]).unknown_values(
+            filters, hits
+        )
+        return SearchResult(query, normalized, hits, notes_on(hits, unknown, filters, min_score))
 
     def search_many(
         self,
@@ -199,7 +208,8 @@ class SearchEngine:
 
         Each distinct query is embedded once, and each collection is read once and compared in
         blocks of queries, always exactly. So memory must hold the vectors of the largest
-        collection, and for a few queries against a large collection :meth:`search` is faster.
+        collection, and for a few queries against a large collection :meth:`search` is faster. To
+        group by concept, each collection is read twice.
 
         Args:
             queries: job titles; they may repeat.
@@ -208,7 +218,7 @@ class SearchEngine:
             top: number of hits for each query.
             filters: conditions on the titles.
             variant: a variant or a policy.
-            group_by_concept: one hit per concept and language.
+            group_by_concept: one hit per concept over all languages.
             min_score: lowest cosine of a hit.
 
         Raises:
@@ -221,24 +231,68 @@ class SearchEngine:
         request = self._request(to, query_language, top, filters, variant, group_by_concept,
                                 min_score)  # fmt: skip
         distinct = list(dict.fromkeys(normalized))
-        found: list[list[list[Hit]]] = [[] for _ in distinct]
+        if not distinct:
+            return []
+        targets = self._targets(request)
         vectors: dict[Variant, Vectors] = {}
-        for target in self._targets(request) if distinct else ():
+        for target in targets:
             if target.variant not in vectors:
                 with timed("embed the queries", variant=target.variant):
                     vectors[target.variant] = target.encoder.encode_queries(distinct)
-            with timed("read the collection", collection=target.collection):
-                points = read_points(self._store, [target.collection], filters)
-            with timed("rank", collection=target.collection):
-                scores = exact_scores(points, vectors[target.variant])
-                for place, row in enumerate(scores):
-                    fetch = _matrix_fetch(points, row, min_score)
-                    found[place].append(_hits(fetch, target, request))
-        merged = {text: _merged(hits, request) for text, hits in zip(distinct, found, strict=True)}
+        ranked: list[list[tuple[_Target, list[ScoredPoint]]]] = [[] for _ in distinct]
+        for target in targets:
+            rows = self._matrix_fetches(target, vectors[target.variant], request, filters)
+            for row, fetch in enumerate(rows):
+                ranked[row].append((target, _best_of(fetch, request)))
+        found = [_merged(points, request) for points in ranked]
+        others: list[dict[str, _Others]] = [{} for _ in distinct]
+        if request.group_by_concept:
+            self._read_others(targets, vectors, request, found, others)
+        hits = dict(zip(distinct, map(_hits, found, others), strict=True))
+        every = [hit for row in hits.values() for hit in row]
+        unknown = self._searched(request, targets).unknown_values(filters, every)
         return [
-            SearchResult(query, text, merged[text])
+            SearchResult(query, text, hits[text], notes_on(hits[text], unknown, filters, min_score))
             for query, text in zip(queries, normalized, strict=True)
         ]
+
+    def _searched(self, request: _Request, targets: Sequence[_Target]) -> Searched:
+        infos = [target.info for target in targets]
+        return Searched(self._store, self._model, request.routes, infos, request.languages)
+
+    def _read_others(
+        self,
+        targets: Sequence[_Target],
+        vectors: Mapping[Variant, Vectors],
+        request: _Request,
+        found: Sequence[list[_Found]],
+        others: Sequence[dict[str, _Others]],
+    ) -> None:
+        """Fill in the other titles of the concepts that each query found, by language.
+
+        The collections are read again, only these concepts, since memory need not have room for all
+        of them at once.
+        """
+        points = [[each.point for each in row] for row in found]
+        concepts = {concept_of(p) for row in points for p in row if has_concept(p)}
+        if not concepts:
+            return
+        filters = _with_concepts(request.filters, sorted(concepts), ())
+        for target in targets:
+            rows = self._matrix_fetches(target, vectors[target.variant], request, filters)
+            for row, fetch in enumerate(rows):
+                others[row][target.language] = other_titles(fetch, points[row])
+
+    def _matrix_fetches(
+        self, target: _Target, vectors: Vectors, request: _Request, filters: Filters | None
+    ) -> Iterator[Fetch]:
+        """Read the titles of a collection that pass ``filters``, and rank them for each query."""
+        with timed("read the collection", collection=target.collection):
+            points = read_points(self._store, [target.collection], filters)
+        concepts = places_by_concept(points) if request.group_by_concept else {}
+        with timed("rank", collection=target.collection):
+            for scores in exact_scores(points, vectors):
+                yield matrix_fetch(points, concepts, scores, request.min_score)
 
     def _request(
         self,
@@ -272,26 +326,30 @@ class SearchEngine:
             language: choose_variant(variant, source, language, stored[language])
             for language in wanted
         }
-        return _Request(top, filters, group_by_concept, min_score, routes)
+        return _Request(top, filters, group_by_concept, min_score, routes, stored)
 
-    def _targets(self, request: _Request) -> Iterator[_Target]:
+    def _targets(self, request: _Request) -> list[_Target]:
         """The collections to search in, each compared with its encoder (the guard)."""
+        targets = []
         for language, variant in request.routes.items():
             encoder = self._encoder(variant)
             info = self._store.describe(alias_name(JOBS, language, self._model, variant))
             check_collection(info.name, info.metadata, language=language, encoder=encoder.info)
-            yield _Target(info.name, variant, encoder)
+            targets.append(_Target(language, info, variant, encoder))
+        return targets
 
     def _engine_fetch(
         self, target: _Target, vector: Vectors, request: _Request, *, exact: bool
-    ) -> _Fetch:
-        def fetch(limit: int) -> list[ScoredPoint]:
+    ) -> Fetch:
+        def fetch(
+            limit: int, *, only: Sequence[str] = (), without: Sequence[str] = ()
+        ) -> list[ScoredPoint]:
             with timed("query the store", collection=target.collection, limit=limit):
                 [points] = self._store.query(
                     target.collection,
                     vector,
                     limit=limit,
-                    filters=request.filters,
+                    filters=_with_concepts(request.filters, only, without),
                     exact=exact,
                     score_threshold=request.min_score,
                 )
@@ -313,63 +371,77 @@ def _check_numbered(number: int, query: str) -> str:
         raise InvalidInput(f"query {number}: {error}") from error
 
 
-def _matrix_fetch(points: PointBatch, scores: Vectors, min_score: float | None) -> _Fetch:
-    def fetch(limit: int) -> list[ScoredPoint]:
-        ranking = best(scores, limit)
-        return [
-            ScoredPoint(points.ids[place], score, points.payloads[place])
-            for place, score in zip(ranking.places.tolist(), ranking.scores.tolist(), strict=True)
-            if min_score is None or score >= min_score
-        ]
-
-    return fetch
-
-
-def _hits(fetch: _Fetch, target: _Target, request: _Request) -> list[Hit]:
-    if not request.group_by_concept:
-        return [_hit(point, (), target) for point in fetch(request.top)]
-    return [_hit(point, others, target) for point, others in _grouped(fetch, request.top)]
+def _with_concepts(
+    filters: Filters | None, only: Sequence[str], without: Sequence[str]
+) -> Filters | None:
+    """The filters of a request, narrowed to some of the concepts that pass them."""
+    narrowed = filters or Filters()
+    if only:
+        narrowed = replace(narrowed, concept_ids=only)
+    if without:
+        narrowed = replace(narrowed, without_concepts=(*narrowed.without_concepts, *without))
+    return narrowed
 
 
-def _grouped(fetch: _Fetch, top: int) -> list[tuple[ScoredPoint, tuple[str, ...]]]:
-    """The best title of each of ``top`` concepts; a title without a concept is its own group."""
-    limit = top * _TITLES_PER_CONCEPT
-    while True:
-        points = fetch(limit)
-        groups: dict[str, list[ScoredPoint]] = {}
-        for point in points:
-            groups.setdefault(point.payload.get("concept_id", point.id), []).append(point)
-        if len(groups) >= top or len(points) < limit:
-            first = list(groups.values())[:top]
-            return [(group[0], tuple(p.payload["title"] for p in group[1:])) for group in first]
-        limit *= 2
+def _best_of(fetch: Fetch, request: _Request) -> list[ScoredPoint]:
+    """The best titles of one collection, or the best title of each of the best concepts."""
+    if request.group_by_concept:
+        return nearest_concepts(fetch, request.top)
+    return fetch(request.top)
 
 
-def _hit(point: ScoredPoint, others: tuple[str, ...], target: _Target) -> Hit:
-    payload = point.payload
+def _merged(found: Sequence[tuple[_Target, list[ScoredPoint]]], request: _Request) -> list[_Found]:
+    """The best points over all languages; if they are grouped, the best one of each concept."""
+    ranked = [
+        (rank, target, point) for target, points in found for rank, point in enumerate(points)
+    ]
+    if request.ordered_by_rank:
+        # Stable: the languages keep their order within a rank.
+        ranked.sort(key=lambda entry: entry[0])
+    else:
+        ranked.sort(key=lambda entry: (-entry[2].score, entry[2].id))
+    merged = [_Found(target, point) for _, target, point in ranked]
+    if request.group_by_concept:
+        groups: dict[str, _Found] = {}
+        for each in merged:
+            groups.setdefault(concept_of(each.point), each)
+        merged = list(groups.values())
+    return merged[: request.top]
+
+
+def _hit(found: _Found, others: Mapping[str, tuple[str, ...]]) -> Hit:
+    payload = found.point.payload
     return Hit(
         title=payload["title"],
-        score=point.score,
+        score=found.point.score,
         language=payload["language"],
         concept_id=payload.get("concept_id"),
         isco=payload.get("isco"),
         kind=payload["kind"],
         source=payload["source"],
-        collection=target.collection,
-        variant=target.variant,
-        point_id=point.id,
+        collection=found.target.collection,
+        variant=found.target.variant,
+        point_id=found.point.id,
         doc_id=payload.get("doc_id"),
         others=others,
     )
 
 
-def _merged(found: list[list[Hit]], request: _Request) -> tuple[Hit, ...]:
-    """The best hits over all languages."""
-    if len(set(request.routes.values())) == 1:
-        hits = sorted((h for hits in found for h in hits), key=lambda h: (-h.score, h.point_id))
-        return tuple(hits[: request.top])
-    ranked = [
-        (rank, place, hit) for place, hits in enumerate(found) for rank, hit in enumerate(hits)
-    ]
-    ordered = sorted(ranked, key=lambda entry: entry[:2])
-    return tuple(hit for _, _, hit in ordered[: request.top])
+def _hits(found: Sequence[_Found], others: Mapping[str, _Others]) -> tuple[Hit, ...]:
+    """The hits of one query.
+
+    Args:
+        found: the best points.
+        others: language -> id of a concept -> further titles of the concept.
+    """
+    return tuple(
+        _hit(
+            each,
+            {
+                language: titles
+                for language, by_concept in others.items()
+                if (titles := by_concept.get(concept_of(each.point), ()))
+            },
+        )
+        for each in found
+    )

@@ -5,13 +5,14 @@ queries at once, reading the vectors once and multiplying matrices is far faster
 same order, ties included.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from jobsearch.store.protocol import PointBatch, Store
+from jobsearch.search.grouping import Fetch
+from jobsearch.store.protocol import PointBatch, ScoredPoint, Store
 from jobsearch.types import Filters
 from jobsearch.vectors import Vectors
 
@@ -112,3 +113,45 @@ def _distinct_rows(vectors: Vectors) -> tuple[Vectors, npt.NDArray[np.intp]]:
     )
     _, where = np.unique(copies, return_index=True)
     return vectors[where], copies
+
+
+def places_by_concept(points: PointBatch) -> dict[str, list[int]]:
+    """Id of each concept -> positions of its titles."""
+    places: dict[str, list[int]] = {}
+    for place, payload in enumerate(points.payloads):
+        if concept := payload.get("concept_id"):
+            places.setdefault(concept, []).append(place)
+    return places
+
+
+def matrix_fetch(
+    points: PointBatch, concepts: Mapping[str, list[int]], scores: Vectors, min_score: float | None
+) -> Fetch:
+    """Find the nearest of some points, whose scores are known.
+
+    Args:
+        points: sorted by id.
+        concepts: output of :func:`places_by_concept`; only needed to search by concepts.
+        scores: of all points, from :func:`exact_scores`.
+        min_score: lowest score of a point that is found.
+    """
+
+    def places_of(ids: Sequence[str]) -> npt.NDArray[np.intp]:
+        return np.array([p for concept in ids for p in concepts.get(concept, ())], dtype=np.intp)
+
+    def fetch(
+        limit: int, *, only: Sequence[str] = (), without: Sequence[str] = ()
+    ) -> list[ScoredPoint]:
+        # Sorted: equal scores are ordered by their place, as the points are sorted by id.
+        places = np.sort(places_of(only)) if only else np.arange(len(scores))
+        if without:
+            places = np.setdiff1d(places, places_of(without), assume_unique=True)
+        ranking = best(scores[places], limit)
+        found = zip(places[ranking.places].tolist(), ranking.scores.tolist(), strict=True)
+        return [
+            ScoredPoint(points.ids[place], score, points.payloads[place])
+            for place, score in found
+            if min_score is None or score >= min_score
+        ]
+
+    return fetch

@@ -138,7 +138,9 @@ class Store(Protocol):
             score_threshold: lowest score of a returned point, inclusive.
 
         Returns:
-            One list per query, sorted by descending score; ties are sorted by id.
+            One list per query, sorted by descending score; ties are sorted by id. If more than 256
+            points beyond ``limit`` tie with the last one, the engine decides which of the tied
+            points are returned.
 
         Raises:
             ValueError: the vectors do not fit the collection, or ``limit`` is below 1.

@@ -40,6 +40,10 @@ def full_scan_kilobytes(dim: int) -> int:
 # Points requested beyond the limit, so that a tie at the limit rarely needs a second query.
 _SPARE = 8
 
+#: Points requested beyond the limit by the second query. Each point costs time and memory, and
+#: thousands of job advertisements may have the same title.
+MAX_TIED = 256
+
 Fetch = Callable[[Vectors, int], Sequence[list[ScoredPoint]]]
 
 
@@ -81,8 +85,9 @@ def rank(
     """Return the best points for each query, sorted by descending score, then by id.
 
     If several points at the limit have the same score, an engine returns any of them. Such a query
-    is repeated with a greater depth until all tied points are known. The threshold is applied here,
-    since engines differ on whether it is inclusive.
+    is repeated once, to know up to ``MAX_TIED`` points beyond the limit and choose by id. If even
+    more points are tied, the engine decides which of them are returned. The threshold is applied
+    here, since engines differ on whether it is inclusive.
 
     Args:
         fetch: called with query vectors and a depth; returns the ``depth`` best points per query.
@@ -97,15 +102,15 @@ def rank(
         raise ValueError(f"limit is {limit}, it must be at least 1")
     ranked: list[list[ScoredPoint]] = [[] for _ in vectors]
     pending = np.arange(len(vectors))
-    depth = limit + _SPARE
-    while pending.size:
+    for depth in (limit + _SPARE, limit + MAX_TIED):
+        if not pending.size:
+            break
         undecided = []
         for row, points in zip(pending, fetch(vectors[pending], depth), strict=True):
             ranked[row] = sorted(points, key=lambda point: (-point.score, point.id))
             if len(points) >= depth and ranked[row][-1].score == ranked[row][limit - 1].score:
                 undecided.append(row)
         pending = np.array(undecided, dtype=np.intp)
-        depth *= 4
     floor = -np.inf if score_threshold is None else score_threshold
     return [[point for point in row[:limit] if point.score >= floor] for row in ranked]
 
@@ -127,9 +132,11 @@ def engine_filter(filters: Filters | None, models: Any) -> Any | None:
     Raises:
         InvalidInput: a value is not valid Unicode.
     """
-    clauses = filters.clauses() if filters else ()
-    return (
-        models.Filter(must=[_condition(clause, models) for clause in clauses]) if clauses else None
+    if filters is None or not (filters.clauses() or filters.exclusions()):
+        return None
+    return models.Filter(
+        must=[_condition(clause, models) for clause in filters.clauses()],
+        must_not=[_condition(clause, models) for clause in filters.exclusions()],
     )
 
 

@@ -53,7 +53,32 @@ def test_search_without_hits_succeeds(run, sample_store) -> None:
     done = run("search", "cook", "--source", "esco", "--store", sample_store,
                "--variant", "pretrained")  # fmt: skip
     assert (done.exit_code, done.stdout) == (0, "")
-    assert "nothing found" in done.stderr
+    expected = "nothing found: no searched title has 'esco' for `--source` (there is sample)"
+    assert done.stderr.splitlines()[-1] == expected
+    done = run("search", "cook", "--to", "en", "--isco", "9629", "--kind", "hidden", "--json",
+               "--store", sample_store, "--variant", "pretrained")  # fmt: skip
+    assert json.loads(done.stdout)["notes"] == ["nothing found: loosen `--isco`, `--kind`"]
+
+
+def test_hits_of_two_variants_are_not_said_to_be_ordered_by_score(
+    run, sample_store, models_dir
+) -> None:
+    done = run("search", "Koch", "--to", "en,zh", "--top", 4, "--store", sample_store,
+               "--models-dir", models_dir)  # fmt: skip
+    assert done.exit_code == 0, done.output
+    assert "higher is better" not in done.stderr
+    assert "ordered by their rank within their language, not by score" in done.stderr
+
+
+def test_grouping_shows_each_concept_once_over_all_languages(run, sample_store) -> None:
+    done = run("search", "Krankenschwester", "--to", "en,de", "--group-by", "concept", "--json",
+               "--store", sample_store, "--variant", "pretrained")  # fmt: skip
+    hits = json.loads(done.stdout)["hits"]
+    assert len({hit["concept_id"] for hit in hits}) == len(hits) == 10
+    best = hits[0]
+    assert best["concept_id"] == NURSE
+    assert best["others"].keys() == {"de", "en"}
+    assert "registered nurse" in best["others"]["en"]
 
 
 def test_options_come_from_the_environment(run, sample_store, monkeypatch) -> None:

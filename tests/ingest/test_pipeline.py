@@ -504,6 +504,24 @@ def test_titles_with_equal_vectors_pass_the_check(
     assert ingest(source, "en", store, encoder).points == 40
 
 
+def test_thousands_of_rows_of_one_title_are_checked_once(
+    store: Store, encoder: Any, write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write("ads.csv", "job,id\n" + "".join(f"warehouse clerk,{n}\n" for n in range(2000)))
+    source = TableSource(path, title="job", language="en", concept_id="id")
+    checked: list[tuple[int, int]] = []
+    query = store.query
+
+    def counting(name: str, vectors: Vectors, **options: Any) -> Any:
+        answers = query(name, vectors, **options)
+        checked.append((len(vectors), sum(map(len, answers))))
+        return answers
+
+    monkeypatch.setattr(store, "query", counting)
+    assert ingest(source, "en", store, encoder).points == 2000
+    assert checked == [(1, 10)]
+
+
 def test_a_concurrent_ingest_that_ends_first_wins(
     store: Store, encoder: Any, esco_source: EscoSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:

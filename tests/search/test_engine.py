@@ -16,7 +16,7 @@ from jobsearch.store import PointBatch, open_store
 from jobsearch.store.embedded.shard import Shard
 from jobsearch.store.embedded.store import EmbeddedStore
 from jobsearch.store.metadata import build_name
-from jobsearch.types import Filters, TitleRecord, VectorStorage
+from jobsearch.types import Filters, SourceInfo, TitleRecord, VectorStorage
 from jobsearch.vectors import Vectors
 
 NURSE = "urn:jobsearch:sample:occupation:021"
@@ -146,6 +146,83 @@ def test_filters_that_nothing_passes_give_no_hits(engine) -> None:
         assert engine.search("cook", to=["en"], filters=filters).hits == ()
 
 
+@pytest.mark.parametrize(
+    ("filters", "note"),
+    [
+        (
+            Filters(sources="esco"),
+            "nothing found: no searched title has 'esco' for `sources` (there is sample)",
+        ),
+        (
+            Filters(splits=("test", "validation")),
+            "nothing found: no searched title has 'test' for `splits` (the titles have none); no "
+            "searched title has 'validation' for `splits` (the titles have none)",
+        ),
+        (
+            Filters(isco="9629", kinds="hidden"),
+            "nothing found: loosen `isco`, `kinds`",
+        ),
+    ],
+)
+def test_an_answer_without_hits_says_why(engine, filters: Filters, note: str) -> None:
+    assert engine.search("cook", to=["en"], filters=filters).notes == (note,)
+    assert [r.notes for r in engine.search_many(["cook"], to=["en"], filters=filters)] == [(note,)]
+
+
+def test_an_unknown_concept_is_told_from_one_without_hits(engine) -> None:
+    unknown = engine.search("cook", to=["en"], filters=Filters(concept_ids="urn:none"))
+    [note] = unknown.notes
+    assert "no searched title has 'urn:none' for `concept_ids` (an id is for example urn:" in note
+    far = engine.search("cook", to=["en"], filters=Filters(concept_ids=NURSE), min_score=0.99)
+    assert far.notes == ("nothing found: loosen `concept_ids` or lower `min_score`",)
+    some = engine.search("cook", to=["en"], filters=Filters(concept_ids=[NURSE, "urn:none"]))
+    assert some.hits
+    assert some.notes == (note.removeprefix("nothing found: "),)
+
+
+def test_answers_that_need_no_explanation(engine) -> None:
+    assert engine.search("cook", to=["en"], filters=Filters(sources="sample")).notes == ()
+    assert engine.search("cook", to=["en", "de"]).notes == ()
+    assert engine.search_many(["cook"], to=["en", "de"])[0].as_dict()["notes"] == []
+
+
+def test_a_note_names_the_collection_that_has_the_value(tmp_path: Path) -> None:
+    """Own titles in English, pretrained; others in English, fine-tuned, and in German."""
+    encoders = {v: FakeEncoder(v) for v in ("pretrained", "finetuned")}
+    with closing(open_store(":memory:")) as store:
+        for language, variant, source, concept in (
+            ("en", "pretrained", "own", "own:1"),
+            ("en", "finetuned", "esco", "esco:1"),
+            ("de", "finetuned", "ba", "ba:1"),
+        ):
+            info = encoders[variant].info
+            alias = f"jobs__{language}__fake__{variant}"
+            record = TitleRecord("cook", language, source, "preferred", "test", concept)
+            sources = (SourceInfo(source, "test", "1", "0", 1),)
+            metadata = replace(new_metadata(language, info, sources), expected_points=1)
+            name = build_name(alias, info)
+            store.create(name, metadata)
+            vector = encoders[variant].encode_documents(["cook"])
+            store.upsert(name, PointBatch([record.point_id], vector, [record.payload("run")]))
+            store.finish(name, metadata)
+            store.swap_alias(alias, name, expected=None)
+        engine = SearchEngine(store, "fake", encoders.__getitem__)
+
+        def notes(**conditions: str) -> tuple[str, ...]:
+            return engine.search("cook", to=["en"], filters=Filters(**conditions)).notes
+
+        start = "nothing found: no searched title has"
+        assert notes(sources="own") == (
+            f"{start} 'own' for `sources` (there is esco); jobs__en__fake__pretrained has it: give "
+            '`variant="pretrained"` to search there',
+        )
+        assert notes(concept_ids="ba:1") == (
+            f"{start} 'ba:1' for `concept_ids` (an id is for example esco:1); "
+            'jobs__de__fake__finetuned has it: give `to="de"` to search there',
+        )
+        assert notes(splits="none") == (f"{start} 'none' for `splits` (there is test)",)
+
+
 def test_filter_values_are_data(engine) -> None:
     hostile = Filters(concept_ids=('"}]} OR 1=1 --', "*", "\x00"))
     assert engine.search("cook", to=["en"], filters=hostile).hits == ()
@@ -159,27 +236,68 @@ def test_grouping_gives_one_hit_a_concept_and_lists_the_others(engine) -> None:
     assert len({hit.concept_id for hit in plain.hits}) < 10
     assert grouped.hits[0].point_id == plain.hits[0].point_id
     assert grouped.hits[0].others
-    assert grouped.hits[0].title not in grouped.hits[0].others
+    assert grouped.hits[0].title not in grouped.hits[0].others["en"]
 
 
-def test_grouping_keeps_languages_apart(engine) -> None:
-    """A concept gives one hit in each language that is searched, with the others of that one."""
+def test_grouping_gives_one_hit_a_concept_over_all_languages(engine) -> None:
+    """The hit is the concept's best title, and lists the others by language, best first."""
     plain = [
         hit
         for language in ("en", "de")
         for hit in engine.search("nurse", to=[language], variant="pretrained", top=1000).hits
     ]
-    titles: dict[tuple[str, str], list[str]] = {}
+    titles: dict[str, list[tuple[str, str]]] = {}
     for hit in sorted(plain, key=lambda hit: (-hit.score, hit.point_id)):
-        titles.setdefault((hit.concept_id, hit.language), []).append(hit.title)
+        titles.setdefault(hit.concept_id, []).append((hit.language, hit.title))
     wanted = {"to": ["en", "de"], "variant": "pretrained", "group_by_concept": True}
     grouped = engine.search("nurse", **wanted, top=1000).hits
-    assert len(titles) == 240
-    assert [(hit.concept_id, hit.language) for hit in grouped] == list(titles)
-    assert [[hit.title, *hit.others] for hit in grouped] == list(titles.values())
-    few = engine.search("nurse", **wanted, top=7).hits
-    assert [hit.point_id for hit in few] == [hit.point_id for hit in grouped[:7]]
-    assert {hit.language for hit in few} == {"en", "de"}
+    assert len(titles) == 120
+    assert [hit.concept_id for hit in grouped] == list(titles)
+    for hit, ((language, best), *rest) in zip(grouped, titles.values(), strict=True):
+        assert (hit.language, hit.title) == (language, best)
+        others = {
+            code: tuple(title for other, title in rest if other == code) for code in ("en", "de")
+        }
+        assert hit.others == {code: found for code, found in others.items() if found}
+    assert {code for hit in grouped for code in hit.others} == {"en", "de"}
+
+
+@pytest.mark.parametrize("top", [1, 2, 7, 50])
+def test_the_other_titles_do_not_depend_on_the_number_of_hits(engine, top: int) -> None:
+    wanted = {"to": ["en", "de"], "variant": "pretrained", "group_by_concept": True}
+    some = engine.search("nurse", **wanted, top=top).hits
+    assert some == engine.search("nurse", **wanted, top=1000).hits[:top]
+    [many] = engine.search_many(["nurse"], **wanted, top=top)
+    assert [(hit.point_id, hit.others) for hit in many] == [(h.point_id, h.others) for h in some]
+
+
+def test_grouping_respects_filters_and_the_lowest_score(engine) -> None:
+    wanted = {"to": ["en", "de"], "variant": "pretrained", "group_by_concept": True}
+    [nurse] = engine.search("nurse", **wanted, filters=Filters(concept_ids=NURSE)).hits
+    kinds = engine.search(
+        "nurse", **wanted, filters=Filters(concept_ids=NURSE, kinds="preferred")
+    ).hits[0]
+    assert {"en", "de"} == nurse.others.keys()
+    assert sum(map(len, kinds.others.values())) < sum(map(len, nurse.others.values()))
+    cut = engine.search("nurse", **wanted, filters=Filters(concept_ids=NURSE), min_score=0.6)
+    plain = engine.search(
+        "nurse", to=["en", "de"], variant="pretrained", filters=Filters(concept_ids=NURSE),
+        min_score=0.6, top=100,
+    )  # fmt: skip
+    assert 1 < len(plain.hits) < 1 + sum(map(len, nurse.others.values()))
+    listed = [cut.hits[0].title, *(t for titles in cut.hits[0].others.values() for t in titles)]
+    assert sorted(listed) == sorted(hit.title for hit in plain.hits)
+
+
+def test_grouping_over_variants_orders_concepts_by_rank(engine) -> None:
+    """Cosines of two variants cannot be compared: ranks within the languages decide."""
+    alone = {
+        code: [h.concept_id for h in engine.search("Koch", to=[code], group_by_concept=True).hits]
+        for code in ("en", "zh")
+    }
+    by_rank = [c for pair in zip(alone["en"], alone["zh"], strict=True) for c in pair]
+    result = engine.search("Koch", to=["en", "zh"], group_by_concept=True)
+    assert [hit.concept_id for hit in result.hits] == list(dict.fromkeys(by_rank))[:10]
 
 
 def test_grouping_goes_on_until_there_are_enough_concepts(engine) -> None:
@@ -211,6 +329,10 @@ def test_auto_takes_the_finetuned_variant_where_it_exists(engine) -> None:
     }
     # Cosines of two variants cannot be compared: ranks decide.
     assert [hit.language for hit in result.hits] == ["en", "zh"] * 3
+    assert result.notes == (
+        "the hits are ordered by their rank within their language, not by score: cosines of "
+        "finetuned and pretrained cannot be compared",
+    )
 
 
 def test_the_papers_policy(engine) -> None:
