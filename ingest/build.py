@@ -147,6 +147,8 @@ def _check_model(
     Raises:
         CollectionMismatch: with the names or directories of both models.
     """
+    if live.encoder == encoder:
+        return
     held, new = live.encoder.model, encoder.model
     if held == new:
         if None in (live.directory, directory) or live.directory == directory:

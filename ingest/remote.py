@@ -17,15 +17,10 @@ from tqdm import tqdm
 
 from ingest.build import Builder, find_live_collection, new_metadata
 from ingest.language_guard import check_titles
-from ingest.pipeline import (
-    NoTitles,
-    SourceTitles,
-    encoded_points,
-    naming_what_is_done,
-    read_files,
-)
+from ingest.pipeline import encoded_points, naming_what_is_done
 from ingest.point_files import PointFile, PointFileHeader, write_point_file
 from ingest.reading import Reading
+from ingest.source_titles import NoTitles, SourceTitles, read_files
 from ingest.sources.base import Source
 from jobsearch.errors import CollectionMismatch, InvalidInput, SourceFormatError
 from jobsearch.models.encoder import DocumentEncoder

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -147,7 +148,7 @@ def _ingest_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _ingest_source(
-    source: "Source",
+    open_source: "Callable[[], Source]",
     *,
     settings: Settings,
     quantization: Quantization | None,
@@ -169,13 +170,13 @@ def _ingest_source(
     if embed_to is not None:
         part, parts = share
         with _json_of_failure("embedded", json_):
-            embedded = jobs.embed(source, embed_to, part=part, parts=parts, **options)
+            embedded = jobs.embed(open_source(), embed_to, part=part, parts=parts, **options)
         _print_embedded(embedded, json_)
         return
     options |= {"force": force, "drop_others": drop_others, "resume": resume}
     options["topology"] = Topology(shards, replicas, write_consistency)
     with _json_of_failure("ingested", json_):
-        summaries = jobs.ingest_source(source, **options)
+        summaries = jobs.ingest_source(open_source(), **options)
     _print_summaries(summaries, json_)
 
 
@@ -267,8 +268,9 @@ def esco(path: Path, languages: tuple[str, ...] | None, hidden: bool, **common: 
 
     PATH is a folder or zip with files occupations_<language>.csv, or a folder of such zips.
     """
-    source = jobsearch.EscoSource(path, hidden=hidden, languages=languages)
-    _ingest_source(source, **common)
+    _ingest_source(
+        partial(jobsearch.EscoSource, path, hidden=hidden, languages=languages), **common
+    )
 
 
 @ingest.command()
@@ -278,7 +280,7 @@ def esco(path: Path, languages: tuple[str, ...] | None, hidden: bool, **common: 
 @_ingest_options
 def talentclef(path: Path, split: str, **common: Any) -> None:
     """Ingest the corpus elements of a TalentCLEF task A split: PATH is its folder or zip."""
-    _ingest_source(jobsearch.TalentClefSource(path, split), **common)
+    _ingest_source(partial(jobsearch.TalentClefSource, path, split), **common)
 
 
 @ingest.command()
@@ -317,7 +319,8 @@ def table(
 
     Example: jobsearch ingest table jobs.csv --title job_title --language de --isco isco08
     """
-    source = jobsearch.TableSource(
+    open_source = partial(
+        jobsearch.TableSource,
         path,
         title=title,
         language=language,
@@ -328,7 +331,7 @@ def table(
         name=name,
         split_titles=split_titles,
     )
-    _ingest_source(source, **common)
+    _ingest_source(open_source, **common)
 
 
 @ingest.command()
@@ -336,7 +339,7 @@ def table(
 @_ingest_options
 def sample(**common: Any) -> None:
     """Ingest the sample that ships with jobsearch: 120 occupations in en, es, de and zh."""
-    _ingest_source(jobsearch.SampleSource(), **common)
+    _ingest_source(jobsearch.SampleSource, **common)
 
 
 @ingest.command()

@@ -50,6 +50,44 @@ def test_the_json_document_of_a_failure(run, tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
+def test_a_file_that_is_missing_has_a_json_document_too(run) -> None:
+    done = run("ingest", "table", "nothing.csv", *TABLE, "--json")
+    error = {"type": "SourceNotFound", "message": json.loads(done.stdout)["error"]["message"]}
+    assert (done.exit_code, json.loads(done.stdout)) == (1, {"ingested": [], "error": error})
+    assert error["message"].startswith("nothing.csv is not a file")
+
+
+def test_tables_of_the_same_file_name(run, tmp_path: Path) -> None:
+    for folder in ("d1", "d2"):
+        (tmp_path / folder).mkdir()
+        rows(tmp_path / folder / "jobs.csv", f"cook of {folder},en")
+    assert run("ingest", "table", "d1/jobs.csv", *TABLE).exit_code == 0
+    done = run("ingest", "table", "d2/jobs.csv", *TABLE)
+    assert done.exit_code == 2
+    assert f"from {tmp_path}/d1/jobs.csv, and {tmp_path}/d2/jobs.csv would" in done.stderr
+    assert "`--name jobs` to replace that source" in done.stderr
+    again = run("ingest", "table", "d2/jobs.csv", *TABLE, "--name", "other", "--json")
+    assert json.loads(again.stdout)["ingested"][0]["kept_sources"] == ["jobs"]
+
+
+def test_a_second_source_keeps_the_layout(run, tmp_path: Path) -> None:
+    alias = "jobs__zh__builtin__pretrained"
+
+    def layout() -> tuple[str, bool]:
+        data = json.loads(run("collections", "describe", alias, "--json").stdout)
+        return data["quantization"], data["on_disk"]
+
+    sample = ("ingest", "sample", "--languages", "zh", "--variant", "pretrained")
+    assert run(*sample, "--quantization", "int8").exit_code == 0
+    table = rows(tmp_path / "jobs.csv", "护士长,zh")
+    assert run("ingest", "table", table, *TABLE).exit_code == 0
+    assert layout() == ("int8", False)
+    assert run("ingest", "table", table, *TABLE, "--on-disk").exit_code == 0
+    assert layout() == ("int8", True)
+    assert run(*sample, "--quantization", "none", "--in-memory").exit_code == 0
+    assert layout() == ("none", False)
+
+
 def test_rejects_of_a_file_are_noted_once(run, tmp_path: Path) -> None:
     lines = [f"cook {n},en" for n in range(9)] + ["cocinero,es", "sjuksköterska,xx"]
     table = rows(tmp_path / "jobs.csv", *lines)
