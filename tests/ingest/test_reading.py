@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -113,6 +113,8 @@ def test_documents_are_never_merged() -> None:
     ]
     found = read(rows_of(*documents))
     assert len(found.records) == 3
+    odd = replace(documents[0], title="None", doc_id="3")
+    assert [r.title for r in read(rows_of(odd, record("None"))).records] == ["None"]
     assert found.distinct_texts == 1
 
 
