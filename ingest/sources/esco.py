@@ -35,6 +35,8 @@ _OTHER_OCCUPATIONS = re.compile(r"occupations_([a-z]{2})\..+", re.IGNORECASE)
 _ARCHIVE = re.compile(r".+\.(?:zip|7z|rar|tar|tgz)", re.IGNORECASE)
 _VERSION = re.compile(r"(?<![\d.])\d+\.\d+\.\d+(?!\.?\d)")
 _EXPECTED = "an ESCO export: a folder or zip file with files such as occupations_en.csv"
+# Part of the digest; raise it whenever the same cells give other labels or codes.
+_LABELS_VERSION = 1
 _LABELS: dict[str, Kind] = {
     "preferredLabel": "preferred",
     "altLabels": "alternative",
@@ -83,10 +85,10 @@ class EscoSource:
         self._gendered_forms = gendered_forms
 
     def sha256(self, language: str) -> str:
-        """Digest of the language's file, the kinds of labels read, and the splitting rules."""
+        """Digest of the language's file, the kinds of labels read, and the rules of reading."""
         content = self._tree.sha256(self._files[language])
         rules = RULES_VERSION if self._gendered_forms else 0
-        options = f"{content} {sorted(self._kinds)} {rules}"
+        options = f"{content} {sorted(self._kinds)} {rules} {_LABELS_VERSION}"
         return hashlib.sha256(options.encode()).hexdigest()
 
     def rows(self, language: str) -> Iterator[Row]:
