@@ -179,7 +179,7 @@ def read_source(
                 titles += 1
                 identity = record.identity(text)
                 known = best.setdefault(identity, (text, record))
-                if record.isco and known[1].isco and record.isco != known[1].isco:
+                if not _agree(record, known[1]):
                     titles -= 1
                     rejects.append(_contradiction(row, record, known[1]))
                 elif known[1] is not record:
@@ -200,13 +200,19 @@ def read_source(
 def _merged(
     known: tuple[str, TitleRecord], other: tuple[str, TitleRecord]
 ) -> tuple[str, TitleRecord]:
-    """The title of the better kind, the known one if both are equal, with the code of either."""
+    """The title of the better kind, the known one if both are equal, with the longer code."""
     better, worse = (
         (other, known) if _RANK[other[1].kind] < _RANK[known[1].kind] else (known, other)
     )
-    if better[1].isco or not worse[1].isco:
+    if len(better[1].isco or "") >= len(worse[1].isco or ""):
         return better
     return better[0], replace(better[1], isco=worse[1].isco)
+
+
+def _agree(one: TitleRecord, other: TitleRecord) -> bool:
+    """Whether one ISCO-08 code contains the other; no code agrees with any."""
+    shorter, longer = sorted((one.isco or "", other.isco or ""), key=len)
+    return longer.startswith(shorter)
 
 
 def _contradiction(row: Row, record: TitleRecord, known: TitleRecord) -> Reject:

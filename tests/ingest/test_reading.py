@@ -93,12 +93,13 @@ def test_a_concept_with_two_isco_codes_is_listed(tmp_path: Path) -> None:
     found = read(
         rows_of(
             coded("analyst", None, "a"), coded("Analyst", "2511", "a"),
-            coded("analyst", "2421", "a"), coded("analyst", "2421", "b"),
+            coded("analyst", "2421", "a"), coded("analyst", "24", "b"),
+            coded("analyst", "2421", "b"),
         ),
         rejects_path=path,
     )  # fmt: skip
     assert [(r.concept_id, r.isco) for r in found.records] == [("a", "2511"), ("b", "2421")]
-    assert (found.titles, found.duplicates, found.rows_rejected) == (3, 1, 1)
+    assert (found.titles, found.duplicates, found.rows_rejected) == (4, 2, 1)
     assert json.loads(path.read_text()) == {
         "file": "list.csv",
         "line": 4,
