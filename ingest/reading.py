@@ -173,7 +173,7 @@ class _LanguageTitles:
         """
         identity = record.identity(text)
         known = self._best.setdefault(identity, (text, record))
-        if record.isco and known[1].isco and record.isco != known[1].isco:
+        if not _agree(record, known[1]):
             return known[1]
         self.titles += 1
         if known[1] is not record:
@@ -253,13 +253,19 @@ def read_source(
 def _merged(
     known: tuple[str, TitleRecord], other: tuple[str, TitleRecord]
 ) -> tuple[str, TitleRecord]:
-    """The title of the better kind, the known one if both are equal, with the code of either."""
+    """The title of the better kind, the known one if both are equal, with the longer code."""
     better, worse = (
         (other, known) if _RANK[other[1].kind] < _RANK[known[1].kind] else (known, other)
     )
-    if better[1].isco or not worse[1].isco:
+    if len(better[1].isco or "") >= len(worse[1].isco or ""):
         return better
     return better[0], replace(better[1], isco=worse[1].isco)
+
+
+def _agree(one: TitleRecord, other: TitleRecord) -> bool:
+    """Whether one ISCO-08 code contains the other; no code agrees with any."""
+    shorter, longer = sorted((one.isco or "", other.isco or ""), key=len)
+    return longer.startswith(shorter)
 
 
 def _contradiction(row: Row, record: TitleRecord, known: TitleRecord) -> Reject:
@@ -273,6 +279,9 @@ def _usable(row: Row, rejects: list[Reject]) -> Iterator[tuple[str, TitleRecord]
     for record in row.records:
         title = " ".join(record.title.split())
         text, problem = _normalized(title)
+        # A benchmark ranks all its documents, whatever they say.
+        if not problem and record.doc_id is None:
+            problem = not_a_title(text)
         if not problem and not _is_unicode((record.concept_id or "") + (record.doc_id or "")):
             problem = "id that is not valid Unicode"
         if problem:
@@ -292,7 +301,7 @@ def _normalized(title: str) -> tuple[str, str]:
         return "", "empty title"
     if not any(map(str.isalnum, text)):
         return "", "title without letter or digit"
-    return text, not_a_title(text)
+    return text, ""
 
 
 def _is_unicode(text: str) -> bool:

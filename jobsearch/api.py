@@ -200,7 +200,10 @@ class Jobs(Session):
         """
         from ingest.sources import EscoSource
 
-        return self.ingest_source(EscoSource(path, hidden=hidden), **options)
+        given = options.get("languages")
+        languages = None if given is None else as_values(given, "languages")
+        source = EscoSource(path, hidden=hidden, languages=languages)
+        return self.ingest_source(source, **options)
 
     def ingest_sample(self, **options: Unpack[IngestOptions]) -> "list[IngestSummary]":
         """Ingest the sample that ships with jobsearch; see :meth:`ingest`."""

@@ -8,6 +8,7 @@ that zero, add decimals, or fill short codes with zeros: :class:`CodeColumn` und
 import re
 from collections import Counter
 from collections.abc import Iterable
+from functools import lru_cache
 
 from jobsearch.errors import InvalidInput
 
@@ -65,6 +66,7 @@ _MARKS = "='\""
 _NEARLY_ALL = 0.9
 
 
+@lru_cache(maxsize=4096)  # a column repeats its codes
 def _digits(text: str) -> str:
     """The digits of a written code; empty if the text is no code."""
     text = text.strip().strip(_MARKS).strip()

@@ -27,6 +27,8 @@ _DATE = re.compile(
 def is_no_value(text: str) -> bool:
     """Whether a text only says that there is no value, such as NULL, N/A, #REF! or a dash."""
     folded = text.strip().casefold()
+    if not folded:
+        return True
     word = folded.strip("()<>[]{}")
     if word in _NO_VALUE:
         return word != folded or word not in _ONLY_IN_BRACKETS

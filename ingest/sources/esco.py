@@ -30,10 +30,13 @@ from jobsearch.languages import NAMES
 from jobsearch.types import Kind, TitleRecord
 
 _OCCUPATIONS = re.compile(r"occupations_([a-z]{2})\.csv(?:\.gz)?", re.IGNORECASE)
-# Occupations that were saved with a spreadsheet, and archives in an archive.
-_OTHER_FILES = re.compile(r"occupations_[a-z]{2}\..+|.+\.(?:zip|7z|rar|tar|tgz)", re.IGNORECASE)
+# Occupations that were saved with a spreadsheet or packed once more, and archives in an archive.
+_OTHER_OCCUPATIONS = re.compile(r"occupations_([a-z]{2})\..+", re.IGNORECASE)
+_ARCHIVE = re.compile(r".+\.(?:zip|7z|rar|tar|tgz)", re.IGNORECASE)
 _VERSION = re.compile(r"(?<![\d.])\d+\.\d+\.\d+(?!\.?\d)")
 _EXPECTED = "an ESCO export: a folder or zip file with files such as occupations_en.csv"
+# Part of the digest; raise it whenever the same cells give other labels or codes.
+_LABELS_VERSION = 1
 _LABELS: dict[str, Kind] = {
     "preferredLabel": "preferred",
     "altLabels": "alternative",
@@ -71,7 +74,7 @@ class EscoSource(FilePerLanguage):
     ) -> None:
         self.name = "esco"
         self._tree = open_tree(path, _EXPECTED, zips=True)
-        self._files = _occupation_files(self._tree)
+        self._files = _occupation_files(self._tree, languages)
         self.version = _version(Path(path)) or _version_of_zips(self._tree, self._files.values())
         self._kinds = {
             column: kind for column, kind in _LABELS.items() if hidden or kind != "hidden"
@@ -82,10 +85,10 @@ class EscoSource(FilePerLanguage):
         self._gendered_forms = gendered_forms
 
     def sha256(self, language: str) -> str:
-        """Digest of the language's file, the kinds of labels read, and the splitting rules."""
+        """Digest of the language's file, the kinds of labels read, and the rules of reading."""
         content = self._tree.sha256(self._files[language])
         rules = RULES_VERSION if self._gendered_forms else 0
-        options = f"{content} {sorted(self._kinds)} {rules}"
+        options = f"{content} {sorted(self._kinds)} {rules} {_LABELS_VERSION}"
         return hashlib.sha256(options.encode()).hexdigest()
 
     def _rows(self, language: str) -> Iterator[Row]:
@@ -183,14 +186,16 @@ def _version_of_zips(tree: FileTree, names: Iterable[str]) -> str:
     return next(iter(versions), "")
 
 
-def _occupation_files(tree: FileTree) -> dict[str, str]:
-    """The CSV file of each language, by its code; one in a zip file only if there is no other."""
+def _occupation_files(tree: FileTree, languages: Sequence[str] | None) -> dict[str, str]:
+    """The CSV file of each language, by its code; one in a zip file only if there is no other.
+
+    Raises:
+        SourceFormatError: there are none, a language has two, or one of ``languages`` (all if None)
+            has only a file that cannot be read.
+    """
     files: dict[str, str] = {}
     for name in tree.names:
-        match = _OCCUPATIONS.fullmatch(PurePosixPath(name).name)
-        language = match[1].lower() if match else ""
-        if language not in NAMES:
-            continue
+        language = _language(_OCCUPATIONS, name)
         if language in files and tree.archive_of(name) and not tree.archive_of(files[language]):
             continue
         if language in files:
@@ -198,19 +203,29 @@ def _occupation_files(tree: FileTree) -> dict[str, str]:
                 f"{tree.root} has two files for {language}, {files[language]} and {name}: "
                 "give the folder of one export"
             )
-        files[language] = name
-    others = [name for name in tree.names if _OTHER_FILES.fullmatch(PurePosixPath(name).name)]
-    if not files and others:
-        raise SourceFormatError(
-            f"{tree.root} has no occupations_<language>.csv, but {others[0]}: unpack it, or save "
-            "it as CSV"
-        )
+        if language:
+            files[language] = name
+    for name in tree.names:
+        language = _language(_OTHER_OCCUPATIONS, name)
+        unread = language and language not in files and (not languages or language in languages)
+        if unread or (not files and _ARCHIVE.fullmatch(name)):
+            raise SourceFormatError(
+                f"{tree.root} has no occupations_{language or '<language>'}.csv, but {name}: "
+                "unpack it, save it as CSV, or leave it out with `languages`"
+            )
     if not files:
         raise SourceFormatError(
             f"{tree.root} is no ESCO export: it and its sub-folders have {len(tree.names)} files, "
             f"but no occupations_<language>.csv. Give {_EXPECTED}"
         )
     return files
+
+
+def _language(pattern: re.Pattern[str], name: str) -> str:
+    """The known language in the name of a file; empty if there is none."""
+    match = pattern.fullmatch(PurePosixPath(name).name)
+    code = match[1].lower() if match else ""
+    return code if code in NAMES else ""
 
 
 SAMPLE_FOLDER = Path(__file__).parents[1] / "sample"

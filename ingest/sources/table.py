@@ -6,7 +6,7 @@ import os
 import re
 import unicodedata
 from collections.abc import Iterator
-from dataclasses import astuple, dataclass, replace
+from dataclasses import astuple, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -249,16 +249,13 @@ class TableSource:
         titles = self._titles(title)
         if len(titles) > 1 and self._separator is None:
             return rejected("several lines in one title (`split_titles` makes each a title)", title)
-        record = TitleRecord(
-            title="",
-            language=language,
-            source=self.name,
-            kind=kind,
-            concept_id=optional(self._columns.concept_id) or None,
-            isco=codes[0] if codes else None,
+        concept = optional(self._columns.concept_id) or None
+        isco_code = codes[0] if codes else None
+        records = (
+            TitleRecord(each, language, self.name, kind, concept_id=concept, isco=isco_code)
+            for each in titles or [""]
         )
-        records = tuple(replace(record, title=each) for each in titles or [""])
-        return Row(entry.line, records, (), file)
+        return Row(entry.line, tuple(records), (), file)
 
     def _titles(self, cell: str) -> list[str]:
         """The titles in a cell: its lines, which the separator splits further."""

@@ -279,3 +279,21 @@ def test_two_processes_embed_the_same_vectors(run, tmp_path: Path) -> None:
     found = [data(*search, "--store", str(store))["hits"] for store in (one, two)]
     titles = [[(hit["title"], round(hit["score"], 4)) for hit in hits] for hits in found]
     assert titles[0] == titles[1]
+
+
+def test_ingest_of_a_table_shows_its_duplicates(run, tmp_path: Path) -> None:
+    titles = tmp_path / "jobs.csv"
+    titles.write_text('job,code\n"Krankenpfleger; Pfleger",2221\nKRANKENPFLEGER,2221\nKoch,5120\n')
+    ingest = ("ingest", "table", titles, "--title", "job", "--isco", "code", "--language", "de",
+              "--variant", "pretrained")  # fmt: skip
+    done = run(*ingest, "--split-titles", ";")
+    header, _, row = done.stdout.splitlines()
+    assert header.split() == [
+        "alias", "rows", "rejected", "duplicates", "distinct", "texts", "points", "seconds",
+        "titles/s",
+    ]  # fmt: skip
+    assert row.split()[:6] == ["jobs__de__builtin__pretrained", "3", "0", "1", "3", "3"]
+    titles.write_text('job\n"Krankenpfleger\nPfleger"\n')
+    refused = run("ingest", "table", titles, "--title", "job", "--language", "de")
+    assert refused.exit_code == 1
+    assert "several lines in one title (`--split-titles` makes each a title)" in refused.stderr

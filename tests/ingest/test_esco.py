@@ -289,10 +289,18 @@ def test_an_extra_column_and_concepts_that_are_listed_twice(write: Write) -> Non
 @pytest.mark.parametrize("name", ["occupations_en.xlsx", "ESCO - csv.7z", "occupations_en.csv.xz"])
 def test_files_that_have_to_be_unpacked_or_saved(write: Write, name: str) -> None:
     path = write(f"e/{name}", b"x")
-    with pytest.raises(
-        SourceFormatError, match=rf"no occupations_.*, but {name}: unpack it, or sa"
-    ):
+    with pytest.raises(SourceFormatError, match=rf"no occupations_.*, but {name}: unpack it, save"):
         EscoSource(path.parent)
+
+
+def test_one_language_that_cannot_be_read(esco_folder: Path) -> None:
+    (esco_folder / "occupations_fr.xlsx").write_bytes(b"PK")
+    (esco_folder / "occupations_en.csv.bak").write_bytes(b"x")
+    with pytest.raises(
+        SourceFormatError, match=r"no occupations_fr\.csv, but occupations_fr\.xlsx: un"
+    ):
+        EscoSource(esco_folder)
+    assert EscoSource(esco_folder, languages=["de", "en"]).languages == ("de", "en")
 
 
 def test_a_zip_file_in_a_zip_file(esco_folder: Path, tmp_path: Path) -> None:

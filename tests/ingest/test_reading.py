@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -98,12 +98,13 @@ def test_a_concept_with_two_isco_codes_is_listed(tmp_path: Path) -> None:
     found = read(
         rows_of(
             coded("analyst", None, "a"), coded("Analyst", "2511", "a"),
-            coded("analyst", "2421", "a"), coded("analyst", "2421", "b"),
+            coded("analyst", "2421", "a"), coded("analyst", "24", "b"),
+            coded("analyst", "2421", "b"),
         ),
         rejects_path=path,
     )  # fmt: skip
     assert [(r.concept_id, r.isco) for r in found.records] == [("a", "2511"), ("b", "2421")]
-    assert (found.titles, found.duplicates, found.rows_rejected) == (3, 1, 1)
+    assert (found.titles, found.duplicates, found.rows_rejected) == (4, 2, 1)
     assert json.loads(path.read_text()) == {
         "file": "list.csv",
         "line": 4,
@@ -116,9 +117,11 @@ def test_documents_are_never_merged() -> None:
     documents = [
         TitleRecord("cook", "en", "list", "corpus", split="test", doc_id=str(n)) for n in range(3)
     ]
-    reading = read(rows_of(*documents))
-    assert len(reading.records) == 3
-    assert reading.distinct_texts == 1
+    found = read(rows_of(*documents))
+    assert len(found.records) == 3
+    odd = replace(documents[0], title="None", doc_id="3")
+    assert [r.title for r in read(rows_of(odd, record("None"))).records] == ["None"]
+    assert found.distinct_texts == 1
 
 
 def test_each_reason_for_a_rejected_title(tmp_path: Path) -> None:
