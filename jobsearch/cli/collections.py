@@ -13,6 +13,7 @@ from jobsearch.cli.options import (
     as_json,
     confirmed,
     jobs_of,
+    lasting_store,
     secret_of,
     with_store,
 )
@@ -203,6 +204,7 @@ def restore(settings: Settings, file: Path, json_: bool) -> None:
     "--to",
     required=True,
     type=FOLDER_OR_NAME,
+    callback=lasting_store,
     metavar="PATH|URL",
     help="Store to copy to: a folder, or URL of a Qdrant server (its API key: "
     "JOBSEARCH_API_KEY_TO; JOBSEARCH_API_KEY if the copy comes from a folder or the same server).",

@@ -91,7 +91,9 @@ def _versions() -> list[Finding]:
 
 
 def _disk(settings: Settings) -> list[Finding]:
-    if _is_remote(settings):
+    from jobsearch.store.location import is_server
+
+    if is_server(settings.store):
         return []
     path = Path(settings.store).absolute()
     # The store need not exist yet.
@@ -101,10 +103,6 @@ def _disk(settings: Settings) -> list[Finding]:
         advice = "make room, or give --store a folder on another disk"
         return [Finding("disk", "warning", f"{free:,} MB free at {existing}", advice)]
     return [Finding("disk", "ok", f"{free:,} MB free at {existing}")]
-
-
-def _is_remote(settings: Settings) -> bool:
-    return settings.store == ":memory:" or "://" in settings.store
 
 
 def _open_files() -> list[Finding]:

@@ -93,6 +93,16 @@ METRICS = CheckedList(
 BASELINE_NAMES = CheckedList("name[,name]", _one_of("random", "bm25", "tfidf"))
 
 
+def lasting_store(_: click.Context, __: click.Parameter, store: str) -> str:
+    """A callback that refuses the store in memory, which ends with the command."""
+    if store == ":memory:":
+        raise click.BadParameter(
+            "a store in memory ends with the command: give a folder, or a URL such as "
+            "http://localhost:6333"
+        )
+    return store
+
+
 def jobs_of(settings: Settings) -> "Jobs":
     """The facade for a command, with notes on stderr, and progress bars where they are allowed."""
     from jobsearch.api import Jobs
@@ -128,6 +138,7 @@ def _with_settings(command: Command, *, models: bool) -> Command:
             envvar="JOBSEARCH_STORE",
             show_envvar=True,
             type=FOLDER_OR_NAME,
+            callback=lasting_store,
             metavar="PATH|URL",
             default=DEFAULT_STORE,
             show_default=True,

@@ -314,7 +314,7 @@ class SearchEngine:
             raise InvalidInput("no language to search in: give `to` at least one language")
         missing = [language for language in wanted if language not in stored]
         if missing or not stored:
-            content = f"it has {', '.join(stored)}" if stored else "it is empty"
+            content = f"it has {', '.join(stored)}" if stored else self._other_models()
             what = f"in {', '.join(missing)} " if missing else ""
             raise CollectionNotFound(
                 f"the store {self._store.location} has no titles {what}for model "
@@ -327,6 +327,12 @@ class SearchEngine:
             for language in wanted
         }
         return _Request(top, filters, group_by_concept, min_score, routes, stored)
+
+    def _other_models(self) -> str:
+        """What a store without titles for this model has."""
+        aliases = [alias for alias in self._store.aliases() if alias.startswith(f"{JOBS}__")]
+        models = sorted({alias.split("__")[2] for alias in aliases})
+        return f"it has titles for model {', '.join(models)}" if models else "it is empty"
 
     def _targets(self, request: _Request) -> list[_Target]:
         """The collections to search in, each compared with its encoder (the guard)."""

@@ -7,6 +7,7 @@ opened.
 from typing import TYPE_CHECKING
 
 from jobsearch.errors import InvalidInput
+from jobsearch.store.location import MEMORY, check_folder, is_server
 from jobsearch.store.metadata import CollectionMetadata, check_collection
 from jobsearch.store.protocol import CollectionInfo, PointBatch, ScoredPoint, Store
 from jobsearch.types import Topology
@@ -38,7 +39,8 @@ def open_store(
 
     Args:
         location: a folder (embedded engine), ``http(s)://host:port`` of a Qdrant server, or
-            ``:memory:`` for a small store that ends with the process.
+            ``:memory:`` for a small store that ends with the process. A server's address without
+            ``http(s)://`` is refused.
         api_key: API key of the server.
         timeout_s: timeout of one request to the server.
         retry_s: how long to retry temporary server failures (no answer, overload, internal errors).
@@ -46,17 +48,18 @@ def open_store(
         topology: how a server distributes new collections over a cluster.
 
     Raises:
-        InvalidInput: the URL or the key is invalid, the key would be sent unencrypted, or a
-            topology is given for a folder.
+        InvalidInput: the URL or the key is invalid, the key would be sent unencrypted, a topology
+            is given for a folder, or the folder looks like the address of a server.
         StoreUnavailable: the server does not answer.
         StoreError: the server is too old or rejects the key.
     """
-    if location == ":memory:" or "://" in location:
+    if location == MEMORY or is_server(location):
         from jobsearch.store.server.connect import connect
 
         return connect(
             location, api_key=api_key, timeout_s=timeout_s, retry_s=retry_s, topology=topology
         )
+    check_folder(location)
     if topology != Topology():
         raise InvalidInput(
             f"the store {location} is a folder, and `shards`, `replicas` and `write_consistency` "
@@ -81,7 +84,7 @@ def open_server_snapshots(
         InvalidInput: the location is not a server, the URL or the key is invalid, or the key would
             be sent unencrypted.
     """
-    if "://" not in location:
+    if not is_server(location):
         raise InvalidInput(
             f"the store {location} is not a Qdrant server, and only a server saves and restores "
             'native snapshots: give `store="http://host:6333"`, or save a snapshot without '

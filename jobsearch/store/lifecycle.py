@@ -1,6 +1,6 @@
 """Rules for builds that all engines share: errors, old builds to delete, and checks."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -15,9 +15,15 @@ _SAMPLE = 32
 _SAMPLE_DEPTH = 100
 
 
-def not_found_error(name: str, location: str, aliases: Iterable[str]) -> CollectionNotFound:
-    """Return the error for a name that is neither a collection nor an alias."""
-    known = ", ".join(sorted(aliases))
+def not_found_error(name: str, location: str, names: Iterable[str]) -> CollectionNotFound:
+    """Return the error for a name that is neither a collection nor an alias.
+
+    Args:
+        name: the unknown name.
+        location: of the store.
+        names: that could have been meant.
+    """
+    known = ", ".join(sorted(names))
     return CollectionNotFound(
         f"no collection {name} in {location} ({f'it has {known}' if known else 'it is empty'}): "
         "make one with `jobsearch ingest sample` or `jobsearch ingest esco PATH`"
@@ -29,6 +35,17 @@ def no_previous_build_error(alias: str, current: str) -> CollectionNotFound:
     return CollectionNotFound(
         f"{alias} cannot be rolled back: no build before {current} is left; ingest the titles again"
     )
+
+
+def check_alias_exists(
+    alias: str, builds: Collection[str], aliases: Collection[str], location: str
+) -> None:
+    """Raise ``CollectionNotFound`` unless there is such an alias."""
+    if alias in aliases:
+        return
+    if alias in builds:
+        raise CollectionNotFound(f"{alias} is a build, not an alias: give {alias_of(alias)}")
+    raise not_found_error(alias, location, aliases)
 
 
 def incomplete_build_error(name: str) -> StoreError:
@@ -64,8 +81,28 @@ def check_count(name: str, counted: int, expected: int) -> None:
         )
 
 
-def check_unused(name: str, aliases: Mapping[str, str]) -> None:
-    """Raise ``StoreError`` if an alias points at the collection."""
+def check_droppable(
+    name: str, builds: Collection[str], aliases: Mapping[str, str], location: str
+) -> None:
+    """Check that a collection can be deleted by its physical name.
+
+    Args:
+        name: physical name.
+        builds: physical names of all collections.
+        aliases: alias -> physical name.
+        location: of the store, for messages.
+
+    Raises:
+        CollectionNotFound: no collection has this name.
+        StoreError: the name is an alias, or an alias points at the collection.
+    """
+    if name in aliases:
+        raise StoreError(
+            f"{name} is an alias, whose live build {aliases[name]} cannot be deleted: give the "
+            "physical name of another build, from `jobsearch collections list --json`"
+        )
+    if name not in builds:
+        raise not_found_error(name, location, builds)
     if pointing := sorted(alias for alias, target in aliases.items() if target == name):
         raise StoreError(
             f"collection {name} is in use as {', '.join(pointing)}: "

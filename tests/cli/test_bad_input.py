@@ -338,3 +338,33 @@ def test_every_path_parameter_is_a_place() -> None:
     assert {param.name for _, param in places()} >= {
         "store", "to", "model", "models_dir", "cache_dir", "embed_to", "results", "runs",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("store", "url"),
+    [
+        ("localhost:6333", "http://localhost:6333"),
+        ("qdrant.example.org", "https://qdrant.example.org:6333"),
+        ("http:/host", "http://host:6333"),
+        ("https//host", "https://host:6333"),
+        (":memory:", "http://localhost:6333"),
+    ],
+)
+def test_a_server_without_a_url_is_not_a_folder(run, tmp_path: Path, store: str, url: str) -> None:
+    before = sorted(tmp_path.rglob("*"))
+    for command in (
+        ("ingest", "sample", "--languages", "zh", "--store", store),
+        ("search", "cook", "--store", store),
+        ("collections", "migrate", "--to", store),
+    ):
+        result = run(*command)
+        refused(result, 2, url)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_drop_does_not_deny_an_alias(run, sample_store) -> None:
+    alias = "jobs__zh__builtin__pretrained"
+    done = run("collections", "drop", alias, "--yes", "--store", sample_store)
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert f"{alias} is an alias, whose live build {alias}__" in done.stderr
+    assert "no collection" not in done.stderr

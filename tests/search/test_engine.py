@@ -371,5 +371,9 @@ def test_what_cannot_be_asked(engine) -> None:
 
 def test_another_model_has_nothing_here(store, builtin) -> None:
     engine = SearchEngine(store, "mpnet", lambda _variant: builtin)
-    with pytest.raises(CollectionNotFound, match="model mpnet; it is empty"):
+    with pytest.raises(CollectionNotFound, match="model mpnet; it has titles for model builtin:"):
         engine.search("Koch", to=["en"])
+    with closing(open_store(":memory:")) as empty:
+        engine = SearchEngine(empty, "mpnet", lambda _variant: builtin)
+        with pytest.raises(CollectionNotFound, match="model mpnet; it is empty"):
+            engine.search("Koch")

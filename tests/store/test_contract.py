@@ -238,6 +238,14 @@ FILTERS = {
     "split": (Filters(splits=("validation",)), range(0, COUNT, 4)),
     "language": (Filters(languages=("en",)), range(COUNT)),
     "other language": (Filters(languages=("de",)), []),
+    "without concepts": (
+        Filters(without_concepts=("http://data.europa.eu/esco/occupation/0", "none")),
+        range(3, COUNT),
+    ),
+    "a source without a concept": (
+        Filters(sources="customer", without_concepts="http://data.europa.eu/esco/occupation/1"),
+        [i for i in range(0, COUNT, 2) if i != 4],
+    ),
     "all of them": (
         Filters(isco=("2261",), kinds=("preferred",), sources=("esco",), languages=("en",)),
         range(5, COUNT, 10),
@@ -401,6 +409,18 @@ def test_a_build_after_a_rollback_keeps_the_build_that_it_replaces(
     assert store.describe(old).metadata.previous == new
     with pytest.raises(CollectionNotFound):
         store.describe(bad)
+
+
+def test_an_alias_is_not_denied_where_a_build_is_needed(store: Store, alias: str) -> None:
+    live = store.aliases()[alias]
+    with pytest.raises(StoreError, match=f"{alias} is an alias, whose live build {live} cannot"):
+        store.drop(alias)
+    with pytest.raises(CollectionNotFound, match=f"{live} is a build, not an alias: give {alias}"):
+        store.rollback(live)
+    assert store.aliases()[alias] == live
+    missing = f"{alias}__20200101t000000000000_00000000"
+    with pytest.raises(CollectionNotFound, match=rf"no collection {missing} in .*{live}"):
+        store.drop(missing)
 
 
 def test_rollback_without_a_previous_build(store: Store, alias: str, model: str) -> None:

@@ -23,6 +23,7 @@ from jobsearch.errors import StoreDamaged, StoreError
 from jobsearch.files import put_in_place
 from jobsearch.store.embedded.engine_files import Files
 from jobsearch.store.lifecycle import (
+    check_alias_exists,
     check_expected,
     incomplete_build_error,
     no_previous_build_error,
@@ -167,8 +168,7 @@ def with_alias_rolled_back(
     manifest: Manifest, alias: str, *, location: str
 ) -> tuple[Manifest, str]:
     """Return the manifest with ``alias`` at its previous build, and that build's name."""
-    if alias not in manifest.aliases:
-        raise not_found_error(alias, location, manifest.aliases)
+    check_alias_exists(alias, manifest.collections, manifest.aliases, location)
     current = manifest.aliases[alias]
     previous = manifest.collections[current].metadata.get("previous", "")
     if previous not in manifest.collections:

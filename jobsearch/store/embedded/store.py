@@ -22,7 +22,7 @@ from jobsearch.store.lifecycle import (
     check_build,
     check_build_name,
     check_count,
-    check_unused,
+    check_droppable,
     incomplete_build_error,
     not_found_error,
     not_writable_error,
@@ -271,9 +271,7 @@ class EmbeddedStore:
             StoreLocked: another process is building it.
         """
         with self._folder.changing() as manifest, ExitStack() as locks:
-            if name not in manifest.collections:
-                raise not_found_error(name, self.location, manifest.aliases)
-            check_unused(name, manifest.aliases)
+            check_droppable(name, manifest.collections, manifest.aliases, self.location)
             alias = alias_of(name)
             if not manifest.collections[name].ready and alias not in self._locked:
                 locks.enter_context(self._alias_lock(alias, timeout_s=0))

@@ -21,11 +21,12 @@ from jobsearch.errors import (
     StoreUnavailable,
 )
 from jobsearch.store.lifecycle import (
+    check_alias_exists,
     check_build,
     check_build_name,
     check_count,
+    check_droppable,
     check_expected,
-    check_unused,
     incomplete_build_error,
     no_previous_build_error,
     not_found_error,
@@ -299,9 +300,7 @@ class ServerStore:
                 build.
         """
         aliases = self.aliases()
-        if name not in self._names():
-            raise not_found_error(name, self._location, aliases)
-        check_unused(name, aliases)
+        check_droppable(name, self._names(), aliases, self._location)
         if name in self._building:
             self._check_builder(name)
             del self._building[name]
@@ -361,11 +360,11 @@ class ServerStore:
     def rollback(self, alias: str) -> str:
         """Point ``alias`` at the previous build and return that build's name."""
         aliases = self.aliases()
-        if alias not in aliases:
-            raise not_found_error(alias, self._location, aliases)
+        builds = self._names()
+        check_alias_exists(alias, builds, aliases, self._location)
         current = aliases[alias]
         previous = self._metadata(current).previous
-        if previous not in self._names():
+        if previous not in builds:
             raise no_previous_build_error(alias, current)
         self._move_alias(alias, previous, current)
         return previous
