@@ -214,7 +214,7 @@ def _known_reading(label: str, known: Set[str]) -> _Reading | None:
     if not _is_slash_form(label):
         return None
     for reading in _readings(label):
-        if known >= {title.casefold() for title in reading.titles}:
+        if all(title.casefold() in known for title in reading.titles):
             return reading
     return None
 
@@ -272,7 +272,15 @@ def _shared_words(text: str, language: str) -> tuple[str, ...]:
     words = [_alternatives(word, language) for word in text.split()]
     if all(len(word) == 1 for word in words) or not _words_agree(words, language):
         return ()
+    if sum(len(word) == 2 for word in words) > 1:
+        words = [_masculine_first(word, language) for word in words]
     return " ".join(word[0] for word in words), " ".join(word[-1] for word in words)
+
+
+def _masculine_first(forms: tuple[str, ...], language: str) -> tuple[str, ...]:
+    """The masculine form first, for labels whose pairs differ: "Ambulante/r Schwester/Pfleger"."""
+    first, second = _fold(forms[0], language), _fold(forms[-1], language)
+    return forms[::-1] if _is_word_pair(second, first, language) else forms
 
 
 def _alternatives(word: str, language: str) -> tuple[str, ...]:

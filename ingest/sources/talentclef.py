@@ -169,7 +169,7 @@ class TalentClefSource(FilePerLanguage):
     """The corpora of one split, one per language.
 
     Args:
-        path: the folder TaskA, a folder above it, or a zip file.
+        path: the folder TaskA, a folder above it, the folder of the split, or a zip file.
         split: ``validation`` or ``test``.
 
     Raises:

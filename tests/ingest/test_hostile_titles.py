@@ -148,15 +148,11 @@ def test_ids_that_cannot_be_stored_are_rejects(tmp_path: Path, make_encoder) -> 
     assert json.loads(listed)["line"] == 1
 
 
+SURROGATES = frozenset(map(chr, range(0xD800, 0xE000)))
 ANY_TEXT = st.text(st.characters(), max_size=40)
 
 
-def can_be_stored(title: str) -> bool:
-    """It has a letter or digit, and no half of a surrogate pair."""
-    halves = any("\ud800" <= char <= "\udfff" for char in title)
-    return not halves and any(map(str.isalnum, normalize_title(title)))
-
-
+@example(titles=["24/24"])
 @given(titles=st.lists(ANY_TEXT, min_size=1, max_size=12))
 @example(titles=["0\ud800"])
 @settings(
@@ -174,11 +170,12 @@ def test_any_table_of_text(titles: list[str], tmp_path_factory, make_encoder) ->
         except JobSearchError as error:
             # Every title was rejected.
             assert "has no titles" in str(error)
+            valid = [title for title in titles if not any(map(SURROGATES.__contains__, title))]
             assert not any(
                 any(map(str.isalnum, normalize_title(title)))
                 and len(title.strip().splitlines()) == 1
                 and not not_a_title(normalize_title(title))
-                for title in titles
+                for title in valid
             )
             return
         listed = summary.rejects_file
