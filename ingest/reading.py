@@ -10,8 +10,8 @@ from types import TracebackType
 from typing import TextIO
 
 from ingest.sources.base import Reject, Row, Source
-from jobsearch.errors import SourceError, SourceFormatError, TooManyRejects
-from jobsearch.files import new_partial, put_in_place
+from jobsearch.errors import InvalidInput, SourceError, SourceFormatError, TooManyRejects
+from jobsearch.files import delete_file, new_partial, put_in_place
 from jobsearch.text import MAX_TITLE_CHARS, normalize_title
 from jobsearch.types import KINDS, TitleRecord
 
@@ -72,7 +72,7 @@ class RejectLog:
             if self._partial is not None:
                 put_in_place(self._partial, self._path)
             else:
-                self._path.unlink(missing_ok=True)
+                delete_file(self._path)
         except OSError as problem:
             if error is None:
                 raise self._cannot_write(problem) from problem
@@ -161,10 +161,14 @@ def read_source(
     concepts with the same title both keep it, and documents are never merged.
 
     Raises:
+        InvalidInput: ``max_rejects`` is not from 0 to 1.
         TooManyRejects: the share of rejected rows is above ``max_rejects``.
         SourceFormatError: there are no titles, or the file is not in its layout.
         SourceError: the rejects cannot be written.
     """
+    # NaN fails this comparison, too.
+    if not 0 <= max_rejects <= 1:
+        raise InvalidInput(f"`max_rejects` is {max_rejects}: give a share from 0 to 1")
     best: dict[tuple[str, str], TitleRecord] = {}
     rows = rejected = titles = 0
     with RejectLog(rejects_path) as log:

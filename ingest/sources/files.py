@@ -39,6 +39,19 @@ _BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF16_LE, "UTF-16"),
     (codecs.BOM_UTF16_BE, "UTF-16"),
 )
+# Text begins with none of these.
+_BINARY_MARKS = (
+    (b"\x1f\x8b", "a gzip file"),
+    (b"BZh9", "a bzip2 file"),
+    (b"\xfd7zXZ\0", "an xz file"),
+    (b"\x28\xb5\x2f\xfd", "a Zstandard file"),
+    (b"7z\xbc\xaf\x27\x1c", "a 7z archive"),
+    (b"PK\3\4", "a zip file (or an Excel file)"),
+    (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an old Excel file"),
+    (b"PAR1", "a Parquet file"),
+    (b"SQLite f", "an SQLite file"),
+    (b"%PDF-", "a PDF file"),
+)
 _UNDECODED = re.compile("[\udc80-\udcff]")
 
 #: The reason of the reject for a row for which :func:`is_undecoded` is true.
@@ -114,11 +127,14 @@ def text_lines(open_binary: Callable[[], IO[bytes]], where: str) -> Iterator[str
         where: path of the file, for messages.
 
     Raises:
-        SourceFormatError: the file is in UTF-16 or UTF-32, has a line longer than
+        SourceFormatError: the file is no text, is in UTF-16 or UTF-32, has a line longer than
             ``MAX_LINE_CHARS``, or cannot be read.
     """
     with _reading(where), open_binary() as raw:
-        if encoding := _other_encoding(raw.read(4)):
+        start = raw.read(8)
+        if kind := _binary_kind(start):
+            raise SourceFormatError(f"{where} is not a text file but {kind}: unpack or convert it")
+        if encoding := _other_encoding(start[:4]):
             raise SourceFormatError(
                 f"{where} is not UTF-8 but, from byte 0 on, {encoding}: "
                 f"convert it with iconv -f {encoding} -t UTF-8"
@@ -156,6 +172,11 @@ def file_sha256(open_binary: Callable[[], IO[bytes]], where: str) -> str:
         while chunk := stream.read(_CHUNK_BYTES):
             digest.update(chunk)
     return digest.hexdigest()
+
+
+def _binary_kind(start: bytes) -> str:
+    """The kind of a file that begins with these bytes and is no text; empty if it is not known."""
+    return next((kind for mark, kind in _BINARY_MARKS if start.startswith(mark)), "")
 
 
 def _other_encoding(start: bytes) -> str:

@@ -10,6 +10,7 @@ import click
 import jobsearch
 from jobsearch.cli.options import (
     LANGUAGES,
+    Number,
     Place,
     as_json,
     cache_dir,
@@ -55,7 +56,7 @@ def _ingest_options(command: Callable[..., Any]) -> Callable[..., Any]:
     options = [
         click.option(
             "--max-rejects",
-            type=click.FloatRange(0, 1),
+            type=Number(0, 1),
             default=0.01,
             show_default=True,
             help="Share of bad rows above which nothing is stored.",
@@ -87,8 +88,7 @@ def _ingest_options(command: Callable[..., Any]) -> Callable[..., Any]:
             default=2048,
             show_default=True,
             metavar="MB",
-            help="Size of the cache above which the oldest embeddings are deleted; 0 uses no "
-            "cache.",
+            help="Size of the cache above which old embeddings are deleted; 0 uses no cache.",
         ),
         click.option(
             "--workers",

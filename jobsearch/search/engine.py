@@ -5,13 +5,14 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from jobsearch.errors import CollectionNotFound, InvalidInput, VariantNotFound
+from jobsearch.errors import CollectionNotFound, InvalidInput, StoreDamaged, VariantNotFound
 from jobsearch.languages import check_language
 from jobsearch.models.encoder import QueryEncoder
 from jobsearch.search.full_ranking import best, exact_scores, read_points
 from jobsearch.settings import VariantChoice
 from jobsearch.store.metadata import JOBS, alias_name, check_collection
 from jobsearch.store.protocol import PointBatch, ScoredPoint, Store
+from jobsearch.store.ranking import check_payload
 from jobsearch.text import check_query
 from jobsearch.timing import timed
 from jobsearch.types import VARIANTS, Filters, Hit, Variant, as_values
@@ -102,6 +103,7 @@ class _Target:
     """One collection to search in."""
 
     collection: str
+    language: str
     variant: Variant
     encoder: QueryEncoder
 
@@ -169,6 +171,7 @@ class SearchEngine:
             CollectionNotFound: a language has no collection.
             VariantNotFound: the chosen variant has no collection.
             CollectionMismatch: a collection was made by another encoder or in another language.
+            StoreDamaged: a hit is in another language than its collection.
         """
         normalized = check_query(query)
         request = self._request(to, query_language, top, filters, variant, group_by_concept,
@@ -280,7 +283,7 @@ class SearchEngine:
             encoder = self._encoder(variant)
             info = self._store.describe(alias_name(JOBS, language, self._model, variant))
             check_collection(info.name, info.metadata, language=language, encoder=encoder.info)
-            yield _Target(info.name, variant, encoder)
+            yield _Target(info.name, language, variant, encoder)
 
     def _engine_fetch(
         self, target: _Target, vector: Vectors, request: _Request, *, exact: bool
@@ -347,6 +350,12 @@ def _grouped(fetch: _Fetch, top: int) -> list[tuple[ScoredPoint, tuple[str, ...]
 
 def _hit(point: ScoredPoint, others: tuple[str, ...], target: _Target) -> Hit:
     payload = point.payload
+    check_payload(target.collection, point.id, payload)
+    if payload["language"] != target.language:
+        raise StoreDamaged(
+            f"collection {target.collection} holds titles in {target.language}, and its point "
+            f"{point.id} is in {payload['language'][:20]}: ingest the titles again"
+        )
     return Hit(
         title=payload["title"],
         score=point.score,

@@ -1,6 +1,9 @@
 """Bad input: an error of one line with fault, place and remedy, and the right exit code."""
 
+import bz2
+import gzip
 import json
+import lzma
 import os
 import shutil
 import subprocess
@@ -337,3 +340,61 @@ def test_every_path_parameter_is_a_place() -> None:
     assert {param.name for _, param in places()} >= {
         "store", "to", "model", "models_dir", "cache_dir", "embed_to", "results", "runs",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("number", ["nan", "inf", "-inf", "1e999"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("search", "cook", "--timeout"),
+        ("search", "cook", "--retry"),
+        ("search", "cook", "--min-score"),
+        ("collections", "prune", "--yes", "--hours"),
+        ("ingest", "sample", "--max-rejects"),
+        ("train", "sample", "--learning-rate"),
+        ("plan", "--titles", "1M", "--node-memory-gb"),
+    ],
+    ids=lambda words: words[-1],
+)
+def test_numbers_that_are_not_finite(run, words: tuple[str, ...], number: str) -> None:
+    refused(run(*words, number), 2, words[-1])
+
+
+def test_numbers_that_are_too_large(run) -> None:
+    refused(run("search", "cook", "--timeout", "1e9"), 2, "--timeout", "604800")
+    refused(run("collections", "prune", "--yes", "--hours", "1e9"), 2, "`--hours` is 1000000000.0")
+
+
+def test_lone_surrogates_are_printed_as_escapes(run, sample_store) -> None:
+    """The command line has them for bytes that are not UTF-8."""
+    query = "\udcffcook\udc80"
+    options = ("--to", "en", "--variant", "pretrained", "--store", sample_store)
+    found = run("search", query, *options, "--json")
+    assert found.exit_code == 0, found.output
+    assert json.loads(found.stdout)["query"] == query
+    assert "\\udcffcook" in found.stdout
+    made = run(
+        "collections", "snapshot", "jobs__en__builtin__pretrained", query, "--store", sample_store
+    )
+    assert made.exit_code == 0, made.output
+    assert made.stdout.endswith("points -> \\udcffcook\\udc80\n")
+    shown = run("--log-format", "json", "collections", "verify", query, "--store", sample_store)
+    assert query in json.loads(shown.stderr)["message"]
+
+
+@pytest.mark.parametrize(
+    ("start", "kind"),
+    [
+        (gzip.compress(b"title\ncook\n"), "a gzip file"),
+        (b"\x1f\x8b\x08\x08" + b"name\0" * 20, "a gzip file"),
+        (bz2.compress(b"title\n"), "a bzip2 file"),
+        (lzma.compress(b"title\n"), "an xz file"),
+        (b"PK\3\4" + bytes(30), "a zip file (or an Excel file)"),
+        (b"PAR1" + bytes(30), "a Parquet file"),
+        (b"%PDF-1.7\n", "a PDF file"),
+    ],
+)
+def test_a_file_that_is_no_text(run, tmp_path: Path, start: bytes, kind: str) -> None:
+    (tmp_path / "jobs.csv").write_bytes(start)
+    result = run("ingest", "table", "jobs.csv", "--title", "title", "--language", "en")
+    refused(result, 1, f"jobs.csv is not a text file but {kind}: unpack or convert it")

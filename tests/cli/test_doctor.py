@@ -17,8 +17,8 @@ import pytest
 
 from ingest.build import new_metadata
 from jobsearch.cli.output import set_up
+from jobsearch.files import MANIFEST
 from jobsearch.store import open_store
-from jobsearch.store.embedded.manifest import MANIFEST
 from jobsearch.store.metadata import build_name
 
 SAMPLE = ("ingest", "sample", "--languages", "en", "--variant", "pretrained")
