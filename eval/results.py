@@ -7,16 +7,25 @@ again. Reading results needs neither a model nor a store.
 """
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from functools import cache
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import Field
 
 from eval.diagnostics.gender import GenderReport
+from eval.metrics import MEASURES
 from eval.runs.trec import run_tag
+from eval.values import Amount, Count, Score, Share
 from jobsearch.errors import BenchmarkError
 from jobsearch.files import whole_file
 from jobsearch.text import slug
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
 
 #: Format of the files; increased when it changes.
 FORMAT = 2
@@ -36,7 +45,7 @@ class RankedTitle:
 
     doc_id: str
     title: str
-    score: float
+    score: Score
     relevance: int | None
 
 
@@ -55,15 +64,10 @@ class QueryResult:
 
     query_id: str
     title: str
-    relevant: int
-    metrics: Mapping[str, float]
-    without_copies: Mapping[str, float] | None
+    relevant: Count
+    metrics: Mapping[str, Share]
+    without_copies: Mapping[str, Share] | None
     best: tuple[RankedTitle, ...]
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Self:
-        """Read the output of ``dataclasses.asdict``."""
-        return cls(**{**data, "best": tuple(RankedTitle(**hit) for hit in data["best"])})
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,12 +84,12 @@ class BenchmarkFacts:
         best_map: depth of a run -> highest MAP that a run of this depth can reach.
     """
 
-    copies: int
-    copies_not_relevant: int
-    repeated_titles: int
-    contradictions: int
-    random_map: float
-    best_map: Mapping[str, float]
+    copies: Count
+    copies_not_relevant: Count
+    repeated_titles: Count
+    contradictions: Count
+    random_map: Share
+    best_map: Mapping[str, Share]
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +105,9 @@ class IndexMode:
     """
 
     mode: str
-    recall: dict[str, float]
-    map_at_depth: float
-    milliseconds: dict[str, float]
+    recall: dict[str, Share]
+    map_at_depth: Share
+    milliseconds: dict[str, Amount]
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,22 +139,22 @@ class Cell:
 
     benchmark: str
     split: str
-    pair: str
+    pair: Annotated[str, Field(pattern="^[^-]+-[^-]+$")]
     model: str
     variant: str
-    queries: int
-    corpus: int
-    relevant: int
-    metrics: Mapping[str, float]
+    queries: Count
+    corpus: Count
+    relevant: Count
+    metrics: Mapping[str, Share]
     collections: tuple[str, ...]
-    seconds: float
+    seconds: Amount
     missing_queries: tuple[str, ...] = ()
     queries_without_relevant: tuple[str, ...] = ()
     run_file: Path | None = None
-    intervals: Mapping[str, tuple[float, float]] = field(default_factory=dict)
-    without_copies: Mapping[str, float] = field(default_factory=dict)
+    intervals: Mapping[str, tuple[Share, Share]] = field(default_factory=dict)
+    without_copies: Mapping[str, Share] = field(default_factory=dict)
     facts: BenchmarkFacts | None = None
-    per_query: Sequence[QueryResult] = ()
+    per_query: tuple[QueryResult, ...] = ()
     gender: GenderReport | None = None
     index: tuple[IndexMode, ...] = ()
     ranking_sha256: str = ""
@@ -183,7 +187,10 @@ class Cell:
             "seconds": self.seconds,
             "missing_queries": list(self.missing_queries),
             "queries_without_relevant": list(self.queries_without_relevant),
-            "run_file": str(self.run_file) if self.run_file else None,
+            # A path that is not UTF-8 has lone surrogates, which cannot be written.
+            "run_file": os.fsencode(self.run_file).decode(errors="replace")
+            if self.run_file
+            else None,
             "ranking_sha256": self.ranking_sha256,
             "key": self.key,
             "provenance": dict(self.provenance),
@@ -193,26 +200,46 @@ class Cell:
         return data
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+    def from_dict(cls, data: Mapping[str, Any]) -> "Cell":
         """Read the output of ``as_dict(per_query=True)``.
 
         Raises:
-            AttributeError, KeyError, TypeError, ValueError: ``data`` has another form.
+            AttributeError, KeyError, TypeError, ValueError: ``data`` has another form, or a value
+                has another type or is outside its range.
         """
-        return cls(
-            **{
-                **data,
-                "intervals": {name: (low, high) for name, (low, high) in data["intervals"].items()},
-                "facts": BenchmarkFacts(**data["facts"]) if data["facts"] else None,
-                "gender": GenderReport.from_dict(data["gender"]) if data["gender"] else None,
-                "index": tuple(IndexMode(**mode) for mode in data["index"]),
-                "collections": tuple(data["collections"]),
-                "missing_queries": tuple(data["missing_queries"]),
-                "queries_without_relevant": tuple(data["queries_without_relevant"]),
-                "run_file": Path(data["run_file"]) if data["run_file"] else None,
-                "per_query": tuple(map(QueryResult.from_dict, data["per_query"])),
-            }
-        )
+        if problem := data.keys() ^ {each.name for each in fields(cls)}:
+            raise ValueError(f"missing or unknown: {', '.join(sorted(problem))}")
+        plain = {**data, "gender": GenderReport.plain(data["gender"]) if data["gender"] else None}
+        cell = _cells().validate_json(json.dumps(plain), strict=True)
+        _check_together(cell)
+        return cell
+
+
+@cache
+def _cells() -> "TypeAdapter[Cell]":
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(Cell)
+
+
+def _check_together(cell: Cell) -> None:
+    """Check what the types of the fields do not say; raise ``ValueError``."""
+    figures = [cell.metrics, *(query.metrics for query in cell.per_query)]
+    others = [cell.intervals, cell.without_copies]
+    others += [query.without_copies for query in cell.per_query if query.without_copies is not None]
+    for names in (*figures, *filter(None, others)):
+        if names.keys() != MEASURES.keys():
+            raise ValueError(f"metrics {', '.join(names)}")
+    if any(low > high for low, high in cell.intervals.values()):
+        raise ValueError("an interval ends before it begins")
+    ids = {query.query_id for query in cell.per_query}
+    if not ids or len(ids) < len(cell.per_query):
+        raise ValueError("no queries, or the same query twice")
+    if len({(tuple(mode.recall), tuple(mode.milliseconds)) for mode in cell.index}) > 1:
+        raise ValueError("measurements of the index at different depths")
+    for name in ("system", "versions"):
+        if not isinstance(cell.provenance.get(name, {}), dict):
+            raise ValueError(f"provenance.{name}")
 
 
 def cell_path(folder: Path, benchmark: str, split: str, pair: str, tag: str) -> Path:
@@ -265,7 +292,7 @@ def read_cell(path: Path) -> Cell:
         data = json.loads(path.read_text(encoding="utf-8"))
         if data["format"] != FORMAT:
             raise BenchmarkError(
-                f"{path} has format {data['format']!r}, this version reads {FORMAT}: "
+                f"{path} has format {repr(data['format'])[:20]}, this version reads {FORMAT}: "
                 "evaluate again into another folder"
             )
         return Cell.from_dict(data["cell"])

@@ -27,6 +27,7 @@ from jobsearch.store import (
     check_collection,
 )
 from jobsearch.store.metadata import alias_of, build_name
+from jobsearch.store.ranking import check_payload
 from jobsearch.text import normalize_title
 from jobsearch.timing import timed
 from jobsearch.types import PLAIN_STORAGE, EncoderInfo, SourceInfo, VectorStorage
@@ -337,6 +338,8 @@ class Builder:
         wanted = {(s.source, s.split) for s in self._live.kept}
         counts: Counter[tuple[str, str]] = Counter()
         for batch in self._store.scroll(self._live.name):
+            for point_id, payload in zip(batch.ids, batch.payloads, strict=True):
+                check_payload(self._live.name, point_id, payload)
             owners = [(p["source"], p.get("split", "")) for p in batch.payloads]
             rows = [row for row, owner in enumerate(owners) if owner in wanted]
             if rows:

@@ -26,7 +26,7 @@ from tqdm import tqdm
 from urllib3 import BaseHTTPResponse, Retry
 
 from jobsearch.errors import DownloadFailed
-from jobsearch.files import file_lock, whole_file
+from jobsearch.files import check_target, file_lock, whole_file
 
 #: Number of attempts of a request while the server is busy, and of a download.
 ATTEMPTS = 5
@@ -141,6 +141,7 @@ def fetch(
     if fetched := _from_receipt(path):
         return fetched
     try:
+        check_target(path)
         with _open_session() as session:
             entry = _read_record(session, file)
             lock = path.with_name(f".{path.name}.lock")

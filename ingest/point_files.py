@@ -31,12 +31,12 @@ from jobsearch.errors import CollectionMismatch, SourceFormatError, SourceNotFou
 from jobsearch.files import whole_file
 from jobsearch.store import CollectionMetadata, PointBatch
 from jobsearch.store.metadata import check_alias
-from jobsearch.types import FILTER_FIELDS
+from jobsearch.store.ranking import check_points
+from jobsearch.types import FILTER_FIELDS, REQUIRED_FIELDS
 
 FORMAT = 1
 _KEY, _CHECKSUM_KEY = b"jobsearch", b"jobsearch_crc32"
 _FIELDS = ("title", *FILTER_FIELDS, "run_id")
-_REQUIRED = ("title", "language", "source", "kind")
 # Of one batch of BATCH_ROWS points: 32,000 per point, whose title and ids have a few hundred.
 _MAX_BATCH_CHARS = 32_000_000
 
@@ -73,7 +73,9 @@ def write_point_file(path: Path, header: PointFileHeader, points: Iterable[Point
     written = 0
     with (
         whole_file(path, "make room, or choose another folder", SourceFormatError) as partial,
-        parquet.ParquetWriter(partial, schema) as writer,
+        # pyarrow refuses paths that are not UTF-8, so Python opens the file.
+        partial.open("wb") as raw,
+        parquet.ParquetWriter(raw, schema) as writer,
     ):
         checksum = zlib.crc32(schema.metadata[_KEY])
         for batch in points:
@@ -147,7 +149,7 @@ class PointFile:
             self.header = self._read_header()
             text_columns = [field.name for field in file.schema_arrow if is_text(field.type)]
             text_columns = flat_columns(file, text_columns)
-        if missing := {"id", *_REQUIRED} - set(text_columns):
+        if missing := {"id", *REQUIRED_FIELDS} - set(text_columns):
             raise SourceFormatError(
                 f"{path} has no text column {', '.join(sorted(missing))}: write the file again"
             )
@@ -223,7 +225,7 @@ class PointFile:
         language = self.header.metadata.language
         for row, point_id in enumerate(fields["id"]):
             payload = {name: fields[name][row] for name in self._columns if fields[name][row]}
-            problem = ", ".join(f"no {name}" for name in _REQUIRED if name not in payload)
+            problem = ", ".join(f"no {name}" for name in REQUIRED_FIELDS if name not in payload)
             if not problem and payload["language"] != language:
                 problem = f"language {payload['language']}, not {language}"
             if problem:
@@ -231,7 +233,12 @@ class PointFile:
                     f"{self.path}: point {point_id} has {problem}. Write the file again"
                 )
             payloads.append(payload)
-        return PointBatch(fields["id"], vectors, payloads)
+        batch = PointBatch(fields["id"], vectors, payloads)
+        try:
+            check_points(batch, dim)
+        except ValueError as error:
+            raise SourceFormatError(f"{self.path}: {error}. Write the file again") from error
+        return batch
 
 
 def find_point_files(path: Path) -> list[PointFile]:

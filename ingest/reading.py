@@ -11,8 +11,8 @@ from typing import TextIO
 
 from ingest.sources.base import Reject, Row, Source
 from ingest.sources.cells import not_a_title
-from jobsearch.errors import SourceError, SourceFormatError, TooManyRejects
-from jobsearch.files import new_partial, put_in_place
+from jobsearch.errors import InvalidInput, SourceError, SourceFormatError, TooManyRejects
+from jobsearch.files import delete_file, new_partial, put_in_place
 from jobsearch.text import MAX_TITLE_CHARS, normalize_title
 from jobsearch.types import KINDS, TitleRecord
 
@@ -76,7 +76,7 @@ class RejectLog:
             if self._partial is not None:
                 put_in_place(self._partial, self._path)
             else:
-                self._path.unlink(missing_ok=True)
+                delete_file(self._path)
         except OSError as problem:
             if error is None:
                 raise self._cannot_write(problem) from problem
@@ -218,10 +218,14 @@ def read_source(
         The titles of each language that has any.
 
     Raises:
+        InvalidInput: ``max_rejects`` is not from 0 to 1.
         TooManyRejects: the share of rejected rows is above ``max_rejects``.
         SourceFormatError: there are no titles, or the file is not in its layout.
         SourceError: the rejects cannot be written.
     """
+    # NaN fails this comparison, too.
+    if not 0 <= max_rejects <= 1:
+        raise InvalidInput(f"`max_rejects` is {max_rejects}: give a share from 0 to 1")
     # Rows without a known language are counted under the empty code.
     found = {language: _LanguageTitles() for language in (*languages, "")}
     with RejectLog(rejects_path) as log:

@@ -17,7 +17,13 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
-from jobsearch.errors import InvalidInput, StoreLocked, TrainingError
+from jobsearch.errors import (
+    CollectionInUse,
+    CollectionNotFound,
+    InvalidInput,
+    StoreLocked,
+    TrainingError,
+)
 from jobsearch.options import EmbedOptions, IngestOptions, SearchOptions
 from jobsearch.session import Session
 from jobsearch.settings import DEFAULT_MODEL, DEFAULT_MODELS_DIR, DEFAULT_STORE, Secret, Settings
@@ -460,19 +466,24 @@ class Jobs(Session):
         self.store.drop(name)
 
     def prune(self, *, hours: float = 24.0, previous: bool = False) -> list[str]:
-        """Delete builds that were never finished; returns their names.
+        """Delete builds that never went live, and what killed deletions left; returns their names.
 
         Args:
-            hours: builds that began later than this many hours ago are kept: they may be running.
+            hours: builds that began later than this many hours ago are kept: they may be running,
+                or about to go live.
             previous: also delete the builds that are kept for :meth:`rollback`.
         """
         from jobsearch.store.lifecycle import unused_builds
 
+        unused = unused_builds(self.store.collections(), older_than_h=hours, previous=previous)
         deleted = []
-        for name in unused_builds(self.store.collections(), older_than_h=hours, previous=previous):
+        for name in (*self.store.leftovers(), *unused):
             try:
                 self.store.drop(name)
-            except StoreLocked as error:
+            except CollectionNotFound:
+                # Another process has deleted it.
+                continue
+            except (CollectionInUse, StoreLocked) as error:
                 self._notify(f"left alone: {error}")
             else:
                 deleted.append(name)

@@ -19,6 +19,7 @@ exit status of the command line.
     ├── StoreError              1
     │   ├── CollectionNotFound
     │   ├── CollectionExists
+    │   ├── CollectionInUse         an alias points at it
     │   ├── CollectionMismatch      another model, variant, language or normalisation
     │   ├── CollectionChanged       another build changed the alias or the collection
     │   ├── StoreDamaged            missing or altered files
@@ -103,6 +104,10 @@ class CollectionNotFound(StoreError):
 
 class CollectionExists(StoreError):
     """A collection with this name already exists."""
+
+
+class CollectionInUse(StoreError):
+    """The collection cannot be deleted, because an alias points at it."""
 
 
 class CollectionMismatch(StoreError):

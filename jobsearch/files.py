@@ -1,14 +1,22 @@
-"""Atomic file writes, where a reader sees the complete file or no file; and file locks."""
+"""Atomic file writes, where a reader sees the complete file or no file; and file locks.
 
+Only regular files are replaced, and nothing is written into an embedded store but by the store.
+"""
+
+import errno
 import json
 import os
 import secrets
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
 from jobsearch.errors import JobSearchError
+
+#: Names in the folder of an embedded store.
+MANIFEST, COLLECTIONS, LOCKS = "manifest.json", "collections", "locks"
 
 
 @contextmanager
@@ -18,7 +26,8 @@ def whole_file(path: Path, remedy: str, error: type[JobSearchError]) -> Iterator
     Args:
         path: target file; its parent folders are created.
         remedy: advice in the message if the file cannot be written, e.g. "choose another file".
-        error: class of the exception raised in that case.
+        error: class of the exception raised in that case, and if :func:`check_target` refuses the
+            file, before anything is written.
     """
     partial = None
     try:
@@ -38,11 +47,53 @@ def new_partial(path: Path) -> Path:
 
     The folder may be writable by other users. The name is random, so nobody can plant a link under
     it in advance, and an existing file with that name is refused.
+
+    Raises:
+        OSError: the file cannot be created, or :func:`check_target` refuses ``path``.
     """
+    check_target(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
     partial.touch(exist_ok=False)
     return partial
+
+
+def check_target(path: Path) -> None:
+    """Refuse to replace ``path`` unless it is a regular file, or missing, outside every store.
+
+    Renaming a file over a device, a named pipe or a link would destroy it: as root, a snapshot
+    written to ``/dev/full`` or ``/dev/stdout`` would break the machine.
+
+    Raises:
+        OSError: with the reason as its ``strerror``.
+    """
+    with suppress(FileNotFoundError):
+        mode = path.lstat().st_mode
+        if stat.S_ISDIR(mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+        if not stat.S_ISREG(mode):
+            kind = "a link" if stat.S_ISLNK(mode) else "a device or another special file"
+            raise OSError(errno.EINVAL, f"it is {kind}, not a regular file", str(path))
+    parent = Path(os.path.realpath(path.parent))
+    for folder in (parent, *parent.parents):
+        if _is_store(folder):
+            raise OSError(errno.EINVAL, f"it is inside the store {folder}", str(path))
+
+
+def _is_store(folder: Path) -> bool:
+    """Whether a folder is an embedded store, complete or damaged."""
+    known = (folder / MANIFEST).is_file() or (folder / COLLECTIONS).is_dir()
+    return known and (folder / LOCKS).is_dir()
+
+
+def delete_file(path: Path) -> None:
+    """Delete a file that was written whole, if it exists.
+
+    Raises:
+        OSError: it cannot be deleted, or :func:`check_target` refuses ``path``.
+    """
+    check_target(path)
+    path.unlink(missing_ok=True)
 
 
 def put_in_place(partial: Path, path: Path) -> None:

@@ -19,7 +19,8 @@ class EmbedOptions(TypedDict, total=False):
         max_rejects: share of bad rows, from 0 to 1, above which nothing is stored (default 0.01).
         rejects: folder for files with the bad rows; none are written if left out.
         cache_dir: folder of the cache of embeddings; that of the operating system if left out.
-        cache_mb: size of the cache above which the oldest embeddings are deleted; 0 uses none
+        cache_mb: size of the cache above which embeddings are deleted, first the oldest ones that
+            this ingest does not use, then the last ones that it stored; 0 uses none
             (default 2048).
         workers: number of processes that embed (default 1).
         storage: how vectors are stored; as in the live collection if left out.

@@ -4,9 +4,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NoReturn
 
+from jobsearch.errors import InvalidInput
+
 DEFAULT_STORE = ".jobsearch"
 DEFAULT_MODEL = "builtin"
 DEFAULT_MODELS_DIR = "models"
+
+#: Shortest time for a request, and longest time that can be given: a week.
+MIN_TIMEOUT_S, MAX_SECONDS = 0.1, 604_800.0
 
 #: A variant's name, or a policy that chooses the variant.
 VariantChoice = Literal["pretrained", "finetuned", "auto", "paper"]
@@ -45,8 +50,11 @@ class Settings:
         variant: name of the variant, or a policy that chooses it.
         models_dir: folder with fine-tuned variants.
         api_key: API key of the Qdrant server.
-        timeout_s: timeout of one request to the server.
+        timeout_s: time for one request to the server, up to the last byte of its answer.
         retry_s: how long to retry temporary server failures.
+
+    Raises:
+        InvalidInput: a time is out of its range, or is not a number.
     """
 
     store: str = DEFAULT_STORE
@@ -56,3 +64,12 @@ class Settings:
     api_key: Secret | None = None
     timeout_s: float = 30.0
     retry_s: float = 30.0
+
+    def __post_init__(self) -> None:
+        for name, least in (("timeout_s", MIN_TIMEOUT_S), ("retry_s", 0.0)):
+            value = getattr(self, name)
+            # NaN fails this comparison, too.
+            if not least <= value <= MAX_SECONDS:
+                raise InvalidInput(
+                    f"`{name}` is {value}: give {least:g} to {MAX_SECONDS:,.0f} seconds"
+                )

@@ -21,6 +21,7 @@ _INVISIBLE = re.compile(
 _CONTROLS = re.compile(
     "[\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
 )
+_SURROGATES = re.compile("[\ud800-\udfff]")
 _MIN_CAPITALS = 4
 
 
@@ -43,6 +44,11 @@ def normalize_title(title: str) -> str:
 def fold_title(title: str) -> str:
     """Return the normalised title in one case; equal results mean that two titles read the same."""
     return normalize_title(title).casefold()
+
+
+def escape_surrogates(text: str) -> str:
+    """Write lone surrogates, which no encoding has, as escapes; JSON reads these as they were."""
+    return _SURROGATES.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
 def escape_controls(text: str) -> str:

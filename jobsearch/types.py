@@ -27,6 +27,9 @@ _as_json = json.JSONEncoder(ensure_ascii=False).encode
 #: Payload fields of filters. Every collection has an index for each of them and no other index.
 FILTER_FIELDS = ("language", "source", "split", "concept_id", "isco", "kind", "doc_id")
 
+#: Payload fields that every point has.
+REQUIRED_FIELDS = ("title", "language", "source", "kind")
+
 
 @dataclass(frozen=True, slots=True)
 class TitleRecord:

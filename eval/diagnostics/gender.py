@@ -8,9 +8,10 @@ the pairs are part of the result.
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from statistics import fmean
-from typing import Any, Self
+from typing import Any
 
 from eval.benchmarks.base import Benchmark
+from eval.values import Count, Share
 from ingest.gendered import find_form_pairs
 from jobsearch.text import fold_title
 
@@ -42,12 +43,12 @@ class GenderedPair:
     feminine: str
     masculine_title: str
     feminine_title: str
-    overlap: float
-    overlap_of_jobs: float
-    masculine_map: float | None
-    feminine_map: float | None
-    masculine_share: float | None
-    feminine_share: float | None
+    overlap: Share
+    overlap_of_jobs: Share
+    masculine_map: Share | None
+    feminine_map: Share | None
+    masculine_share: Share | None
+    feminine_share: Share | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +62,10 @@ class GenderReport:
         pairs: the pairs, at least one.
     """
 
-    persistence: float
-    depth: int
-    share_depth: int
-    corpus_share: float | None
+    persistence: Share
+    depth: Count
+    share_depth: Count
+    corpus_share: Share | None
     pairs: tuple[GenderedPair, ...]
 
     @property
@@ -82,12 +83,10 @@ class GenderReport:
         """Plain data for JSON, the means included."""
         return {**asdict(self), "means": self.means}
 
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Self:
-        """Read the output of :meth:`as_dict`."""
-        pairs = tuple(GenderedPair(**pair) for pair in data["pairs"])
-        fields = {name: value for name, value in data.items() if name != "means"}
-        return cls(**{**fields, "pairs": pairs})
+    @staticmethod
+    def plain(data: Mapping[str, Any]) -> dict[str, Any]:
+        """The fields in the output of :meth:`as_dict`, without the means."""
+        return {name: value for name, value in data.items() if name != "means"}
 
 
 def rank_biased_overlap(first: Sequence[str], second: Sequence[str], p: float) -> float:

@@ -77,8 +77,8 @@ def paired_cells(first: Sequence[Cell], second: Sequence[Cell]) -> list[tuple[Ce
     """Pair the cells of two systems that were measured on the same benchmark, split and pair.
 
     Raises:
-        BenchmarkError: there are no such cells, one side has several systems, or the data of a
-            benchmark differ.
+        BenchmarkError: there are no such cells, one side has several systems, or the data or the
+            queries of a benchmark differ.
     """
     for side in (first, second):
         if len(systems := sorted({cell.system for cell in side})) > 1:
@@ -103,6 +103,12 @@ def paired_cells(first: Sequence[Cell], second: Sequence[Cell]) -> list[tuple[Ce
             raise BenchmarkError(
                 f"{one.benchmark} {one.split} {one.pair} was measured on different data: "
                 "evaluate both systems again on the same files"
+            )
+        queries = [[result.query_id for result in cell.per_query] for cell in (one, other)]
+        if queries[0] != queries[1]:
+            raise BenchmarkError(
+                f"the results of {one.benchmark} {one.split} {one.pair} have different queries: "
+                "one of them was altered, evaluate both systems again"
             )
     return pairs
 

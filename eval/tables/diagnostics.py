@@ -48,7 +48,7 @@ def _facts_table(name: str, cells: Sequence[Cell]) -> Table:
             f"{f.copies} ({f.copies_not_relevant})",
             str(f.contradictions),
             f"{f.random_map:.3f}",
-            *(figure(value) for value in f.best_map.values()),
+            *(figure(f.best_map.get(depth)) for depth in _depths(cells)),
         )
         for (split, pair), cell in cell_of_set.items()
         if (f := cell.facts)
@@ -164,21 +164,21 @@ def tables_of_index_loss(cells: Sequence[Cell]) -> list[Table]:
     measured = [cell for cell in cells if cell.index]
     if not measured:
         return []
+    first = measured[0].index[0]
     rows = tuple(
         (
             cell.system,
             f"{cell.benchmark} {cell.split}",
             cell.pair,
             mode.mode,
-            *map(figure, mode.recall.values()),
+            *(figure(mode.recall.get(depth)) for depth in first.recall),
             figure(mode.map_at_depth),
             f"{mode.map_at_depth - cell.index[0].map_at_depth:+.4f}",
-            *(f"{value:.1f}" for value in mode.milliseconds.values()),
+            *(_milliseconds(mode.milliseconds.get(q)) for q in first.milliseconds),
         )
         for cell in measured
         for mode in cell.index
     )
-    first = measured[0].index[0]
     headers = (
         "system", "benchmark", "pair", "search",
         *(f"recall@{depth}" for depth in first.recall),
@@ -189,3 +189,7 @@ def tables_of_index_loss(cells: Sequence[Cell]) -> list[Table]:
         "collections of up to 50,000 titles have no index and lose nothing",
     )
     return [Table("what the live index loses", headers, rows, notes, words=4)]
+
+
+def _milliseconds(value: float | None) -> str:
+    return "" if value is None else f"{value:.1f}"

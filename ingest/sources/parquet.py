@@ -44,9 +44,12 @@ def open_parquet(path: Path) -> Iterator[Any]:
         pyarrow.ArrowException, OSError, ValueError: the file cannot be read.
     """
     _, parquet = import_parquet()
-    texts = [field.name for field in parquet.read_schema(path) if is_text(field.type)]
-    with parquet.ParquetFile(path, read_dictionary=texts) as file:
-        yield file
+    # pyarrow refuses paths that are not UTF-8, so Python opens the file.
+    with path.open("rb") as raw:
+        texts = [field.name for field in parquet.read_schema(raw) if is_text(field.type)]
+        raw.seek(0)
+        with parquet.ParquetFile(raw, read_dictionary=texts) as file:
+            yield file
 
 
 def is_text(kind: Any) -> bool:

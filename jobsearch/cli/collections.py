@@ -9,6 +9,7 @@ import click
 
 from jobsearch.cli.options import (
     FOLDER_OR_NAME,
+    Number,
     Place,
     as_json,
     confirmed,
@@ -143,10 +144,11 @@ def drop(settings: Settings, name: str) -> None:
 @collections.command()
 @click.option(
     "--hours",
-    type=click.FloatRange(min=0),
+    type=Number(min=0),
     default=24.0,
     show_default=True,
-    help="Keep unfinished builds that are younger than this many hours: they may be running.",
+    help="Keep builds that never went live and are younger than this many hours: their ingests may "
+    "be running.",
 )
 @click.option(
     "--previous", is_flag=True, help="Also delete the builds that are kept for `rollback`."
@@ -155,7 +157,10 @@ def drop(settings: Settings, name: str) -> None:
 @with_store
 @as_json
 def prune(settings: Settings, hours: float, previous: bool, json_: bool) -> None:
-    """Delete unfinished builds, which a server keeps when an ingest was killed."""
+    """Delete builds that never went live, and files that killed deletions left.
+
+    A server keeps the build of a killed ingest.
+    """
     deleted = jobs_of(settings).prune(hours=hours, previous=previous)
     if json_:
         print_json({"deleted": deleted})

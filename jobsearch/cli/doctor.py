@@ -120,7 +120,7 @@ def _open_files() -> list[Finding]:
 def _store(jobs: Jobs) -> list[Finding]:
     store = jobs.store
     infos = store.collections()
-    if not infos:
+    if not infos and not store.leftovers():
         advice = "`jobsearch ingest sample` fills it"
         return [Finding("store", "warning", f"{store.location} has no collections", advice)]
     points = sum(info.points for info in infos)
@@ -131,6 +131,15 @@ def _store(jobs: Jobs) -> list[Finding]:
     findings += [
         Finding(alias, "failed", "points at nothing", "ingest its titles again")
         for alias in dangling
+    ]
+    findings += [
+        Finding(
+            name,
+            "warning",
+            "files of a deleted collection, left by a process that was killed",
+            "`jobsearch collections prune` deletes them",
+        )
+        for name in store.leftovers()
     ]
     return findings + [_collection(store, info) for info in infos]
 

@@ -13,6 +13,7 @@ import jobsearch
 from jobsearch.cli.options import (
     LANGUAGES,
     Command,
+    Number,
     Place,
     as_json,
     cache_dir,
@@ -68,7 +69,7 @@ def _ingest_options(command: Callable[..., Any]) -> Callable[..., Any]:
     options: list[Callable[[Command], Command]] = [
         click.option(
             "--max-rejects",
-            type=click.FloatRange(0, 1),
+            type=Number(0, 1),
             default=0.01,
             show_default=True,
             help="Share of bad rows above which nothing is stored.",
@@ -97,8 +98,7 @@ def _ingest_options(command: Callable[..., Any]) -> Callable[..., Any]:
             default=2048,
             show_default=True,
             metavar="MB",
-            help="Size of the cache above which the oldest embeddings are deleted; 0 uses no "
-            "cache.",
+            help="Size of the cache above which old embeddings are deleted; 0 uses no cache.",
         ),
         click.option(
             "--workers",

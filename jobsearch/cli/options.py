@@ -1,6 +1,7 @@
 """Options that several commands share, and the checks of their values."""
 
 import functools
+import math
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -12,7 +13,15 @@ from jobsearch.cli.output import bars_wanted, note
 from jobsearch.errors import InvalidInput
 from jobsearch.isco import check_code
 from jobsearch.languages import check_language
-from jobsearch.settings import DEFAULT_MODEL, DEFAULT_MODELS_DIR, DEFAULT_STORE, Secret, Settings
+from jobsearch.settings import (
+    DEFAULT_MODEL,
+    DEFAULT_MODELS_DIR,
+    DEFAULT_STORE,
+    MAX_SECONDS,
+    MIN_TIMEOUT_S,
+    Secret,
+    Settings,
+)
 from jobsearch.types import QUANTIZATIONS
 
 if TYPE_CHECKING:
@@ -59,6 +68,17 @@ class Place(click.Path):
                 "it is empty: is a variable not set? Write the working directory as .", param, ctx
             )
         return super().convert(value, param, ctx)
+
+
+class Number(click.FloatRange):
+    """A finite number in a range: NaN is never outside of one."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Refuse NaN and infinity; check others as ``click.FloatRange`` does."""
+        number = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{number} is not a finite number", param, ctx)
+        return number
 
 
 def check_pair(pair: str) -> str:
@@ -148,16 +168,16 @@ def _with_settings(command: Command, *, models: bool) -> Command:
         click.option(
             "--timeout",
             "timeout_s",
-            type=click.FloatRange(min=0.1),
+            type=Number(min=MIN_TIMEOUT_S, max=MAX_SECONDS),
             default=30.0,
             show_default=True,
             metavar="SECONDS",
-            help="Timeout of one request to a server.",
+            help="Time for one request to a server, up to the last byte of its answer.",
         ),
         click.option(
             "--retry",
             "retry_s",
-            type=click.FloatRange(min=0),
+            type=Number(min=0, max=MAX_SECONDS),
             default=30.0,
             show_default=True,
             metavar="SECONDS",

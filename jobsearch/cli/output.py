@@ -14,7 +14,7 @@ from typing import Any, Literal, TextIO, cast
 import click
 
 from jobsearch.errors import OutputError
-from jobsearch.text import escape_control_lines, escape_controls
+from jobsearch.text import escape_control_lines, escape_controls, escape_surrogates
 
 LogFormat = Literal["text", "json"]
 
@@ -67,7 +67,7 @@ class _Json(logging.Formatter):
             "message": record.getMessage().strip(),
             **getattr(record, "fields", {}),
         }
-        return json.dumps(entry, ensure_ascii=False)
+        return escape_surrogates(json.dumps(entry, ensure_ascii=False))
 
 
 _logger = logging.getLogger(__name__)
@@ -99,14 +99,14 @@ def expendable(stream: TextIO) -> TextIO:
 
 
 def print_text(text: object) -> None:
-    """Print one or several lines of data on stdout.
+    """Print one or several lines of data on stdout, with lone surrogates as escapes.
 
     Raises:
         OutputError: stdout cannot be written.
         BrokenPipeError: the reader closed the pipe, for example ``| head``.
     """
     try:
-        click.echo(text)
+        click.echo(escape_surrogates(str(text)))
     except BrokenPipeError:
         raise
     except OSError as error:
@@ -123,7 +123,7 @@ def output_error(error: OSError) -> OutputError:
 
 
 def print_json(data: Any) -> None:
-    """Print one JSON document, with Unicode unescaped."""
+    """Print one JSON document, with Unicode unescaped, except for lone surrogates."""
     print_text(json.dumps(data, ensure_ascii=False, indent=2))
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from jobsearch.api import Jobs
-from jobsearch.cli.options import LANGUAGES, Place, as_json, model, models_dir
+from jobsearch.cli.options import LANGUAGES, Number, Place, as_json, model, models_dir
 from jobsearch.cli.output import bars_wanted, note, print_json, print_table, print_text
 from jobsearch.errors import TrainingError
 from jobsearch.settings import Settings
@@ -53,9 +53,7 @@ if TYPE_CHECKING:
     help="Recompute activations instead of keeping them (transformers only): less memory, more "
     "time, the same result.",
 )
-@click.option(
-    "--learning-rate", type=click.FloatRange(min=0, min_open=True), help="Highest learning rate."
-)
+@click.option("--learning-rate", type=Number(min=0, min_open=True), help="Highest learning rate.")
 @click.option(
     "--anchors", type=click.Choice(["on", "off"]), help="Whether concept anchors may be added."
 )

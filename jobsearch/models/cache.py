@@ -59,7 +59,10 @@ class EmbeddingCache:
 
     Args:
         folder: folder of the cache file.
-        size_mb: maximum size of the file in MB; the oldest vectors are deleted beyond it.
+        size_mb: maximum size of the file in MB. Beyond it, vectors that this object has neither
+            found nor stored are deleted, the oldest first. If only its own are left, it deletes the
+            last ones that it stored: otherwise, of texts that do not all fit and are embedded again
+            in the same order, none would be found.
     """
 
     def __init__(self, folder: Path, size_mb: int = DEFAULT_SIZE_MB) -> None:
@@ -84,6 +87,8 @@ class EmbeddingCache:
         connection.execute(
             "CREATE TABLE IF NOT EXISTS encoders (files BLOB PRIMARY KEY, info TEXT NOT NULL)"
         )
+        # The vectors that this object has found or stored.
+        connection.execute("CREATE TEMP TABLE used (id INTEGER PRIMARY KEY)")
         return connection
 
     @contextmanager
@@ -115,8 +120,14 @@ class EmbeddingCache:
         if self._connection is None:
             return []
         marks = ",".join("?" * len(keys))
-        query = f"SELECT key, vector FROM vectors WHERE key IN ({marks})"  # noqa: S608
-        return self._connection.execute(query, keys).fetchall()
+        query = f"SELECT key, vector, id FROM vectors WHERE key IN ({marks})"  # noqa: S608
+        rows = self._connection.execute(query, keys).fetchall()
+        self._connection.execute("BEGIN")
+        self._connection.executemany(
+            "INSERT OR IGNORE INTO used VALUES (?)", [(row[2],) for row in rows]
+        )
+        self._connection.execute("COMMIT")
+        return [(key, vector) for key, vector, _ in rows]
 
     def put(self, info: EncoderInfo, texts: Sequence[str], vectors: Vectors) -> None:
         """Store the vectors, (n, dim) float32, of n normalised texts."""
@@ -125,8 +136,12 @@ class EmbeddingCache:
         rows = zip(_keys(info, texts), map(_value, vectors), strict=True)
         with self._warn_and_close_on_errors():
             self._connection.execute("BEGIN IMMEDIATE")
+            [last] = self._connection.execute("SELECT ifnull(max(id), 0) FROM vectors").fetchone()
             self._connection.executemany(
                 "INSERT OR REPLACE INTO vectors (key, vector) VALUES (?, ?)", rows
+            )
+            self._connection.execute(
+                "INSERT OR IGNORE INTO used SELECT id FROM vectors WHERE id > ?", (last,)
             )
             self._connection.execute("COMMIT")
             self._puts += 1
@@ -158,7 +173,7 @@ class EmbeddingCache:
                 )
 
     def prune(self, size_mb: int) -> CacheContents:
-        """Delete the oldest vectors beyond ``size_mb``; returns the remaining contents."""
+        """Delete vectors beyond ``size_mb``; returns the remaining contents."""
         with self._warn_and_close_on_errors():
             self._trim(size_mb << 20)
             if self._connection is not None:
@@ -171,10 +186,14 @@ class EmbeddingCache:
         if self._connection is None or contents.size_bytes <= limit:
             return
         surplus = math.ceil(contents.vectors * (1 - _TRIMMED * limit / contents.size_bytes))
-        self._connection.execute(
-            "DELETE FROM vectors WHERE id IN (SELECT id FROM vectors ORDER BY id LIMIT ?)",
-            (surplus,),
-        )
+        unused = "SELECT id FROM vectors WHERE id NOT IN used ORDER BY id LIMIT ?"
+        own = "SELECT id FROM vectors ORDER BY id DESC LIMIT ?"
+        for victims in (unused, own):
+            deleted = self._connection.execute(
+                f"DELETE FROM vectors WHERE id IN ({victims})",  # noqa: S608
+                (surplus,),
+            )
+            surplus -= deleted.rowcount
 
     def contents(self) -> CacheContents:
         """Current contents; zero vectors and bytes if the cache cannot be used."""

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from jobsearch.errors import CollectionNotFound, InvalidInput
+from jobsearch.errors import CollectionNotFound, InvalidInput, StoreDamaged
 from jobsearch.languages import check_language
 from jobsearch.models.encoder import QueryEncoder
 from jobsearch.search.full_ranking import (
@@ -26,6 +26,7 @@ from jobsearch.search.routing import choose_variant
 from jobsearch.settings import VariantChoice
 from jobsearch.store.metadata import JOBS, alias_name, check_collection
 from jobsearch.store.protocol import CollectionInfo, ScoredPoint, Store
+from jobsearch.store.ranking import check_payload
 from jobsearch.text import check_query
 from jobsearch.timing import timed
 from jobsearch.types import VARIANTS, Filters, Hit, Variant, as_values
@@ -169,6 +170,7 @@ class SearchEngine:
             CollectionNotFound: a language has no collection.
             VariantNotFound: the chosen variant has no collection.
             CollectionMismatch: a collection was made by another encoder or in another language.
+            StoreDamaged: a hit is in another language than its collection.
         """
         normalized = check_query(query)
         request = self._request(to, query_language, top, filters, variant, group_by_concept,
@@ -417,6 +419,13 @@ def _merged(found: Sequence[tuple[_Target, list[ScoredPoint]]], request: _Reques
 
 def _hit(found: _Found, others: Mapping[str, tuple[str, ...]]) -> Hit:
     payload = found.point.payload
+    name, language = found.target.info.name, found.target.language
+    check_payload(name, found.point.id, payload)
+    if payload["language"] != language:
+        raise StoreDamaged(
+            f"collection {name} holds titles in {language}, and its point {found.point.id} is in "
+            f"{payload['language'][:20]}: ingest the titles again"
+        )
     return Hit(
         title=payload["title"],
         score=found.point.score,

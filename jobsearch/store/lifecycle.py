@@ -1,16 +1,29 @@
 """Rules for builds that all engines share: errors, old builds to delete, and checks."""
 
-from collections.abc import Collection, Iterable, Mapping
+import logging
+from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
-from jobsearch.errors import CollectionChanged, CollectionNotFound, StoreDamaged, StoreError
+from jobsearch.errors import (
+    CollectionChanged,
+    CollectionInUse,
+    CollectionMismatch,
+    CollectionNotFound,
+    InvalidInput,
+    StoreDamaged,
+    StoreError,
+)
 from jobsearch.store.metadata import alias_of, is_build_name
 from jobsearch.store.protocol import CollectionInfo, Store
 from jobsearch.store.ranking import UNIT_TOLERANCE
 from jobsearch.vectors import Vectors
 
+_logger = logging.getLogger(__name__)
+
+# A century: no build is older, and dates end some centuries ago.
+_MAX_HOURS = 876_600
 _SAMPLE = 32
 _SAMPLE_DEPTH = 100
 
@@ -94,7 +107,8 @@ def check_droppable(
 
     Raises:
         CollectionNotFound: no collection has this name.
-        StoreError: the name is an alias, or an alias points at the collection.
+        StoreError: the name is an alias.
+        CollectionInUse: an alias points at the collection.
     """
     if name in aliases:
         raise StoreError(
@@ -104,7 +118,7 @@ def check_droppable(
     if name not in builds:
         raise not_found_error(name, location, builds)
     if pointing := sorted(alias for alias, target in aliases.items() if target == name):
-        raise StoreError(
+        raise CollectionInUse(
             f"collection {name} is in use as {', '.join(pointing)}: "
             "roll back or ingest again, then drop it"
         )
@@ -133,23 +147,73 @@ def outdated_builds(alias: str, current: str, previous: str, ready: Iterable[str
     return [n for n in ready if alias_of(n) == alias and n < current and n not in keep]
 
 
+def readable(
+    names: Iterable[str], describe: Callable[[str], CollectionInfo]
+) -> list[CollectionInfo]:
+    """Describe collections; leave out those that cannot be read, with a warning.
+
+    Args:
+        names: physical names.
+        describe: looks up one collection.
+    """
+    infos = []
+    for name in names:
+        try:
+            infos.append(describe(name))
+        except CollectionNotFound:
+            # Another process dropped it after the names were listed.
+            continue
+        except CollectionMismatch as error:
+            _logger.warning("%s is left out: %s", name, error)
+    return infos
+
+
 def unused_builds(
     collections: Iterable[CollectionInfo], *, older_than_h: float, previous: bool
 ) -> list[str]:
-    """Return the names of builds that no alias points at.
+    """Return the names of builds that no alias points at, except those that may go live soon.
 
     Args:
         collections: all collections of a store.
-        older_than_h: minimum age of an unfinished build, in hours.
-        previous: include finished builds, which are kept for a rollback.
+        older_than_h: minimum age, in hours, of a build that has never been live: its ingest may
+            still be running.
+        previous: include the builds that were live before, which are kept for a rollback.
+
+    Raises:
+        InvalidInput: the age is out of its range, or is not a number.
     """
+    # NaN fails this comparison, too.
+    if not 0 <= older_than_h <= _MAX_HOURS:
+        raise InvalidInput(f"`hours` is {older_than_h}: give 0 to {_MAX_HOURS:,}")
     since = datetime.now(UTC) - timedelta(hours=older_than_h)
-    unused = [info for info in collections if not info.aliases]
+    infos = list(collections)
+    live = {alias: info for info in infos for alias in info.aliases}
     return [
         info.name
-        for info in unused
-        if (previous if info.metadata.status == "ready" else _begun(info) <= since)
+        for info in infos
+        if not info.aliases
+        and (previous if _was_live(info, live.get(alias_of(info.name))) else _begun(info) <= since)
     ]
+
+
+def _was_live(info: CollectionInfo, live: CollectionInfo | None) -> bool:
+    finished = info.metadata.status == "ready"
+    return live is not None and was_live(
+        info.name, live.name, live.metadata.previous, finished=finished
+    )
+
+
+def was_live(name: str, live: str | None, previous: str, *, finished: bool) -> bool:
+    """Whether the alias of a build pointed at it before; if not, its ingest may yet publish it.
+
+    Args:
+        name: physical name of a build that is not live.
+        live: physical name of the live build of its alias, None if there is none.
+        previous: the previous build of the live one.
+        finished: whether the build is finished.
+    """
+    # After a rollback, the previous build is the later one.
+    return finished and live is not None and (name == previous or name < live)
 
 
 def _begun(info: CollectionInfo) -> datetime:

@@ -109,7 +109,17 @@ class Store(Protocol):
         ...
 
     def collections(self) -> list[CollectionInfo]:
-        """List the collections that jobsearch created, sorted by physical name."""
+        """List the collections that jobsearch created, sorted by physical name.
+
+        Collections that cannot be read are left out, with a warning.
+        """
+        ...
+
+    def leftovers(self) -> list[str]:
+        """Names of deleted collections whose files are still there; :meth:`drop` deletes them.
+
+        A process that was killed while it deleted a collection leaves them.
+        """
         ...
 
     def aliases(self) -> dict[str, str]:
@@ -159,10 +169,10 @@ class Store(Protocol):
         ...
 
     def drop(self, name: str) -> None:
-        """Delete a collection by its physical name.
+        """Delete a collection by its physical name, or the files of one of :meth:`leftovers`.
 
         Raises:
-            StoreError: an alias points at it.
+            CollectionInUse: an alias points at it.
         """
         ...
 

@@ -4,14 +4,14 @@ Engines accept NaN and break ties arbitrarily, so vectors are checked and result
 """
 
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from jobsearch.errors import InvalidInput
+from jobsearch.errors import InvalidInput, StoreDamaged
 from jobsearch.store.protocol import PointBatch, ScoredPoint
-from jobsearch.types import Clause, Filters
+from jobsearch.types import REQUIRED_FIELDS, Clause, Filters
 from jobsearch.vectors import Vectors
 
 #: Maximum deviation of a stored vector's or query vector's length from 1.
@@ -76,7 +76,23 @@ def check_points(points: PointBatch, dim: int) -> list[uuid.UUID]:
             "points need equal numbers: {} ids, {} vectors, {} payloads".format(*sizes)
         )
     check_vectors(points.vectors, dim)
-    return [uuid.UUID(point_id) for point_id in points.ids]
+    return [_uuid(point_id) for point_id in points.ids]
+
+
+def check_payload(collection: str, point_id: str, payload: Mapping[str, str]) -> None:
+    """Raise ``StoreDamaged`` unless a stored point has all fields that every title has."""
+    if missing := [field for field in REQUIRED_FIELDS if field not in payload]:
+        raise StoreDamaged(
+            f"point {point_id} of collection {collection} has no {', '.join(missing)}: "
+            "ingest the titles again"
+        )
+
+
+def _uuid(point_id: str) -> uuid.UUID:
+    try:
+        return uuid.UUID(point_id)
+    except (AttributeError, TypeError, ValueError) as error:
+        raise ValueError(f"the id {str(point_id)[:50]!r} is no UUID") from error
 
 
 def rank(

@@ -368,3 +368,43 @@ def test_drop_does_not_deny_an_alias(run, sample_store) -> None:
     assert (done.exit_code, done.stdout) == (1, "")
     assert f"{alias} is an alias, whose live build {alias}__" in done.stderr
     assert "no collection" not in done.stderr
+
+
+@pytest.mark.parametrize("number", ["nan", "inf", "-inf", "1e999"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("search", "cook", "--timeout"),
+        ("search", "cook", "--retry"),
+        ("search", "cook", "--min-score"),
+        ("collections", "prune", "--yes", "--hours"),
+        ("ingest", "sample", "--max-rejects"),
+        ("train", "sample", "--learning-rate"),
+        ("plan", "--titles", "1M", "--node-memory-gb"),
+    ],
+    ids=lambda words: words[-1],
+)
+def test_numbers_that_are_not_finite(run, words: tuple[str, ...], number: str) -> None:
+    refused(run(*words, number), 2, words[-1])
+
+
+def test_numbers_that_are_too_large(run) -> None:
+    refused(run("search", "cook", "--timeout", "1e9"), 2, "--timeout", "604800")
+    refused(run("collections", "prune", "--yes", "--hours", "1e9"), 2, "`--hours` is 1000000000.0")
+
+
+def test_lone_surrogates_are_printed_as_escapes(run, sample_store) -> None:
+    """The command line has them for bytes that are not UTF-8."""
+    query = "\udcffcook\udc80"
+    options = ("--to", "en", "--variant", "pretrained", "--store", sample_store)
+    found = run("search", query, *options, "--json")
+    assert found.exit_code == 0, found.output
+    assert json.loads(found.stdout)["query"] == query
+    assert "\\udcffcook" in found.stdout
+    made = run(
+        "collections", "snapshot", "jobs__en__builtin__pretrained", query, "--store", sample_store
+    )
+    assert made.exit_code == 0, made.output
+    assert made.stdout.endswith("points -> \\udcffcook\\udc80\n")
+    shown = run("--log-format", "json", "collections", "verify", query, "--store", sample_store)
+    assert query in json.loads(shown.stderr)["message"]

@@ -17,9 +17,9 @@ import pytest
 
 from ingest.build import new_metadata
 from jobsearch.cli.output import set_up
+from jobsearch.files import MANIFEST
 from jobsearch.store import open_store
 from jobsearch.store.embedded.engine_files import _copy as copy_without_holes
-from jobsearch.store.embedded.manifest import MANIFEST
 from jobsearch.store.metadata import build_name
 
 SAMPLE = ("ingest", "sample", "--languages", "en", "--variant", "pretrained")

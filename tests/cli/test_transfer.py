@@ -1,6 +1,7 @@
 """Snapshots and copies of collections, removed sources, embedded parts, unfinished builds."""
 
 import json
+import os
 from contextlib import closing
 from pathlib import Path
 from unittest.mock import Mock
@@ -27,6 +28,21 @@ def test_snapshot_and_restore(run, tmp_path: Path) -> None:
     assert found.stdout == run("search", "nurse", "--to", "en", "--variant", "pretrained").stdout
     missing = run("collections", "restore", "nothing.parquet")
     assert (missing.exit_code, "does not exist" in missing.stderr) == (1, True)
+
+
+def test_a_snapshot_does_not_replace_files_of_a_store_or_special_files(run, tmp_path: Path) -> None:
+    run(*SAMPLE)
+    os.mkfifo("pipe")
+    manifest = Path(".jobsearch", "manifest.json").read_bytes()
+    for words, reason in (
+        ((".jobsearch/manifest.json",), f"it is inside the store {tmp_path / '.jobsearch'}"),
+        (("pipe",), "it is a device or another special file, not a regular file"),
+    ):
+        refused = run("collections", "snapshot", ALIAS, *words)
+        assert refused.exit_code == 1
+        assert f"{words[0]} cannot be written ({reason}): make room, or" in refused.stderr
+    assert Path(".jobsearch", "manifest.json").read_bytes() == manifest
+    assert Path("pipe").is_fifo()
 
 
 def test_remove_source_and_rollback(run, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import atexit
 import multiprocessing
 import os
 import pickle
+import re
 import signal
 import subprocess
 import sys
@@ -290,3 +291,14 @@ def test_both_processes_ingest_after_a_fork(empty: Jobs, tmp_path: Path) -> None
     assert os.waitpid(child, 0)[1] == 0
     [again] = empty.ingest_sample(languages="es", force=True, **options)
     assert again.points == summary.points
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), -1.0, 1e300])
+def test_times_that_cannot_be_used(empty: Jobs, tmp_path: Path, number: float) -> None:
+    for name in ("timeout_s", "retry_s"):
+        with pytest.raises(InvalidInput, match=rf"`{name}` is {re.escape(str(number))}: give 0"):
+            jobsearch.open(tmp_path, **{name: number})
+    with pytest.raises(InvalidInput, match=rf"`hours` is {re.escape(str(number))}: give 0 to"):
+        empty.prune(hours=number)
+    with pytest.raises(InvalidInput, match=r"`max_rejects` is .*: give a share"):
+        empty.ingest_sample(languages="zh", max_rejects=number, cache_dir=tmp_path)

@@ -1,6 +1,10 @@
 import json
+import os
+from collections.abc import Callable, Iterator
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fake_encoder import FakeEncoder
@@ -8,7 +12,8 @@ from small_benchmarks import make_benchmark
 
 from eval.benchmarks.talentclef import load_sample
 from eval.diagnostics.plausibility import implausible
-from eval.results import Cell, read_cell, read_cells, save_cell
+from eval.evaluation import Evaluation, read_evaluation
+from eval.results import Cell, IndexMode, read_cell, read_cells, save_cell
 from eval.run import evaluate, find_cell
 from eval.systems import BASELINES, VectorSearch
 from eval.tables.compare import changes, compare, paired_cells, tables
@@ -216,3 +221,120 @@ def test_a_query_without_relevant_documents_scores_0_with_and_without_copies() -
     none = replace(BENCHMARK, qrels={"1": {"a": 0}, "2": {"c": 1}})
     cell = measured("tfidf", none)
     assert cell.metrics["MRR"] == cell.without_copies["MRR"] == 0.5
+
+
+OTHERS = (None, "", True, -1, 2**80, 1e999, float("nan"), [], {"a": 1})
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """The path of every value inside a JSON document; in a list, of its first entry."""
+    if path:
+        yield path
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from places(inner, (*path, key))
+    elif isinstance(value, list):
+        for place, inner in enumerate(value[:1]):
+            yield from places(inner, (*path, place))
+
+
+def changed(document: Any, path: tuple[Any, ...], change: Callable[[Any, Any], None]) -> Any:
+    copy = deepcopy(document)
+    holder = copy
+    for key in path[:-1]:
+        holder = holder[key]
+    change(holder, path[-1])
+    return copy
+
+
+def changes_of(document: Any) -> Iterator[tuple[str, Any]]:
+    """Every value replaced by others, deleted, and renamed."""
+    for path in places(document):
+        for other in OTHERS:
+            yield (
+                f"{path} = {other!r}",
+                changed(document, path, lambda holder, key: holder.__setitem__(key, other)),  # noqa: B023
+            )
+        yield f"no {path}", changed(document, path, lambda holder, key: holder.__delitem__(key))
+        if isinstance(path[-1], str):
+            yield (
+                f"{path} renamed",
+                changed(document, path, lambda h, key: h.__setitem__(f"{key}x", h.pop(key))),
+            )
+
+
+def rich_cell(pretrained: bool = True) -> Cell:
+    """A cell in which no field is empty."""
+    german = make_benchmark(
+        {"1": "Arzt", "2": "Ärztin"}, {"m": "Arzt", "f": "Ärztin", "k": "Koch"},
+        {"1": {"m": 1}, "2": {"k": 1}}, query_language="de",
+    )  # fmt: skip
+    cell = measured("tfidf", german)
+    mode = IndexMode("exact", {"10": 1.0, "100": 1.0}, 0.5, {"50": 1.5, "95": 2.0})
+    facts = replace(cell.facts, random_map=0.05)
+    return replace(
+        cell, model="m", variant="pretrained" if pretrained else "finetuned", facts=facts,
+        index=(mode, replace(mode, mode="index")), run_file=Path("run.trec"),
+        missing_queries=("3",), queries_without_relevant=("4",), collections=("c",),
+    )  # fmt: skip
+
+
+def use_results(folder: Path, other: Evaluation) -> None:
+    """Everything that reads kept results."""
+    found = read_evaluation(folder)
+    found.render(("MAP", "R@100"), {"arzt"}, "latex")
+    json.dumps(found.as_dict())
+    both = Evaluation((*found.cells, *other.cells))
+    both.report(folder / "report.html", trained_on={"arzt"})
+    other.compare(found).table()
+
+
+@pytest.mark.parametrize(
+    ("path", "other"),
+    [
+        (("pair",), "en"),
+        (("metrics",), {}),
+        (("metrics", "MAP"), float("nan")),
+        (("per_query",), []),
+        (("per_query", 0, "metrics", "MRR"), None),
+        (("gender", "pairs", 0, "overlap"), "x"),
+        (("index", 0, "recall", "10"), 2),
+        (("provenance", "system"), "m"),
+        (("seconds",), -1),
+    ],
+    ids=str,
+)
+def test_an_altered_field_is_refused(tmp_path: Path, path: tuple[Any, ...], other: Any) -> None:
+    file = save_cell(tmp_path, rich_cell())
+    document = json.loads(file.read_text())
+    altered = changed(document, ("cell", *path), lambda holder, key: holder.__setitem__(key, other))
+    file.write_text(json.dumps(altered))
+    with pytest.raises(BenchmarkError, match="is damaged, or not a result"):
+        read_cell(file)
+
+
+@pytest.mark.slow
+def test_a_result_with_an_altered_field_is_used_or_refused(tmp_path: Path) -> None:
+    path = save_cell(tmp_path / "one", rich_cell())
+    other = Evaluation((rich_cell(pretrained=False),))
+    document = json.loads(path.read_text())
+    assert document["cell"]["gender"]
+    use_results(path.parent, other)
+    unexpected, refused, tried = [], 0, 0
+    for name, altered in changes_of(document):
+        path.write_text(json.dumps(altered))
+        tried += 1
+        try:
+            use_results(path.parent, other)
+        except BenchmarkError:
+            refused += 1
+        except Exception as error:
+            unexpected.append(f"{name}: {error!r}")
+    assert unexpected == []
+    assert tried > 600
+    assert refused > tried / 2
+
+
+def test_a_run_file_whose_name_is_not_utf_8(tmp_path: Path) -> None:
+    cell = replace(measured("tfidf"), run_file=Path(os.fsdecode(b"n\xe4me.trec")))
+    assert read_cell(save_cell(tmp_path, cell)).run_file == Path("n\ufffdme.trec")

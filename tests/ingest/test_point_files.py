@@ -1,6 +1,7 @@
 """Embedding in parts by other processes, loading the parts, snapshots, and migration."""
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -35,7 +36,7 @@ from jobsearch.errors import (
 from jobsearch.models import Encoder
 from jobsearch.store import PointBatch, Store, open_store
 from jobsearch.store.lifecycle import unused_builds
-from jobsearch.types import PLAIN_STORAGE, Filters, VectorStorage
+from jobsearch.types import PLAIN_STORAGE, Filters, SourceInfo, TitleRecord, VectorStorage
 from jobsearch.vectors import Vectors
 
 ALIAS = "jobs__en__fake__pretrained"
@@ -592,3 +593,43 @@ def test_an_unfinished_build_gives_no_snapshot(store: Store, encoder: Any, tmp_p
     store.upsert(name, PointBatch([], np.empty((0, encoder.info.dim), dtype=np.float32), []))
     with pytest.raises(StoreError, match="is not complete"):
         write_snapshot(store, name, tmp_path / "x.parquet")
+
+
+@pytest.mark.parametrize(
+    ("vector", "point_id", "message"),
+    [
+        (np.nan, None, "1 of 3 vectors are not finite and of unit length, the first at row 1"),
+        (np.inf, None, "not finite and of unit length"),
+        (0.0, None, "not finite and of unit length"),
+        (2.0, None, "not finite and of unit length"),
+        (None, "occupation-7", "the id 'occupation-7' is no UUID"),
+        (None, "", "the id '' is no UUID"),
+        (None, "7" * 5000, "is no UUID"),
+    ],
+)
+def test_points_that_cannot_be_stored(
+    store: Store, tmp_path: Path, encoder: Any, vector: float, point_id: str, message: str
+) -> None:
+    records = [TitleRecord(f"title {i}", "en", "esco", "preferred") for i in range(3)]
+    vectors = encoder.encode_documents([record.title for record in records])
+    ids = [record.point_id for record in records]
+    if vector is not None:
+        vectors[1] = vector
+    if point_id is not None:
+        ids[1] = point_id
+    metadata = replace(
+        new_metadata("en", encoder.info, (SourceInfo("esco", "", "", "", 3),)),
+        expected_points=3, status="ready",
+    )  # fmt: skip
+    path = tmp_path / "snapshot.parquet"
+    points = PointBatch(ids, vectors, [record.payload("run") for record in records])
+    write_point_file(path, PointFileHeader(ALIAS, metadata), [points])
+    for use in (
+        lambda: restore_snapshot(path, store),
+        lambda: load_parts(find_point_files(path), store, encoder, language_check=False),
+    ):
+        with pytest.raises(SourceFormatError, match=re.escape(message)) as caught:
+            use()
+        assert str(path) in str(caught.value)
+        assert len(str(caught.value)) < 400 + len(str(path))
+    assert store.collections() == []

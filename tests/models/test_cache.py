@@ -4,7 +4,7 @@ import logging
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -80,19 +80,50 @@ def test_another_process_finds_the_vectors_of_a_killed_one(tmp_path: Path) -> No
         assert cache.get(INFO, ["cook"])["cook"].tolist() == [1.0] + [0.0] * (INFO.dim - 1)
 
 
-def test_the_oldest_vectors_are_deleted(tmp_path: Path) -> None:
-    wide = replace(INFO, dim=1000)
-    rows = np.zeros((100, 1000), dtype=np.float32)
-    with closing(EmbeddingCache(tmp_path, size_mb=5)) as cache:
-        for batch in range(64):
-            cache.put(wide, [f"{batch} {i}" for i in range(100)], rows)
-        contents = cache.contents()
-        assert contents.size_bytes <= 5 << 20
-        # 4,004 bytes each, and the overhead of SQLite's pages.
-        assert 1000 < contents.vectors < 1300
-        assert cache.get(wide, ["0 0"]) == {}
-        assert list(cache.get(wide, ["63 99"])) == ["63 99"]
+WIDE = replace(INFO, dim=1000)
 
+
+def embed(folder: Path, batches: Iterable[int]) -> int:
+    """Look up batches of 100 texts in a cache of 5 MB, and store missing ones; count the hits."""
+    rows = np.zeros((100, 1000), dtype=np.float32)
+    hits = 0
+    with closing(EmbeddingCache(folder, size_mb=5)) as cache:
+        for batch in batches:
+            texts = [f"{batch} {i}" for i in range(100)]
+            found = cache.get(WIDE, texts)
+            hits += len(found)
+            missing = [text for text in texts if text not in found]
+            cache.put(WIDE, missing, rows[: len(missing)])
+        # Trimmed every 64 batches.
+        cache.prune(5)
+    return hits
+
+
+def test_texts_that_do_not_all_fit_are_found_as_far_as_the_cache_holds_them(tmp_path: Path) -> None:
+    assert embed(tmp_path, range(64)) == 0
+    with closing(EmbeddingCache(tmp_path, size_mb=5)) as cache:
+        held = cache.contents().vectors
+    # 4,004 bytes each, and the overhead of SQLite's pages.
+    assert 1000 < held < 1300
+    for _ in range(3):
+        assert embed(tmp_path, range(64)) > 0.95 * held
+    # Others replace them: these are found next time.
+    assert embed(tmp_path, range(100, 164)) == 0
+    assert embed(tmp_path, range(100, 164)) > 0.95 * held
+    assert embed(tmp_path, range(64)) == 0
+
+
+def test_an_ingest_that_fits_replaces_what_it_does_not_use(tmp_path: Path) -> None:
+    assert embed(tmp_path, range(10)) == 0
+    # The last five of the first run are used, the first five are the oldest ones.
+    assert embed(tmp_path, [5, 6, 7, 8, 9, 20, 21, 22, 23]) == 500
+    assert embed(tmp_path, [5, 6, 7, 8, 9, 20, 21, 22, 23]) == 900
+
+
+def test_the_oldest_vectors_are_deleted(tmp_path: Path) -> None:
+    wide = WIDE
+    embed(tmp_path, range(53, 64))
+    with closing(EmbeddingCache(tmp_path, size_mb=5)) as cache:
         remaining = cache.prune(2)
         assert remaining.size_bytes <= 2 << 20
         assert cache.path.stat().st_size == remaining.size_bytes

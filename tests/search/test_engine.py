@@ -10,7 +10,13 @@ import pytest
 from fake_encoder import FakeEncoder
 
 from ingest.build import new_metadata
-from jobsearch.errors import CollectionMismatch, CollectionNotFound, InvalidInput, VariantNotFound
+from jobsearch.errors import (
+    CollectionMismatch,
+    CollectionNotFound,
+    InvalidInput,
+    StoreDamaged,
+    VariantNotFound,
+)
 from jobsearch.search import SearchEngine
 from jobsearch.store import PointBatch, open_store
 from jobsearch.store.embedded.shard import Shard
@@ -377,3 +383,32 @@ def test_another_model_has_nothing_here(store, builtin) -> None:
         engine = SearchEngine(empty, "mpnet", lambda _variant: builtin)
         with pytest.raises(CollectionNotFound, match="model mpnet; it is empty"):
             engine.search("Koch")
+
+
+@pytest.mark.parametrize(
+    ("payload", "message"),
+    [
+        ({"language": "de"}, r"holds titles in en, and its point .* is in de: ingest"),
+        ({"language": None}, r"point .* of collection jobs__en__.* has no language: ingest"),
+        ({"kind": None, "source": None}, r"has no source, kind: ingest the titles again"),
+    ],
+)
+def test_a_hit_that_does_not_belong_to_its_collection(
+    tmp_path: Path, payload: dict[str, str | None], message: str
+) -> None:
+    encoder = FakeEncoder()
+    record = TitleRecord("Koch", "en", "esco", "preferred", concept_id="1")
+    stored = {k: v for k, v in {**record.payload("run"), **payload}.items() if v is not None}
+    with closing(open_store(str(tmp_path / "store"))) as store:
+        alias = "jobs__en__fake__pretrained"
+        name = build_name(alias, encoder.info)
+        plan = replace(new_metadata("en", encoder.info, ()), expected_points=1)
+        store.create(name, plan)
+        vectors = encoder.encode_documents(["Koch"])
+        store.upsert(name, PointBatch([record.point_id], vectors, [stored]))
+        store.finish(name, plan)
+        store.swap_alias(alias, name, expected=None)
+        engine = SearchEngine(store, "fake", lambda _: encoder)
+        for search in (engine.search, lambda query: engine.search_many([query])):
+            with pytest.raises(StoreDamaged, match=message):
+                search("Koch")

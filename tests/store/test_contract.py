@@ -1,7 +1,12 @@
 """The contract of the ``Store`` protocol: one suite that runs with every engine."""
 
+import json
+import logging
 import math
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,13 +28,17 @@ from titles import (
 from jobsearch.errors import (
     CollectionChanged,
     CollectionExists,
+    CollectionInUse,
+    CollectionMismatch,
     CollectionNotFound,
     InvalidInput,
     StoreDamaged,
     StoreError,
 )
 from jobsearch.store import PointBatch, ScoredPoint, Store
+from jobsearch.store.lifecycle import unused_builds
 from jobsearch.store.metadata import build_name
+from jobsearch.store.server.store import ServerStore
 from jobsearch.types import Filters
 from jobsearch.vectors import Vectors
 
@@ -442,3 +451,71 @@ def test_drop(store: Store, alias: str, model: str) -> None:
     with pytest.raises(CollectionNotFound):
         store.count(name)
     assert store.count(alias) == COUNT
+
+
+def unused(store: Store, model: str, **options: Any) -> list[str]:
+    own = [info for info in store.collections() if f"__{model}__" in info.name]
+    return unused_builds(own, **{"older_than_h": 24.0, "previous": False, **options})
+
+
+def test_a_finished_build_that_is_not_yet_live_is_kept(store: Store, model: str) -> None:
+    first = build(store, POINTS, model)
+    live = build(store, POINTS, model)
+    coming = build(store, POINTS, model, live=False)
+    # A server replaces the time: the builder took over the build at that time.
+    recent = datetime.fromisoformat(store.describe(coming).metadata.created_at)
+    age_h = (datetime.now(UTC) - recent) / timedelta(hours=1)
+    assert unused(store, model, older_than_h=age_h + 1) == []
+    assert unused(store, model, older_than_h=age_h + 1, previous=True) == [first]
+    assert unused(store, model, older_than_h=0) == [coming]
+    store.swap_alias(alias_for(model), coming, expected=live)
+    assert unused(store, model, older_than_h=0) == []
+    assert unused(store, model, older_than_h=0, previous=True) == [live]
+    # After a rollback, the later build is the previous one.
+    store.rollback(alias_for(model))
+    assert unused(store, model, older_than_h=0) == []
+    assert unused(store, model, older_than_h=0, previous=True) == [coming]
+
+
+def test_the_first_build_of_an_alias_is_kept_until_it_is_live(store: Store, model: str) -> None:
+    name = build(store, POINTS, model, live=False)
+    began = datetime.fromisoformat(store.describe(name).metadata.created_at)
+    age_h = (datetime.now(UTC) - began) / timedelta(hours=1)
+    assert unused(store, model, older_than_h=age_h + 1, previous=True) == []
+    assert unused(store, model, older_than_h=0, previous=True) == [name]
+
+
+@pytest.mark.parametrize("store", ["edge", "rest"], indirect=True)
+def test_a_collection_that_cannot_be_read_is_left_out(
+    store: Store, model: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    names = [build(store, POINTS, f"{model}{end}") for end in "abc"]
+    make_unreadable(store, names[1])
+    with caplog.at_level(logging.WARNING, "jobsearch"):
+        listed = [info.name for info in store.collections()]
+    assert listed == [names[0], names[2]]
+    [warning] = caplog.messages
+    assert warning.startswith(f"{names[1]} is left out: the collection has metadata of version 99")
+    with pytest.raises(CollectionMismatch, match="metadata of version 99"):
+        store.describe(names[1])
+    assert store.count(alias_for(f"{model}c")) == COUNT
+    with pytest.raises(CollectionInUse):
+        store.drop(names[1])
+
+
+def make_unreadable(store: Store, name: str) -> None:
+    """Give a collection the metadata of another version."""
+    if isinstance(store, ServerStore):
+        store._control.update_collection(name, metadata={"schema_version": 99})
+        return
+    manifest = Path(store.location, "manifest.json")
+    data = json.loads(manifest.read_text())
+    data["collections"][name]["metadata"]["schema_version"] = 99
+    manifest.write_text(json.dumps(data))
+
+
+def test_a_store_has_no_leftovers(store: Store, alias: str, model: str) -> None:
+    old = store.aliases()[alias]
+    build(store, POINTS, model)
+    store.drop(old)
+    assert store.leftovers() == []

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any
 from unittest.mock import Mock
 
@@ -40,6 +41,7 @@ from jobsearch.errors import (
     StoreLocked,
 )
 from jobsearch.store import open_store
+from jobsearch.store.embedded.engine_files import private_folder
 from jobsearch.store.embedded.folder import StoreFolder
 from jobsearch.store.embedded.manifest import CollectionEntry
 from jobsearch.store.embedded.store import EmbeddedStore
@@ -530,7 +532,7 @@ def test_readers_do_not_wait_for_one_another(copied: Path, monkeypatch: pytest.M
     may_load.set()
     stopped.join(60)
     assert counts == [COUNT]
-    assert not list(copied.rglob("load-*")), "temporary folders are deleted"
+    assert not list(copied.rglob("jobsearch-load-*")), "temporary folders are deleted"
 
 
 def test_a_clock_that_was_set_back(store: EmbeddedStore, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -668,3 +670,115 @@ def test_a_large_build_gets_an_index(path: Path, quantization: Quantization) -> 
             for point in points_found:
                 expected = cosines[row, points.ids.index(point.id)]
                 assert point.score == pytest.approx(expected, abs=1e-5)
+
+
+def drop_and_die(path: Path, name: str, moment: str) -> None:
+    """Drop a collection in another process, which is killed at a moment of the deletion."""
+    script = (
+        "import os, shutil, signal, sys; from pathlib import Path\n"
+        "from jobsearch.store.embedded.store import EmbeddedStore\n"
+        "from jobsearch.store.embedded.folder import StoreFolder\n"
+        "path, name, moment = sys.argv[1:]\n"
+        "remove = StoreFolder.remove\n"
+        "def die(self, name):\n"
+        "    if moment == 'half':\n"
+        "        next((Path(path) / 'collections' / name).rglob('*.mmap')).unlink()\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+        "StoreFolder.remove = die\n"
+        "EmbeddedStore(path).drop(name)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script, str(path), name, moment], check=False)
+    assert done.returncode == -signal.SIGKILL
+
+
+@pytest.mark.parametrize("moment", ["before", "half"])
+def test_what_a_killed_deletion_leaves_is_found_and_deleted(
+    path: Path, store: EmbeddedStore, moment: str
+) -> None:
+    old = build(store, POINTS)
+    live = build(store, POINTS)
+    drop_and_die(path, old, moment)
+    assert [info.name for info in store.collections()] == [live]
+    assert store.leftovers() == [old]
+    assert (path / "collections" / old).is_dir()
+    store.drop(old)
+    assert store.leftovers() == []
+    assert [folder.name for folder in (path / "collections").iterdir()] == [live]
+    with pytest.raises(CollectionNotFound):
+        store.drop(old)
+    assert store.count(ALIAS) == COUNT
+
+
+def test_other_folders_are_no_leftovers(path: Path, store: EmbeddedStore) -> None:
+    live = build(store, POINTS)
+    for name in ("lost+found", ".DS_Store", "notes__a__b__c__d", "jobs__en"):
+        (path / "collections" / name).mkdir()
+    (path / "collections" / f"{live}0").write_text("a file")
+    assert store.leftovers() == []
+
+
+def test_a_build_that_is_about_to_go_live_is_not_dropped(path: Path, store: EmbeddedStore) -> None:
+    first = build(store, POINTS)
+    with store.build_lock(ALIAS):
+        coming = build(store, POINTS, live=False)
+        with (
+            closing(EmbeddedStore(path, lock_timeout_s=0.3)) as other,
+            pytest.raises(StoreLocked, match=f"the build of {ALIAS} is locked"),
+        ):
+            other.drop(coming)
+        store.swap_alias(ALIAS, coming, expected=first)
+        with closing(EmbeddedStore(path)) as other:
+            # The previous build is not needed by the ingest.
+            other.drop(first)
+    assert store.count(ALIAS) == COUNT
+
+
+# Folders of processes
+
+
+def abandoned(parent: Path) -> Path:
+    folder = parent / "jobsearch-load-abandoned"
+    (folder / "segments").mkdir(parents=True)
+    (folder / "segments" / "vectors").write_bytes(bytes(100))
+    return folder
+
+
+def test_a_private_folder_clears_those_of_killed_processes(tmp_path: Path) -> None:
+    left = abandoned(tmp_path)
+    others = [tmp_path / "load-other", tmp_path / "jobsearch-load-file"]
+    others[0].mkdir()
+    others[1].write_text("a file")
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "jobsearch-load-link").symlink_to("elsewhere")
+    with private_folder(tmp_path) as one:
+        assert not left.exists()
+        # The folder of a running process is kept.
+        with private_folder(tmp_path) as two:
+            assert one.is_dir()
+            assert two.is_dir()
+            assert one != two
+        assert one.is_dir()
+        assert not two.exists()
+    assert not one.exists()
+    assert all(each.exists() for each in others)
+    assert (tmp_path / "elsewhere").is_dir()
+
+
+def test_a_private_folder_that_another_process_clears_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[str] = []
+
+    def make(**options: Any) -> str:
+        made.append(mkdtemp(**options))
+        return made[-1]
+
+    def lock(descriptor: int, how: int) -> None:
+        if len(made) == 1:
+            shutil.rmtree(made[0])
+
+    monkeypatch.setattr("jobsearch.store.embedded.engine_files.mkdtemp", make)
+    monkeypatch.setattr("fcntl.flock", lock)
+    with private_folder(tmp_path) as folder:
+        assert str(folder) == made[1]
+        assert folder.is_dir()

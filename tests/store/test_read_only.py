@@ -3,6 +3,7 @@
 import errno
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -118,4 +119,24 @@ def test_no_room_for_a_copy(
         ),
     ):
         opened.count(ALIAS)
+    assert list(temporary.iterdir()) == []
+
+
+def test_the_copy_of_a_killed_search_is_deleted_by_the_next(store: Path, temporary: Path) -> None:
+    make_read_only(store, files=True)
+    script = (
+        "import os, signal; from pathlib import Path; import qdrant_edge as edge\n"
+        "class Killing:\n"
+        "    @staticmethod\n"
+        "    def load(*_):\n"
+        "        os.kill(os.getpid(), signal.SIGTERM)\n"
+        "import jobsearch.store.embedded.shard as shard\n"
+        "shard.edge.EdgeShard = Killing\n"
+    )
+    search = ("collections", "verify", ALIAS, "--store", str(store))
+    killed = run(temporary, "-c", script + _CLI, *search)
+    assert killed.returncode == -signal.SIGTERM
+    [left] = temporary.iterdir()
+    assert left.name.startswith("jobsearch-load-")
+    assert run(temporary, "-c", _CLI, *search).returncode == 0
     assert list(temporary.iterdir()) == []

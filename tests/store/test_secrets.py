@@ -7,15 +7,19 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
+from pathlib import Path
 from threading import Thread
 from typing import Any
 
+import grpc
 import pytest
+from click.testing import CliRunner
 from grpc_server import serving_grpc
 from rest_server import Answer, LocalQdrant, serving
-from titles import POINTS, build
+from titles import ALIAS, POINTS, build
 
-from jobsearch.errors import InvalidInput
+from jobsearch.cli import main
+from jobsearch.errors import InvalidInput, StoreError
 from jobsearch.store import open_store
 
 SECRET = "s3cr3t"
@@ -147,3 +151,75 @@ def test_urls_with_a_password(url: str, message: str) -> None:
     with pytest.raises(InvalidInput, match=message) as caught:
         open_store(url)
     assert SECRET not in "".join(traceback.format_exception(caught.value))
+
+
+QUOTED = f'{SECRET}-"key"'
+
+
+def echoing(method: str, path: str, body: Any) -> Answer:
+    return 500, {"status": {"error": f"no: {QUOTED} (api-key: {QUOTED})"}}
+
+
+def echoing_later(method: str, path: str, body: Any) -> Answer:
+    return LOCAL(method, path, body) if path == "/" else echoing(method, path, body)
+
+
+def echoing_busy(method: str, path: str, body: Any) -> Answer:
+    return 429, {"status": {"error": f"too many requests of {QUOTED}"}}
+
+
+def echoing_nonsense(method: str, path: str, body: Any) -> Answer:
+    return 200, {"title": QUOTED, "version": {"of": QUOTED}}
+
+
+def echoing_version(method: str, path: str, body: Any) -> Answer:
+    return 200, {"title": "qdrant", "version": QUOTED}
+
+
+@pytest.mark.parametrize(
+    "server", [echoing, echoing_later, echoing_busy, echoing_nonsense, echoing_version]
+)
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("collections", "list", "--json"),
+        ("--debug", "collections", "list"),
+        ("--log-format", "json", "search", "nurse", "--to", "en"),
+        ("doctor", "--json"),
+        ("collections", "snapshot", "jobs__en__a__pretrained", "file", "--native"),
+    ],
+    ids=lambda words: " ".join(words[:3]),
+)
+def test_a_key_that_the_server_repeats_is_masked(
+    server: Callable[..., Answer], command: tuple[str, ...], monkeypatch, tmp_path: Path, capfd
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("JOBSEARCH_API_KEY", QUOTED)
+    with serving(server) as url:
+        done = CliRunner().invoke(main, [*command, "--store", url, "--retry", "0.2"])
+    shown = done.output + capfd.readouterr().err
+    if done.exception:
+        shown += "".join(traceback.format_exception(done.exception))
+    assert done.exit_code in (1, 3)
+    assert SECRET not in shown
+    assert "unexpected" not in shown
+
+
+def test_a_key_that_the_server_repeats_by_grpc_is_masked(caplog: pytest.LogCaptureFixture) -> None:
+    # Messages and logs cut the text of a server, but no key in half.
+    texts = iter([f"{SECRET} is unknown", f"{'y' * 298}{SECRET}"])
+    with (
+        serving_grpc() as (url, points),
+        closing(open_store(url, api_key=SECRET, retry_s=0.2)) as store,
+    ):
+        build(store, POINTS)
+
+        def refuse(call: str, name: str, context: Any) -> None:
+            context.abort(grpc.StatusCode.INTERNAL, next(texts, SECRET))
+
+        points._check = refuse  # type: ignore[method-assign]
+        with pytest.raises(StoreError) as caught:
+            store.query(ALIAS, POINTS.vectors[:1], limit=1)
+    shown = "".join(traceback.format_exception(caught.value)) + caplog.text
+    assert "*** is unknown" in caplog.text
+    assert SECRET[:3] not in shown

@@ -345,6 +345,17 @@ def test_a_path_that_cannot_be_written_fails_before_the_snapshot(local: LocalQdr
     assert local.snapshots == {}
 
 
+def test_a_link_in_place_of_the_checksum_fails_before_the_snapshot(
+    local: LocalQdrant, tmp_path: Path
+) -> None:
+    link = tmp_path / "en.sha256"
+    link.symlink_to("/dev/null")
+    with serving(local) as url, pytest.raises(StoreError, match=r"en\.sha256 .*it is a link, not"):
+        save(url, ALIAS, tmp_path / "en")
+    assert local.snapshots == {}
+    assert link.is_symlink()
+
+
 def test_archives_that_python_cannot_read(tmp_path: Path) -> None:
     path = tmp_path / "pax"
     with tarfile.open(path, "w", format=tarfile.PAX_FORMAT) as writer:

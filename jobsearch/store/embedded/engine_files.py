@@ -1,14 +1,15 @@
 """The engine's files, which are mostly holes: checksums, damage, and sparse copies."""
 
 import errno
+import fcntl
 import logging
 import os
 import shutil
 import zlib
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from tempfile import TemporaryDirectory, gettempdir
+from tempfile import gettempdir, mkdtemp
 
 from jobsearch.errors import StoreError
 
@@ -22,6 +23,9 @@ _logger = logging.getLogger(__name__)
 
 _BLOCK_BYTES = 1 << 16
 _ZEROS = bytes(_BLOCK_BYTES)
+
+# Begins the names of folders that processes make to open a collection.
+_PRIVATE = "jobsearch-load-"
 
 
 def nonzero_blocks(path: Path) -> Iterator[tuple[int, bytes]]:
@@ -106,6 +110,43 @@ def _files(folder: Path) -> list[Path]:
 
 
 @contextmanager
+def private_folder(parent: Path) -> Iterator[Path]:
+    """Yield a new folder in ``parent``, and delete it afterwards.
+
+    A process that is killed leaves its folder. Each process therefore holds a lock on its own
+    folder, and first deletes the folders in ``parent`` that nobody holds.
+    """
+    clear_abandoned(parent)
+    while True:
+        folder = Path(mkdtemp(prefix=_PRIVATE, dir=parent))
+        descriptor = os.open(folder, os.O_RDONLY)
+        with suppress(OSError):  # some network file systems have no locks
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if folder.is_dir():
+            break
+        # Another process took it for abandoned before it was locked.
+        os.close(descriptor)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(descriptor)
+
+
+def clear_abandoned(parent: Path) -> None:
+    """Delete the folders of :func:`private_folder` whose processes have ended."""
+    for folder in parent.glob(f"{_PRIVATE}*"):
+        with suppress(OSError):
+            descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+            try:
+                if os.fstat(descriptor).st_uid == os.geteuid():
+                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    shutil.rmtree(folder, ignore_errors=True)
+            finally:
+                os.close(descriptor)
+
+
+@contextmanager
 def writable_copy(folder: Path) -> Iterator[Path]:
     """Yield a temporary folder that contains a copy of ``folder``, and delete it afterwards.
 
@@ -115,6 +156,7 @@ def writable_copy(folder: Path) -> Iterator[Path]:
         StoreError: the disk with temporary files has no room for the copy.
     """
     temporary = Path(gettempdir())
+    clear_abandoned(temporary)
     # Holes count: in a temporary folder in memory, reading a hole allocates it.
     needed = sum(file.stat().st_size for file in _files(folder))
     if shutil.disk_usage(temporary).free < needed:
@@ -125,14 +167,14 @@ def writable_copy(folder: Path) -> Iterator[Path]:
         temporary,
         f"{needed >> 20:,}",
     )
-    with TemporaryDirectory(prefix="load-", dir=temporary) as private:
+    with private_folder(temporary) as private:
         try:
-            _copy(folder, Path(private) / folder.name)
+            _copy(folder, private / folder.name)
         except OSError as error:
             if error.errno == errno.ENOSPC:
                 raise _no_room_error(folder, temporary, needed) from error
             raise
-        yield Path(private)
+        yield private
 
 
 def _no_room_error(folder: Path, temporary: Path, needed: int) -> StoreError:

@@ -7,17 +7,15 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from jobsearch.errors import StoreDamaged, StoreError, StoreLocked
-from jobsearch.files import file_lock
+from jobsearch.files import COLLECTIONS, LOCKS, MANIFEST, file_lock
 from jobsearch.store.embedded.engine_files import find_damage
 from jobsearch.store.embedded.manifest import (
-    COLLECTIONS,
-    LOCKS,
-    MANIFEST,
     CollectionEntry,
     Manifest,
     read_manifest,
     write_manifest,
 )
+from jobsearch.store.metadata import is_build_name
 
 # The engine writes through memory maps, and a full disk would kill the process. So each write first
 # checks the free space: for the engine's next allocation, and for payload and indexes per point.
@@ -128,10 +126,12 @@ class StoreFolder:
         """Delete the files of a collection that is no longer in the manifest."""
         shutil.rmtree(self.path / COLLECTIONS / name, ignore_errors=True)
 
-    def leftovers(self, manifest: Manifest, prefix: str) -> list[str]:
-        """Return the collection folders that start with ``prefix`` and are not in the manifest."""
-        folders = (self.path / COLLECTIONS).glob(f"{prefix}*")
-        return [path.name for path in folders if path.name not in manifest.collections]
+    def leftovers(self) -> list[str]:
+        """Return the names of the collection folders that are not in the manifest, sorted."""
+        folders = [path.name for path in (self.path / COLLECTIONS).glob("*__*") if path.is_dir()]
+        # Read after the folders: a new build is in the manifest before it has a folder.
+        known = self.manifest().collections
+        return sorted(name for name in folders if is_build_name(name) and name not in known)
 
     def require_space(self, points: int, dim: int) -> None:
         """Raise ``StoreError`` unless the disk has room for this many additional points."""

@@ -28,13 +28,11 @@ from jobsearch.store.lifecycle import (
     incomplete_build_error,
     no_previous_build_error,
     not_found_error,
+    was_live,
 )
 from jobsearch.store.metadata import CollectionMetadata, alias_of, check_name
 
 LAYOUT = 1
-MANIFEST = "manifest.json"
-COLLECTIONS = "collections"
-LOCKS = "locks"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +79,13 @@ class Manifest:
         """Return a manifest without these collections."""
         left = {n: entry for n, entry in self.collections.items() if n not in names}
         return replace(self, collections=left)
+
+    def was_live(self, name: str) -> bool:
+        """Whether the alias of a build pointed at it before; see :func:`lifecycle.was_live`."""
+        live = self.aliases.get(alias_of(name))
+        entry = self.collections.get(live or "")
+        previous = str(entry.metadata.get("previous", "")) if entry else ""
+        return was_live(name, live, previous, finished=self.collections[name].ready)
 
     def with_alias(self, alias: str, name: str) -> "Manifest":
         """Return a manifest in which ``alias`` points at ``name``."""

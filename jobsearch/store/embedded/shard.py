@@ -8,14 +8,19 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from tempfile import TemporaryDirectory, gettempdir
+from tempfile import gettempdir
 from typing import Any
 
 import numpy as np
 import qdrant_edge as edge
 
 from jobsearch.errors import StoreError
-from jobsearch.store.embedded.engine_files import SEGMENTS, has_read_only_files, writable_copy
+from jobsearch.store.embedded.engine_files import (
+    SEGMENTS,
+    has_read_only_files,
+    private_folder,
+    writable_copy,
+)
 from jobsearch.store.protocol import PointBatch, ScoredPoint
 from jobsearch.store.ranking import (
     FILTERED_EF,
@@ -134,9 +139,9 @@ class Shard:
         return self._load_through(Path(gettempdir()))
 
     def _load_through(self, parent: Path) -> edge.EdgeShard:
-        with TemporaryDirectory(prefix="load-", dir=parent) as private:
-            (Path(private) / SEGMENTS).symlink_to(self.path.absolute() / SEGMENTS)
-            return edge.EdgeShard.load(private, self._config)
+        with private_folder(parent) as private:
+            (private / SEGMENTS).symlink_to(self.path.absolute() / SEGMENTS)
+            return edge.EdgeShard.load(str(private), self._config)
 
     def _update(self, operation: edge.UpdateOperation) -> None:
         with _engine_errors(f"writing to {self.path}"):

@@ -26,6 +26,7 @@ from jobsearch.store.lifecycle import (
     incomplete_build_error,
     not_found_error,
     not_writable_error,
+    readable,
 )
 from jobsearch.store.metadata import CollectionMetadata, alias_of, check_name
 from jobsearch.store.protocol import CollectionInfo, PointBatch, ScoredPoint
@@ -137,7 +138,11 @@ class EmbeddedStore:
 
     def collections(self) -> list[CollectionInfo]:
         """List all collections, sorted by physical name."""
-        return [self.describe(name) for name in sorted(self._folder.manifest().collections)]
+        return readable(sorted(self._folder.manifest().collections), self.describe)
+
+    def leftovers(self) -> list[str]:
+        """Names of deleted collections whose folders are still there; see :meth:`Store.drop`."""
+        return self._folder.leftovers()
 
     def aliases(self) -> dict[str, str]:
         """Return a mapping of alias -> physical name."""
@@ -210,8 +215,9 @@ class EmbeddedStore:
         kept = manifest.without_collections(*dead)
         if dead:
             self._forget(kept, dead)
-        for name in self._folder.leftovers(kept, f"{alias}__"):
-            self._folder.remove(name)
+        for name in self._folder.leftovers():
+            if alias_of(name) == alias:
+                self._folder.remove(name)
 
     def create(self, name: str, metadata: CollectionMetadata) -> None:
         """Create an empty collection; see :meth:`Store.create`."""
@@ -268,12 +274,15 @@ class EmbeddedStore:
         """Delete a collection by its physical name.
 
         Raises:
-            StoreLocked: another process is building it.
+            StoreLocked: another process is building it, or about to publish it.
         """
         with self._folder.changing() as manifest, ExitStack() as locks:
+            if name not in manifest.collections and name in self._folder.leftovers():
+                self._folder.remove(name)
+                return
             check_droppable(name, manifest.collections, manifest.aliases, self.location)
             alias = alias_of(name)
-            if not manifest.collections[name].ready and alias not in self._locked:
+            if not manifest.was_live(name) and alias not in self._locked:
                 locks.enter_context(self._alias_lock(alias, timeout_s=0))
             self._forget(manifest.without_collections(name), [name])
 

@@ -10,8 +10,14 @@ import grpc  # type: ignore[import-untyped]
 import httpx
 from qdrant_client import QdrantClient
 
-from jobsearch.errors import InvalidInput, JobSearchError, StoreError
-from jobsearch.store.server.errors import map_client_error
+from jobsearch.errors import InvalidInput, StoreError
+from jobsearch.store.server.errors import (
+    BAD_ANSWER,
+    bad_answer_error,
+    cause_without,
+    map_client_error,
+)
+from jobsearch.store.server.limits import MAX_ANSWER_BYTES, limit, limit_client, mask
 from jobsearch.store.server.snapshots import ServerSnapshots
 from jobsearch.store.server.store import ServerStore
 from jobsearch.types import Topology
@@ -20,6 +26,7 @@ from jobsearch.types import Topology
 MIN_SERVER = (1, 16)
 
 _DEFAULT_PORT = 6333
+_MAX_VERSION_CHARS = 20
 _HEADER_VALUE = re.compile("[!-~]+(?: +[!-~]+)*")
 _GRPC_CONNECT_S = 0.5
 _GRPC_ANSWER_S = 2
@@ -46,14 +53,19 @@ def connect(
     shown = _without_secrets(url)
     control = _client(location, url, api_key, timeout_s, prefer_grpc=False)
     try:
-        _check_server(control, shown)
+        _check_server(control, shown, api_key)
     except Exception as error:
         control.close()
-        if isinstance(error, JobSearchError) or (mapped := map_client_error(error, shown)) is None:
+        mapped = map_client_error(error, shown, api_key)
+        if mapped is None and isinstance(error, BAD_ANSWER):
+            mapped = bad_answer_error(error, shown, api_key)
+        if mapped is None:
             raise
-        raise mapped from error
+        raise mapped from cause_without(api_key, error)
     bulk = _grpc_client(location, url, api_key, timeout_s) or control
-    return ServerStore(control, bulk, shown, local=False, retry_s=retry_s, topology=topology)
+    return ServerStore(
+        control, bulk, shown, local=False, retry_s=retry_s, topology=topology, secret=api_key
+    )
 
 
 def connect_snapshots(location: str, *, api_key: str | None, timeout_s: float) -> ServerSnapshots:
@@ -71,7 +83,8 @@ def connect_snapshots(location: str, *, api_key: str | None, timeout_s: float) -
         timeout=timeout_s,
         trust_env=not _is_direct(url),
     )
-    return ServerSnapshots(http, _without_secrets(url))
+    limit(http)
+    return ServerSnapshots(http, _without_secrets(url), secret=api_key)
 
 
 def _without_secrets(url: SplitResult) -> str:
@@ -139,7 +152,7 @@ def _client(
     with warnings.catch_warnings():
         # _check_url allows this only for a server on this machine.
         warnings.filterwarnings("ignore", message="Api key is used with an insecure connection")
-        return QdrantClient(
+        client = QdrantClient(
             url=location,
             port=_DEFAULT_PORT,
             grpc_port=(url.port or _DEFAULT_PORT) + 1,
@@ -149,19 +162,25 @@ def _client(
             # The client would only warn, from a thread; _check_server raises.
             check_compatibility=False,
             trust_env=not direct,
-            grpc_options={"grpc.enable_http_proxy": 0} if direct else None,
+            grpc_options={
+                "grpc.max_receive_message_length": MAX_ANSWER_BYTES,
+                **({"grpc.enable_http_proxy": 0} if direct else {}),
+            },
         )
+    limit_client(client, timeout_s, api_key)
+    return client
 
 
-def _check_server(client: QdrantClient, where: str) -> None:
+def _check_server(client: QdrantClient, where: str, secret: str | None) -> None:
     version = client.info().version
     try:
         release = tuple(int(part) for part in version.split(".")[:2])
     except ValueError:
         release = (0, 0)
     if release < MIN_SERVER:
+        shown = mask(version, secret)[:_MAX_VERSION_CHARS]
         raise StoreError(
-            f"the server at {where} is Qdrant {version}, and jobsearch needs "
+            f"the server at {where} is Qdrant {shown}, and jobsearch needs "
             f"{'.'.join(map(str, MIN_SERVER))} or newer: update it, or start a new one with "
             "`docker compose up -d`"
         )

@@ -23,6 +23,7 @@ from tenacity import (
 )
 
 from jobsearch.errors import CollectionNotFound, StoreError, StoreUnavailable
+from jobsearch.store.server.limits import AnswerRefused, mask
 
 _BAD_KEY = (401, grpc.StatusCode.UNAUTHENTICATED)
 _NO_PERMISSION = (403, grpc.StatusCode.PERMISSION_DENIED)
@@ -30,40 +31,65 @@ _NOT_FOUND = (404, grpc.StatusCode.NOT_FOUND)
 _NO_ANSWER = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
 # 408 is the server's own timeout; a gateway in front of a server that is down sends the others.
 _BUSY = (408, 502, 503, 504)
+# Of a server's text in a message.
+_MAX_REASON_CHARS = 300
 
 
-def map_client_error(error: Exception, where: str) -> StoreError | None:  # noqa: PLR0911
+#: Raised by the Qdrant client, and by code that reads its results, for an answer that does not have
+#: the structure of Qdrant's answers.
+BAD_ANSWER = (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError)
+
+
+def map_client_error(  # noqa: PLR0911
+    error: Exception, where: str, secret: str | None = None
+) -> StoreError | None:
     """Map an exception of the Qdrant client to a ``StoreError``; None if it is another exception.
 
     Args:
         error: the exception.
         where: URL of the server, without secrets.
+        secret: the API key, which a server may repeat; the message does not show it.
     """
     if isinstance(error, ResponseHandlingException):
-        return _no_answer_error(str(error.source), where)
+        if isinstance(error.source, AnswerRefused):
+            return bad_answer_error(error.source, where, secret)
+        return _no_answer_error(_shortened(str(error.source), secret), where)
     if isinstance(error, QdrantException):
-        return StoreUnavailable(f"the server at {where} is overloaded ({error}): try again later")
+        details = _shortened(str(error), secret)
+        return StoreUnavailable(f"the server at {where} is overloaded ({details}): try again later")
     if isinstance(error, JSONDecodeError):
-        return bad_answer_error(error, where)
+        return bad_answer_error(error, where, secret)
     if isinstance(error, UnexpectedResponse):
-        return _refusal_error(error.status_code, error.content.decode(errors="replace"), where)
+        details = _shortened(error.content.decode(errors="replace"), secret)
+        return _refusal_error(error.status_code, details, where)
     if isinstance(error, grpc.RpcError) and isinstance(error, grpc.Call):
         code = error.code()
         if code in _NO_ANSWER:
             return _no_answer_error(code.name, where)
-        return _refusal_error(code, error.details() or "", where)
+        return _refusal_error(code, _shortened(error.details() or "", secret), where)
     # The client's local mode raises a ValueError for an unknown collection.
     if isinstance(error, ValueError) and str(error).endswith("not found"):
         return CollectionNotFound(str(error))
     return None
 
 
-def bad_answer_error(error: Exception, where: str) -> StoreError:
+def _shortened(text: str, secret: str | None) -> str:
+    """A server's text as one line for a message, without the API key."""
+    return " ".join(mask(text, secret).split())[:_MAX_REASON_CHARS]
+
+
+def bad_answer_error(error: Exception, where: str, secret: str | None = None) -> StoreError:
     """Return the error for an answer that Qdrant would not give."""
+    reason = _shortened(str(error), secret) or type(error).__name__
     return StoreError(
-        f"the answer of {where} is not valid for Qdrant ({error}): "
+        f"the answer of {where} is not valid for Qdrant ({reason}): "
         "check that `store` is the URL of a Qdrant server"
     )
+
+
+def cause_without(secret: str | None, error: Exception) -> Exception | None:
+    """The exception to name as a cause: None if it shows the API key."""
+    return error if mask(str(error), secret) == str(error) else None
 
 
 def _no_answer_error(reason: str, where: str) -> StoreUnavailable:
@@ -79,7 +105,6 @@ def _no_answer_error(reason: str, where: str) -> StoreUnavailable:
 
 
 def _refusal_error(code: int | grpc.StatusCode | None, details: str, where: str) -> StoreError:
-    details = " ".join(details.split())[:300]
     if code in _BUSY:
         return StoreUnavailable(
             f"the server at {where} is overloaded or restarting ({code}: {details}): "
@@ -115,18 +140,29 @@ _TEMPORARY_CODES = (
 _TIMEOUT, _TOO_MANY_REQUESTS, _SERVER_ERROR, _NOT_IMPLEMENTED = 408, 429, 500, 501
 
 
-def retrying(retry_s: float) -> Retrying:
+def retrying(retry_s: float, secret: str | None = None) -> Retrying:
     """Return a caller that repeats a request while it fails temporarily.
 
     It stops when the next pause would end later than ``retry_s`` seconds after the first failure,
     and raises the last error unchanged. A ``Retry-After`` header lengthens a pause. The duration of
     the first request does not count, so a request that timed out is repeated at least once.
+
+    Args:
+        retry_s: how long to retry.
+        secret: the API key, which is masked in the log.
     """
+
+    def log_retry(state: RetryCallState) -> None:
+        error = state.outcome.exception() if state.outcome else None
+        pause = state.next_action.sleep if state.next_action else 0.0
+        reason = mask(" ".join(str(error).split()), secret)[:200] or type(error).__name__
+        _logger.warning("the server failed (%s): trying again in %.1f s", reason, pause)
+
     return Retrying(
         retry=retry_if_exception(is_temporary),
         wait=_pause_s,
         stop=_stop_after(retry_s),
-        before_sleep=_log_retry,
+        before_sleep=log_retry,
         reraise=True,
     )
 
@@ -162,10 +198,3 @@ def _pause_s(state: RetryCallState) -> float:
     error = state.outcome.exception() if state.outcome else None
     retry_after_s = error.retry_after_s if isinstance(error, ResourceExhaustedResponse) else 0
     return max(retry_after_s, _back_off(state))
-
-
-def _log_retry(state: RetryCallState) -> None:
-    error = state.outcome.exception() if state.outcome else None
-    pause = state.next_action.sleep if state.next_action else 0.0
-    reason = " ".join(str(error).split())[:200] or type(error).__name__
-    _logger.warning("the server failed (%s): trying again in %.1f s", reason, pause)

@@ -5,6 +5,7 @@ the upload there is no graph (``m=0``), since the server would rebuild it repeat
 collection grows (qdrant.tech/documentation/database-tutorials/bulk-upload).
 """
 
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -99,11 +100,36 @@ def nearest(
             )
             for row in vectors[first : first + _QUERY_VECTORS].tolist()
         ]
-        found += [
-            [ScoredPoint(str(p.id), cosine(p.score), p.payload or {}) for p in answer.points]
-            for answer in send(client.query_batch_points, name, requests)
-        ]
+        found += send(_query, client, name, requests)
     return found
+
+
+def _query(
+    client: QdrantClient, name: str, requests: Sequence[models.QueryRequest]
+) -> list[list[ScoredPoint]]:
+    answers = client.query_batch_points(name, requests)
+    if len(answers) != len(requests):
+        raise ValueError(f"it has {len(answers)} results for {len(requests)} queries")
+    return [
+        [ScoredPoint(str(p.id), _checked_score(p), _payload(p)) for p in answer.points]
+        for answer in answers
+    ]
+
+
+def _checked_score(point: models.ScoredPoint) -> float:
+    if not math.isfinite(point.score):
+        raise ValueError(f"point {point.id} has the score {point.score}")
+    return cosine(point.score)
+
+
+def _payload(point: models.ScoredPoint | models.Record) -> dict[str, str]:
+    """The payload of a point; ``ValueError`` if it has no title, or values that are not text."""
+    payload = point.payload or {}
+    if "title" not in payload:
+        raise ValueError(f"point {point.id} has no title in its payload")
+    if not all(isinstance(value, str) for value in payload.values()):
+        raise ValueError(f"point {point.id} has a payload that is not text")
+    return payload
 
 
 def read(
@@ -112,6 +138,7 @@ def read(
     condition: models.Filter | None,
     offset: models.ExtendedPointId | None,
     batch_size: int,
+    dim: int,
 ) -> tuple[PointBatch, models.ExtendedPointId | None]:
     """Return up to ``batch_size`` points from ``offset`` on, sorted by id, and the next offset."""
     records, offset = client.scroll(
@@ -122,10 +149,14 @@ def read(
         with_payload=True,
         with_vectors=True,
     )
+    vectors = np.array([record.vector for record in records], dtype=np.float32)
+    # An empty batch has no second dimension.
+    if records and (vectors.ndim != 2 or vectors.shape[1] != dim or not np.isfinite(vectors).all()):
+        raise ValueError(f"its vectors are not {dim} finite numbers each")
     batch = PointBatch(
         [str(record.id) for record in records],
-        np.array([record.vector for record in records], dtype=np.float32),
-        [record.payload or {} for record in records],
+        vectors,
+        [_payload(record) for record in records],
     )
     return batch, offset
 

@@ -5,6 +5,7 @@ See qdrant.tech/documentation/operations/snapshots.
 
 import hashlib
 import json
+import math
 import os
 import tarfile
 from collections.abc import Iterator
@@ -21,7 +22,13 @@ from tqdm import tqdm
 from jobsearch.errors import CollectionMismatch, StoreDamaged, StoreError
 from jobsearch.files import whole_file
 from jobsearch.store.metadata import CollectionMetadata, check_alias
-from jobsearch.store.server.errors import bad_answer_error, map_client_error
+from jobsearch.store.server.errors import (
+    BAD_ANSWER,
+    bad_answer_error,
+    cause_without,
+    map_client_error,
+)
+from jobsearch.store.server.limits import AnswerRefused, limited
 
 #: Metadata key of the alias that a collection was built for; a snapshot does not have its name.
 ALIAS = "alias"
@@ -77,10 +84,10 @@ def _config(archive: tarfile.TarFile) -> bytes:
 
 
 # While a server creates or restores a snapshot, it sends nothing.
-_READ_TIMEOUT_S = 3600.0
+_PATIENCE_S = 3600.0
 _CHUNK_BYTES = 1 << 20
-# Raised by an answer that does not have the expected structure.
-_BAD_ANSWER = (AttributeError, LookupError, TypeError, ValueError)
+# Headers of an answer, beside the file.
+_HEADER_BYTES = 1 << 20
 
 
 class ServerSnapshots:
@@ -92,11 +99,13 @@ class ServerSnapshots:
     Args:
         http: client with the server's URL and API key.
         location: URL without secrets, for messages.
+        secret: the API key, which messages do not show.
     """
 
-    def __init__(self, http: httpx.Client, location: str) -> None:
+    def __init__(self, http: httpx.Client, location: str, *, secret: str | None = None) -> None:
         self._http = http
         self._location = location
+        self._secret = secret
 
     def save(self, name: str, path: Path, *, progress: bool = False) -> None:
         """Save a snapshot of a collection to ``path``, atomically.
@@ -114,24 +123,32 @@ class ServerSnapshots:
             StoreDamaged: the file was altered on the way.
         """
         self._check_one_node()
-        with whole_file(path, "choose another place", StoreError) as partial:
-            with self._mapped_errors():
-                made = models.SnapshotDescription(**self._request("POST", _snapshots_url(name)))
-            url = _snapshots_url(name, made.name)
-            try:
-                digest = self._fetch(url, partial, made.size, path.name, progress=progress)
-            finally:
-                with suppress(StoreError):
-                    self._request("DELETE", url)
-            if digest != (made.checksum or digest):
-                raise StoreDamaged(
-                    f"the snapshot of {name} from {self._location} was altered on the way: "
-                    "try again"
-                )
-            read_snapshot(partial)
-            _checksum_file(path).unlink(missing_ok=True)
-        with whole_file(_checksum_file(path), "choose another place", StoreError) as partial:
-            partial.write_bytes(f"{digest}  ".encode() + os.fsencode(path.name) + b"\n")
+        checksum_file = _checksum_file(path)
+        with whole_file(checksum_file, "choose another place", StoreError) as checksum:
+            with whole_file(path, "choose another place", StoreError) as partial:
+                digest = self._save(name, partial, path.name, progress=progress)
+                # It would not match the new snapshot.
+                checksum_file.unlink(missing_ok=True)
+            checksum.write_bytes(f"{digest}  ".encode() + os.fsencode(path.name) + b"\n")
+
+    def _save(self, name: str, partial: Path, title: str, *, progress: bool) -> str:
+        """Let the server make a snapshot, download and check it; returns its SHA-256."""
+        with self._mapped_errors():
+            made = models.SnapshotDescription(
+                **self._request("POST", _snapshots_url(name), patience_s=_PATIENCE_S)
+            )
+        url = _snapshots_url(name, made.name)
+        try:
+            digest = self._fetch(url, partial, made.size, title, progress=progress)
+        finally:
+            with suppress(StoreError):
+                self._request("DELETE", url)
+        if digest != (made.checksum or digest):
+            raise StoreDamaged(
+                f"the snapshot of {name} from {self._location} was altered on the way: try again"
+            )
+        read_snapshot(partial)
+        return digest
 
     def restore(self, path: Path, name: str, *, progress: bool = False) -> None:
         """Restore the snapshot in ``path`` as a new collection.
@@ -156,6 +173,8 @@ class ServerSnapshots:
             self._request(
                 "POST",
                 _snapshots_url(name, "upload"),
+                # A large file may take hours.
+                patience_s=math.inf,
                 # If another replica exists, the snapshot wins.
                 params={"priority": "snapshot", "wait": "true", "checksum": digest},
                 files={"snapshot": (f"{name}.snapshot", content)},
@@ -183,6 +202,8 @@ class ServerSnapshots:
         digest = hashlib.sha256()
         with (
             self._mapped_errors(),
+            # A large file may take hours, but no longer than its size.
+            limited(math.inf, max(0, size) + _HEADER_BYTES),
             self._http.stream("GET", url) as response,
             partial.open("wb") as file,
             tqdm(total=size, desc=title, **_bar(progress=progress)) as bar,
@@ -196,9 +217,14 @@ class ServerSnapshots:
                 bar.update(len(chunk))
         return digest.hexdigest()
 
-    def _request(self, method: str, path: str, **options: Any) -> Any:
-        with self._mapped_errors():
-            timeout = httpx.Timeout(self._http.timeout.connect, read=_READ_TIMEOUT_S)
+    def _request(
+        self, method: str, path: str, *, patience_s: float | None = None, **options: Any
+    ) -> Any:
+        """Send a request and return its result; ``patience_s`` replaces the client's timeout."""
+        usual = self._http.timeout
+        whole_s = patience_s or usual.read or _PATIENCE_S
+        with self._mapped_errors(), limited(whole_s):
+            timeout = httpx.Timeout(usual.connect, read=min(whole_s, _PATIENCE_S))
             response = self._http.request(method, path, timeout=timeout, **options)
             if response.is_error:
                 raise UnexpectedResponse.for_response(response)
@@ -208,12 +234,13 @@ class ServerSnapshots:
     def _mapped_errors(self) -> Iterator[None]:
         try:
             yield
-        except (httpx.RequestError, UnexpectedResponse, *_BAD_ANSWER) as error:
-            no_answer = isinstance(error, httpx.RequestError)
+        except (httpx.RequestError, UnexpectedResponse, AnswerRefused, *BAD_ANSWER) as error:
+            sent = isinstance(error, (httpx.RequestError, AnswerRefused))
             mapped = map_client_error(
-                ResponseHandlingException(error) if no_answer else error, self._location
+                ResponseHandlingException(error) if sent else error, self._location, self._secret
             )
-            raise mapped or bad_answer_error(error, self._location) from error
+            mapped = mapped or bad_answer_error(error, self._location, self._secret)
+            raise mapped from cause_without(self._secret, error)
 
 
 def _snapshots_url(name: str, *more: str) -> str:

@@ -15,7 +15,6 @@ from qdrant_client import QdrantClient, models
 
 from jobsearch.errors import (
     CollectionExists,
-    CollectionMismatch,
     CollectionNotFound,
     StoreError,
     StoreUnavailable,
@@ -32,12 +31,20 @@ from jobsearch.store.lifecycle import (
     not_found_error,
     not_writable_error,
     outdated_builds,
+    readable,
     taken_over_error,
 )
 from jobsearch.store.metadata import CollectionMetadata, alias_of, is_build_name
 from jobsearch.store.protocol import CollectionInfo, PointBatch, ScoredPoint
 from jobsearch.store.ranking import check_points, check_vectors, engine_filter, rank
-from jobsearch.store.server.errors import is_temporary, map_client_error, retrying
+from jobsearch.store.server.errors import (
+    BAD_ANSWER,
+    bad_answer_error,
+    cause_without,
+    is_temporary,
+    map_client_error,
+    retrying,
+)
 from jobsearch.store.server.requests import (
     build_graph,
     make_collection,
@@ -78,6 +85,7 @@ class ServerStore:
             those of the collection that a build replaces.
         retry_s: how long to retry temporary server failures.
         index_timeout_s: maximum time to build the index after an upload.
+        secret: the API key, which messages and logs do not show.
     """
 
     def __init__(
@@ -90,12 +98,14 @@ class ServerStore:
         topology: Topology = Topology(),
         retry_s: float = 30.0,
         index_timeout_s: float = 86_400.0,
+        secret: str | None = None,
     ) -> None:
         self._control = control
         self._bulk = bulk
         self._location = location
         self._local = local
-        self._retrying = retrying(retry_s)
+        self._retrying = retrying(retry_s, secret)
+        self._secret = secret
         self._topology = topology
         self._index_timeout_s = index_timeout_s
         self._builder = uuid.uuid4().hex
@@ -112,12 +122,14 @@ class ServerStore:
         try:
             return self._retrying(call, *args, **options)
         except Exception as error:
-            mapped = map_client_error(error, self._location)
+            mapped = map_client_error(error, self._location, self._secret)
+            if mapped is None and isinstance(error, BAD_ANSWER) and not self._local:
+                mapped = bad_answer_error(error, self._location, self._secret)
             if mapped is None:
                 raise
             if name and isinstance(mapped, CollectionNotFound):
                 mapped = not_found_error(name, self._location, self.aliases())
-            raise mapped from error
+            raise mapped from cause_without(self._secret, error)
 
     def describe(self, name: str) -> CollectionInfo:
         """Look up one collection."""
@@ -128,16 +140,11 @@ class ServerStore:
 
     def collections(self) -> list[CollectionInfo]:
         """List the collections that jobsearch created, sorted by physical name."""
-        infos = []
-        for name in self._names():
-            try:
-                infos.append(self.describe(name))
-            except CollectionNotFound:
-                # Another process dropped it after the names were listed.
-                continue
-            except CollectionMismatch as error:
-                _logger.warning("%s is left out: %s", name, error)
-        return infos
+        return readable(self._names(), self.describe)
+
+    def leftovers(self) -> list[str]:
+        """Nothing: the server deletes a collection as a whole."""
+        return []
 
     def _names(self) -> list[str]:
         listed = self._send("", self._control.get_collections).collections
@@ -189,9 +196,12 @@ class ServerStore:
     ) -> Iterator[PointBatch]:
         """Iterate over the points that pass the filter, sorted by id."""
         condition = engine_filter(filters, models)
+        dim = self._metadata(name).encoder.dim
         offset: models.ExtendedPointId | None = None
         while True:
-            batch, offset = self._send(name, read, self._bulk, name, condition, offset, batch_size)
+            batch, offset = self._send(
+                name, read, self._bulk, name, condition, offset, batch_size, dim
+            )
             if batch.ids:
                 yield batch
             if offset is None:
