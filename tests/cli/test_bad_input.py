@@ -1,6 +1,7 @@
 """Bad input: an error of one line with fault, place and remedy, and the right exit code."""
 
 import json
+import logging
 import os
 import shutil
 import subprocess
@@ -393,8 +394,12 @@ def test_numbers_that_are_too_large(run) -> None:
     refused(run("collections", "prune", "--yes", "--hours", "1e9"), 2, "`--hours` is 1000000000.0")
 
 
-def test_lone_surrogates_are_printed_as_escapes(run, sample_store) -> None:
+def test_lone_surrogates_are_printed_as_escapes(
+    run, sample_store, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The command line has them for bytes that are not UTF-8."""
+    # Processes of tests cannot send a captured log with such characters to one another.
+    monkeypatch.setattr(logging.getLogger("jobsearch"), "propagate", False)
     query = "\udcffcook\udc80"
     options = ("--to", "en", "--variant", "pretrained", "--store", sample_store)
     found = run("search", query, *options, "--json")
