@@ -61,7 +61,7 @@ def store(points: PointBatch, kind: Quantization) -> tuple[Counter[str], float, 
 
 def main() -> None:
     tracemalloc.start()
-    reading = read_source(EscoSource(ESCO), "en", max_rejects=0.01, rejects_path=None)
+    reading = read_source(EscoSource(ESCO), ["en"], max_rejects=0.01, rejects_path=None)["en"]
     read_bytes = tracemalloc.get_traced_memory()[0]
     tracemalloc.stop()
     records, texts = reading.records, reading.texts

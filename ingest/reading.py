@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -198,7 +198,11 @@ class _LanguageTitles:
 
 
 def read_source(
-    source: Source, languages: Sequence[str], *, max_rejects: float, rejects_path: Path | None
+    source: Source,
+    languages: tuple[str, ...] | list[str],
+    *,
+    max_rejects: float,
+    rejects_path: Path | None,
 ) -> dict[str, Reading]:
     """Read all titles of some languages into memory, in one pass.
 

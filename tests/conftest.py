@@ -1,5 +1,6 @@
 """Fixtures that all areas share."""
 
+import logging
 from collections.abc import Iterator
 from copy import deepcopy
 from pathlib import Path
@@ -38,6 +39,19 @@ def cases(shared_data: Path) -> Path:
     if not folder.is_dir():
         pytest.skip(f"there are no cases at {folder}")
     return folder
+
+
+@pytest.fixture(autouse=True)
+def logging_restored() -> Iterator[None]:
+    """Undo what a command that ran in this process set up for log records."""
+    loggers = [
+        logging.getLogger(name) for name in ("jobsearch", "ingest", "eval", "jobsearch.timing")
+    ]
+    before = [(logger, logger.handlers.copy(), logger.level) for logger in loggers]
+    yield
+    for logger, handlers, level in before:
+        logger.handlers = handlers
+        logger.setLevel(level)
 
 
 @pytest.fixture(scope="session")

@@ -279,7 +279,7 @@ def test_an_extra_column_and_concepts_that_are_listed_twice(write: Write) -> Non
     header = HEADER.strip() + ",code,naceCode\n"
     nurse = 'urn:1,2221,nurse,"staff nurse\nadult nurse",2221.1,'
     path = write("e/occupations_en.csv", f"{header}{nurse}Q86\n{nurse}Q87\nurn:2,5120,cook,,,\n")
-    found = read_source(EscoSource(path.parent), "en", max_rejects=0, rejects_path=None)
+    found = read_source(EscoSource(path.parent), ["en"], max_rejects=0, rejects_path=None)["en"]
     assert [(record.concept_id, record.title) for record in found.records] == [
         ("urn:1", "nurse"), ("urn:1", "staff nurse"), ("urn:1", "adult nurse"), ("urn:2", "cook"),
     ]  # fmt: skip

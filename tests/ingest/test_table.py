@@ -355,7 +355,7 @@ def test_isco_codes_as_spreadsheets_leave_them(write: Write) -> None:
     ]
     source = TableSource(path, title="job", isco="isco", language="en")
     with pytest.raises(TooManyRejects, match=r"jobs\.csv line 9: '9999 of roofer'"):
-        read_source(source, "en", max_rejects=0, rejects_path=None)
+        read_source(source, ["en"], max_rejects=0, rejects_path=None)
 
 
 def test_the_shared_cases_of_isco_codes(cases: Path) -> None:
@@ -450,7 +450,7 @@ def test_parquet_dates_are_no_titles(tmp_path: Path) -> None:
     for column in ("day", "time"):
         source = TableSource(path, title=column, language="en")
         with pytest.raises(TooManyRejects, match=r"a date, not a title \(2, .*: '1970-01-01"):
-            read_source(source, "en", max_rejects=0.01, rejects_path=None)
+            read_source(source, ["en"], max_rejects=0.01, rejects_path=None)
 
 
 def test_the_shared_cases_of_words_and_lists(cases: Path) -> None:
