@@ -137,8 +137,8 @@ def test_of_simultaneous_ingests_one_wins(tmp_path: Path, language: str) -> None
     with closing(open_store(str(tmp_path / "s"))) as store:
         [alias] = store.aliases()
         assert store.verify(alias) == []
-        points = [json.loads(out)["ingested"][0]["points"] for out, _ in outputs if out]
-        assert {store.count(alias)} == set(points)
+        ingested = [each for out, _ in outputs if out for each in json.loads(out)["ingested"]]
+        assert {store.count(alias)} == {each["points"] for each in ingested}
         assert_no_leftovers(store)
 
 

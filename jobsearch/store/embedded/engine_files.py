@@ -119,13 +119,14 @@ def private_folder(parent: Path) -> Iterator[Path]:
     clear_abandoned(parent)
     while True:
         folder = Path(mkdtemp(prefix=_PRIVATE, dir=parent))
-        descriptor = os.open(folder, os.O_RDONLY)
-        with suppress(OSError):  # some network file systems have no locks
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-        if folder.is_dir():
-            break
-        # Another process took it for abandoned before it was locked.
-        os.close(descriptor)
+        # Until it is locked, another process may take it for abandoned and delete it.
+        with suppress(FileNotFoundError):
+            descriptor = os.open(folder, os.O_RDONLY)
+            with suppress(OSError):  # some network file systems have no locks
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+            if folder.is_dir():
+                break
+            os.close(descriptor)
     try:
         yield folder
     finally:
