@@ -81,13 +81,14 @@ def exact_scores(points: PointBatch, queries: Vectors) -> Iterator[Vectors]:
     Equal vectors always get equal scores.
     """
     # A matrix product may round equal rows differently depending on their position, which would
-    # order ties at random. So each distinct vector is multiplied once.
-    distinct, copies = _distinct_rows(points.vectors)
+    # order ties at random. So all copies of a vector get the score of the first.
+    copies, firsts = _copies(points.vectors)
     size = max(1, _CHUNK_SCORES // max(1, len(points)))
     for start in range(0, len(queries), size):
-        products = np.clip(queries[start : start + size] @ distinct.T, -1.0, 1.0)
-        for row in products:
-            yield row[copies]
+        products = queries[start : start + size] @ points.vectors.T
+        np.clip(products, -1.0, 1.0, out=products)
+        products[:, copies] = products[:, firsts]
+        yield from products
 
 
 def best(scores: Vectors, depth: int | None = None) -> Ranking:
@@ -103,16 +104,17 @@ def best(scores: Vectors, depth: int | None = None) -> Ranking:
     return Ranking(places, scores[places])
 
 
-def _distinct_rows(vectors: Vectors) -> tuple[Vectors, npt.NDArray[np.intp]]:
-    """The distinct rows, and for each row the position of its equal among them."""
+def _copies(vectors: Vectors) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    """Positions of rows that equal an earlier row, and of the first row that equals each."""
     first: dict[bytes, int] = {}
-    copies = np.fromiter(
-        (first.setdefault(row.tobytes(), len(first)) for row in vectors),
+    places = np.arange(len(vectors))
+    earliest = np.fromiter(
+        (first.setdefault(row.tobytes(), place) for place, row in enumerate(vectors)),
         dtype=np.intp,
         count=len(vectors),
     )
-    _, where = np.unique(copies, return_index=True)
-    return vectors[where], copies
+    copies = np.flatnonzero(earliest != places)
+    return copies, earliest[copies]
 
 
 def places_by_concept(points: PointBatch) -> dict[str, list[int]]:
