@@ -144,12 +144,15 @@ def matrix_fetch(
     def fetch(
         limit: int, *, only: Sequence[str] = (), without: Sequence[str] = ()
     ) -> list[ScoredPoint]:
-        # Sorted: equal scores are ordered by their place, as the points are sorted by id.
-        places = np.sort(places_of(only)) if only else np.arange(len(scores))
-        if without:
+        if only or without:
+            # Sorted: equal scores are ordered by their place, as the points are sorted by id.
+            places = np.sort(places_of(only)) if only else np.arange(len(scores))
             places = np.setdiff1d(places, places_of(without), assume_unique=True)
-        ranking = best(scores[places], limit)
-        found = zip(places[ranking.places].tolist(), ranking.scores.tolist(), strict=True)
+            ranking = best(scores[places], limit)
+            ranking = Ranking(places[ranking.places], ranking.scores)
+        else:
+            ranking = best(scores, limit)
+        found = zip(ranking.places.tolist(), ranking.scores.tolist(), strict=True)
         return [
             ScoredPoint(points.ids[place], score, points.payloads[place])
             for place, score in found
