@@ -25,13 +25,13 @@ PYTEST = OMP_NUM_THREADS=1 $(if $(SHM),PYTEST_DEBUG_TEMPROOT=$(SHM)) \
 	$(BIN)/pytest -n auto --dist loadfile
 
 # The coverage floor (pyproject.toml) holds for this run alone, without the slow tests.
-test: $(VENV)/.dev  ## lint, types, all tests that are not slow, coverage: 4 minutes on two cores
+test: $(VENV)/.dev  ## lint, types, all tests that are not slow, coverage: 5 minutes on two cores
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(PYTEST) -m "not slow" --cov --cov-report=term
 
-test-slow: $(VENV)/.dev  ## training, worker processes, races, kills, full benchmarks: 10 minutes
+test-slow: $(VENV)/.dev  ## training, worker processes, races, kills, full benchmarks: 2 minutes
 	$(PYTEST) -m slow
 
 format: $(VENV)/.dev
